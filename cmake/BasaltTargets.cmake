@@ -11,7 +11,13 @@
 # taken as it stands. A library without a .cc file becomes an INTERFACE library. Includes are
 # written relative to the repository root, generated ones too.
 
+#
+# Beside them: target basalt_generated makes all generated headers (for clang-tidy), and target
+# tests_<label> builds the tests that carry the label.
+
 include(GoogleTest)
+
+add_custom_target(basalt_generated)
 
 function(_basalt_resolve_deps out)
   set(resolved)
@@ -89,7 +95,10 @@ function(basalt_proto_library)
     list(APPEND generated ${outputs})
   endforeach()
 
+  add_custom_target(${target}_generated DEPENDS ${generated})
+  add_dependencies(basalt_generated ${target}_generated)
   add_library(${target} STATIC ${generated})
+  add_dependencies(${target} ${target}_generated)
   target_include_directories(${target} SYSTEM PUBLIC "$<BUILD_INTERFACE:${BASALT_GENERATED_DIR}>")
   target_link_libraries(${target} PUBLIC ${deps} protobuf::libprotobuf)
   if(ARG_GRPC)
@@ -142,6 +151,13 @@ function(basalt_test)
   _basalt_executable(${ARG_NAME} "${ARG_SRCS}" "${deps}")
   set_target_properties(${ARG_NAME} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/test-bin")
+
+  foreach(label IN LISTS ARG_LABELS)
+    if(NOT TARGET tests_${label})
+      add_custom_target(tests_${label})
+    endif()
+    add_dependencies(tests_${label} ${ARG_NAME})
+  endforeach()
 
   set(environment "BASALT_BIN_DIR=${BASALT_BIN_DIR}" "BASALT_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
   if("thread" IN_LIST BASALT_SANITIZE)
