@@ -1,0 +1,130 @@
+// RaftCore: the Raft consensus algorithm for one replica of one group, as a pure state machine.
+//
+// Events go in through the On.../Step/Tick/Propose functions; what must be done comes out of
+// TakeEffects(), in the order in which it must be done. No clock, thread, file, socket, random
+// device or log line is touched here: time is the number of Tick() calls, randomness is the seed
+// in the options. The same calls give the same effects, always. (That is what the simulator and
+// the scenarios rest on, and why callbacks were refused: with callbacks a half-changed core would
+// be re-entered.)
+//
+// Not thread-safe: one owner calls it. Misuse of the contract is a CHECK; whatever a peer may send
+// is tolerated.
+//
+// Election with pre-vote and check-quorum, replication with probe/replicate/checkpoint flow
+// control, commit by quorum, compaction, checkpoint install, ReadIndex. Reference: dissertation,
+// chapters 3, 5, 6.4, 9.6, 10.2.1 (parallel disk write of the leader).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "raft/core/effects.h"
+#include "raft/core/message.h"
+#include "raft/core/types.h"
+
+namespace basalt::raft {
+
+struct CoreOptions {
+  GroupId group;
+  ReplicaId self;
+  uint64_t seed = 0;
+  // Followers campaign after election_timeout_ticks plus a random share of as much again.
+  uint32_t election_timeout_ticks = 12;
+  uint32_t heartbeat_ticks = 2;
+  // Bounds of what may be under way to one follower, of one append, and of entries handed out for
+  // apply and not yet acknowledged.
+  uint32_t inflight_appends_max = 64;
+  size_t inflight_bytes_max = 8u << 20;
+  size_t append_bytes_max = 1u << 20;
+  size_t apply_bytes_max = 4u << 20;
+  // Recent entries kept in memory for followers and apply; older ones are fetched.
+  size_t memory_bytes_max = 16u << 20;
+  // Entries appended and not yet committed: above it Propose refuses.
+  size_t uncommitted_bytes_max = 32u << 20;
+};
+
+// What a core starts from: the durable log and state of its replica.
+struct RecoveredState {
+  HardState hard_state;
+  LogBase base;                // base.index is 0 for a fresh group; base.configuration is set
+  std::vector<Entry> entries;  // contiguous from base.index + 1; all durable
+  LogIndex applied;            // what the state machine holds; at least base.index
+};
+
+struct Proposed {
+  LogIndex index;
+  Term term;
+};
+
+enum class ProposeRefusal : uint8_t { kNotLeader, kTooMuchUncommitted };
+
+// See status() below.
+struct FollowerStatus {
+  ReplicaId replica;
+  NodeId node;
+  LogIndex match;
+  LogIndex next;
+  bool recently_active = false;
+  enum class Mode : uint8_t { kProbe, kReplicate, kCheckpoint } mode = Mode::kProbe;
+};
+
+struct CoreStatus {
+  Leadership leadership;
+  HardState hard_state;
+  LogIndex base;
+  LogIndex last;
+  LogIndex durable;
+  LogIndex commit;
+  LogIndex applied;
+  // A leader that has not applied an entry of its own term serves no read and vouches for nothing.
+  bool applied_own_term = false;
+  std::vector<FollowerStatus> followers;  // leader only
+};
+
+class CoreState;
+
+class RaftCore {
+ public:
+  RaftCore(const CoreOptions& options, RecoveredState recovered);
+  ~RaftCore();
+  RaftCore(const RaftCore&) = delete;
+  RaftCore& operator=(const RaftCore&) = delete;
+
+  // Inputs.
+  void Tick();
+  void Step(Message message);
+  // Appends to the leader's log. The caller remembers (index, term): another term at that index
+  // when it is applied means that another entry took its place.
+  std::variant<Proposed, ProposeRefusal> Propose(EntryKind kind, Payload payload);
+  // Answered in Effects::reads once a round sent after this call is acknowledged by a quorum, or
+  // in Effects::refused_reads. Any number of reads between two TakeEffects() share one round.
+  void RequestRead(ReadId id);
+  void OnPersisted(PersistId id);
+  void OnApplied(LogIndex index);
+  // `entries` is what FetchEntries asked for, or empty when they are gone (compacted meanwhile).
+  void OnEntriesFetched(ReplicaId follower, std::vector<Entry> entries);
+  void OnCheckpointSent(ReplicaId follower, std::optional<LogIndex> installed);
+  void OnCheckpointInstalled(LogIndex index);
+  // The state machine has durably flushed everything up to `index` (at most applied): the log may
+  // start behind it.
+  void Compact(LogIndex index);
+  // Campaigns at the next TakeEffects() without waiting for a timeout (a single-node group; tests).
+  void Campaign();
+
+  // Output. Cheap when nothing happened.
+  bool HasEffects() const;
+  Effects TakeEffects();
+
+  // For status pages and tests.
+  CoreStatus status() const;
+  bool is_leader() const;
+  Term term() const;
+
+ private:
+  std::unique_ptr<CoreState> state_;
+};
+
+}  // namespace basalt::raft
