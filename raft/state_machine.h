@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "raft/core/types.h"
 
@@ -21,7 +22,10 @@ class StateMachine {
   virtual ~StateMachine() = default;
 
   // Entries follow applied() without a gap. A disk that fails ends the process.
-  virtual void Apply(std::span<const Entry> entries) = 0;
+  // Not OK: the replica has stopped for good, at applied(): the next entry is one that this release
+  // does not know (FailedPrecondition), or what is stored is damaged (DataLoss). The message names
+  // the shard and the entry; every later call answers the same. Never skipped, never retried.
+  virtual absl::Status Apply(std::span<const Entry> entries) = 0;
 
   // Index, term and configuration of the last applied entry. Apply thread only.
   virtual LogBase applied() const = 0;
@@ -29,6 +33,7 @@ class StateMachine {
   // The highest index that a crash cannot take back. Thread-safe.
   virtual LogIndex flushed() const = 0;
   // Makes flushed() catch up with what was applied before the call. Blocks on the disk.
+  // Thread-safe.
   virtual void Flush() = 0;
 
   // Writes a checkpoint of the current state into `directory`, which must not exist; returns what
