@@ -169,6 +169,16 @@ class LocalCluster:
         led = wait_for("a leader of every shard", 30, all_led, interval_s=0.2)
         return max(led, key=lambda node: len(led[node])), led
 
+    def applied(self):
+        """shard id -> node id -> applied index, as strings, from every node that answers."""
+        answer = self.kvctl_json("status")
+        table = {}
+        for node in answer["nodes"]:
+            for replica in node.get("replicas", []):
+                by_node = table.setdefault(str(replica["shard"]), {})
+                by_node[str(node["id"])] = int(replica["applied_index"])
+        return table
+
     def ready(self, node):
         return http_status(self.base_port + 10 * node + 2, "/readyz") == 200
 
