@@ -22,7 +22,8 @@ struct Persist {
   std::vector<Entry> entries;
 };
 
-// A follower needs entries that left the core's memory. Answered by OnEntriesFetched.
+// Entries that left the core's memory are needed: by a follower, or, when `follower` is the core's
+// own replica, to be applied here. Answered by OnEntriesFetched.
 struct FetchEntries {
   ReplicaId follower;
   LogIndex first;

@@ -61,7 +61,8 @@ struct Message {
   ReplicaId from;
   ReplicaId to;
   NodeId to_node;
-  // The sender's term; in a pre-vote request the term it would campaign in.
+  // The sender's term; in a pre-vote request, and in the reply that grants it, the term that the
+  // candidate would campaign in.
   Term term;
   std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, HeartbeatRequest,
                HeartbeatReply, CheckpointArrived>

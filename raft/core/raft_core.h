@@ -44,6 +44,8 @@ struct CoreOptions {
   size_t memory_bytes_max = 16u << 20;
   // Entries appended and not yet committed: above it Propose refuses.
   size_t uncommitted_bytes_max = 32u << 20;
+  // Walks the whole log after every input to check it (invariants.h); for tests.
+  bool check_thoroughly = false;
 };
 
 // What a core starts from: the durable log and state of its replica.
@@ -51,7 +53,10 @@ struct RecoveredState {
   HardState hard_state;
   LogBase base;                // base.index is 0 for a fresh group; base.configuration is set
   std::vector<Entry> entries;  // contiguous from base.index + 1; all durable
-  LogIndex applied;            // what the state machine holds; at least base.index
+  // What the state machine holds, and holds durably; at least base.index. When the log does not
+  // hold this place (it ends below, or a checkpoint was installed and the log not yet told) the log
+  // is dropped and starts behind it.
+  LogBase applied;
 };
 
 struct Proposed {
@@ -84,7 +89,8 @@ struct CoreStatus {
   std::vector<FollowerStatus> followers;  // leader only
 };
 
-class CoreState;
+struct CoreState;
+class Invariants;
 
 class RaftCore {
  public:
@@ -102,16 +108,19 @@ class RaftCore {
   // Answered in Effects::reads once a round sent after this call is acknowledged by a quorum, or
   // in Effects::refused_reads. Any number of reads between two TakeEffects() share one round.
   void RequestRead(ReadId id);
+  // Everything up to `id` is durable.
   void OnPersisted(PersistId id);
   void OnApplied(LogIndex index);
-  // `entries` is what FetchEntries asked for, or empty when they are gone (compacted meanwhile).
+  // `entries` is what FetchEntries asked for, cut short or not, or empty when they are gone
+  // (compacted meanwhile). Every FetchEntries is answered once.
   void OnEntriesFetched(ReplicaId follower, std::vector<Entry> entries);
+  // How SendCheckpoint ended: what the follower says it installed, or nothing. Answered once.
   void OnCheckpointSent(ReplicaId follower, std::optional<LogIndex> installed);
   void OnCheckpointInstalled(LogIndex index);
   // The state machine has durably flushed everything up to `index` (at most applied): the log may
   // start behind it.
   void Compact(LogIndex index);
-  // Campaigns at the next TakeEffects() without waiting for a timeout (a single-node group; tests).
+  // Campaigns (with pre-vote) without waiting for a timeout: a group of one replica, tests.
   void Campaign();
 
   // Output. Cheap when nothing happened.
@@ -124,7 +133,10 @@ class RaftCore {
   Term term() const;
 
  private:
+  void InputDone();
+
   std::unique_ptr<CoreState> state_;
+  std::unique_ptr<Invariants> invariants_;
 };
 
 }  // namespace basalt::raft
