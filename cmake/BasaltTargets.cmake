@@ -1,6 +1,7 @@
 # The four functions by which every target of the tree is made.
 #
-#   basalt_library(NAME raft_core SRCS a.cc a.h ... DEPS base absl::status ... [PRIVATE_DEPS ...])
+#   basalt_library(NAME raft_core SRCS a.cc a.h ... DEPS base absl::status ...
+#                  [PRIVATE_DEPS ...] [PUBLIC_INCLUDES folder])
 #   basalt_proto_library(NAME proto_client PROTOS client.proto ... [DEPS proto_x ...] [GRPC])
 #   basalt_binary(NAME kvctl SRCS ... DEPS ...)
 #   basalt_test(NAME raft_log_test SRCS ... DEPS ... [LABELS unit|...] [TIMEOUT seconds]
@@ -41,7 +42,7 @@ function(_basalt_check_arguments function)
 endfunction()
 
 function(basalt_library)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;PRIVATE_DEPS;PUBLIC_INCLUDES" ${ARGN})
   _basalt_check_arguments(basalt_library)
   string(REGEX REPLACE "^basalt_" "" name "${ARG_NAME}")
   set(target "basalt_${name}")
@@ -54,6 +55,10 @@ function(basalt_library)
     add_library(${target} STATIC ${ARG_SRCS})
     target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>")
     target_include_directories(${target} SYSTEM PUBLIC "$<BUILD_INTERFACE:${BASALT_GENERATED_DIR}>")
+    foreach(folder IN LISTS ARG_PUBLIC_INCLUDES)
+      target_include_directories(${target} PUBLIC
+        "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/${folder}>")
+    endforeach()
     target_link_libraries(${target} PUBLIC ${deps} PRIVATE ${private_deps}
                           "$<BUILD_INTERFACE:basalt_flags>")
   else()

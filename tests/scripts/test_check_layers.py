@@ -90,10 +90,15 @@ class CheckLayersTest(PlantedTreeTest):
 
     def test_the_public_form_of_client_headers(self):
         self.plant("client/include/basalt/client.h", "#include <string>\n")
-        self.plant("client/client.cc", "#include <basalt/client.h>\n")
+        self.plant("client/client.cc", '#include <basalt/client.h>\n#include "basalt/client.h"\n')
         self.assert_clean()
         self.plant("client/client.cc", '#include "client/include/basalt/client.h"\n')
         self.assert_violation("client/client.cc:1:", "path")
+
+    def test_brackets_around_a_header_of_ours(self):
+        self.plant("base/slot.h", "")
+        self.plant("base/slot.cc", "#include <base/slot.h>\n")
+        self.assert_violation("base/slot.cc:1:", "path")
 
     def test_pure_code_includes_no_effects(self):
         for folder in ("raft/core", "server/txn", "server/placement", "check"):
