@@ -34,7 +34,8 @@ class Random {
 
   // Uniform in [0, bound); bound must be above 0. The bias (below bound / 2^64) is accepted.
   uint64_t Below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(Next()) * bound) >> 64);
+    __extension__ using Wide = unsigned __int128;  // of g++ and clang, not of ISO C++
+    return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);
   }
   // Uniform in [low, high], both included.
   uint64_t Between(uint64_t low, uint64_t high) { return low + Below(high - low + 1); }

@@ -64,8 +64,8 @@ struct Message {
   // The sender's term; in a pre-vote request, and in the reply that grants it, the term that the
   // candidate would campaign in.
   Term term;
-  std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, HeartbeatRequest,
-               HeartbeatReply, CheckpointArrived>
+  std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, HeartbeatRequest, HeartbeatReply,
+               CheckpointArrived>
       body;
 };
 

@@ -1,0 +1,109 @@
+// CoreState: everything that one core knows. The rules that change it stand in election,
+// replication, checkpoint and read_barrier, one topic a file; raft_core only dispatches.
+//
+// A role is a variant: only a leader has followers and reads, only a candidate has votes.
+//
+// The numbers are those of invariants.h, which checks them after every input.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/random.h"
+#include "raft/core/effects.h"
+#include "raft/core/flow_window.h"
+#include "raft/core/follower_progress.h"
+#include "raft/core/log.h"
+#include "raft/core/message.h"
+#include "raft/core/persist_queue.h"
+#include "raft/core/quorum.h"
+#include "raft/core/raft_core.h"
+#include "raft/core/types.h"
+
+namespace basalt::raft {
+
+struct FollowerRole {
+  ReplicaId leader;  // 0: unknown
+};
+
+struct PreCandidateRole {
+  VoteTally votes;
+};
+
+struct CandidateRole {
+  VoteTally votes;  // its own is counted when it is durable
+};
+
+struct LeaderRole {
+  // Reads that wait for acknowledgement of a round that was sent after they came.
+  struct ReadRound {
+    Round round;
+    LogIndex index;
+    std::vector<ReadId> reads;
+  };
+
+  std::vector<FollowerProgress> followers;  // (10)
+  LogIndex first_of_term;                   // its no-op (dissertation, 6.4)
+  Round round{1};                           // (13) the newest that was sent
+  std::vector<ReadId> queued_reads;         // no round yet
+  std::deque<ReadRound> read_rounds;        // (13) round rises, index does not fall
+  FlowWindow uncommitted;                   // own proposals
+  uint64_t ticks = 0;                       // since it became leader
+  uint32_t heartbeat_elapsed_ticks = 0;
+};
+
+struct CoreState {
+  CoreState(const CoreOptions& core_options, RecoveredState recovered);
+
+  const CoreOptions options;
+  base::Random random;
+
+  HardState hard_state;  // (1) term never falls (2) one vote a term
+  Log log;               // (14) no entry above the term (16) what was committed stays
+  PersistQueue persists;
+  LogIndex commit;           // (3) never falls (7) <= last
+  LogIndex handed_to_apply;  // (8) <= min(commit, durable)
+  LogIndex applied;          // (4) never falls, <= handed_to_apply
+  FlowWindow applying;
+  std::optional<LogIndex> apply_fetching;  // first of a FetchEntries for ourselves, unanswered
+  std::optional<LogBase> installing;       // (17) above commit when it started; nothing is applied
+
+  // Of followers and candidates: since a leader was heard, a vote given, a campaign begun.
+  uint32_t election_elapsed_ticks = 0;
+  uint32_t election_deadline_ticks = 0;
+  std::variant<FollowerRole, PreCandidateRole, CandidateRole, LeaderRole> role;
+
+  Effects effects;      // gathered since the last TakeEffects
+  Leadership reported;  // by the last TakeEffects
+  bool dirty = false;   // TakeEffects has something to do
+
+  LeaderRole* leader() { return std::get_if<LeaderRole>(&role); }
+  const LeaderRole* leader() const { return std::get_if<LeaderRole>(&role); }
+  Term term() const { return hard_state.term; }
+  ReplicaId self() const { return options.self; }
+  const Configuration& configuration() const { return log.base().configuration; }
+  LogIndex durable() const { return persists.durable(); }
+  Leadership CurrentLeadership() const;
+  // Any replica but this one; null for strangers.
+  FollowerProgress* FindFollower(ReplicaId replica);
+
+  using Body = decltype(Message::body);
+  // At once.
+  void Send(ReplicaId to, Body body) { SendAtTerm(to, term(), std::move(body)); }
+  void SendAtTerm(ReplicaId to, Term message_term, Body body);
+  // After everything that changed up to now is durable.
+  void SendWhenDurable(ReplicaId to, Body body);
+  // After the term and vote are durable.
+  void SendWhenHardStateDurable(ReplicaId to, Body body);
+
+  // Raises the commit index, never above what the log holds.
+  void CommitUpTo(LogIndex index);
+  // Lets memory go that nothing but slow followers could need.
+  void TrimMemory();
+};
+
+}  // namespace basalt::raft

@@ -1,0 +1,79 @@
+#include "raft/core/invariants.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace basalt::raft {
+
+Invariants::Moment Invariants::Take(const CoreState& state) {
+  return {state.hard_state,
+          state.leader() != nullptr,
+          state.log.base().index,
+          state.log.last(),
+          state.durable(),
+          state.commit,
+          state.log.TermAt(state.commit).value_or(Term(0)),
+          state.applied,
+          state.persists.issued(),
+          state.persists.finished()};
+}
+
+void Invariants::Check(const CoreState& state) {
+  CheckAlways(state);
+  if (const LeaderRole* leader = state.leader()) CheckLeader(state, *leader);
+  const Moment now = Take(state);
+  CheckChange(state, now);
+  before_ = now;
+  if (state.options.check_thoroughly) BASALT_CHECK(state.log.IsConsistent());  // (18) (19)
+}
+
+void Invariants::CheckAlways(const CoreState& state) {
+  BASALT_CHECK(state.applied <= state.handed_to_apply);                            // (4)
+  BASALT_CHECK(state.log.base().index <= state.applied);                           // (5)
+  BASALT_CHECK(state.commit <= state.log.last());                                  // (7)
+  BASALT_CHECK(state.handed_to_apply <= std::min(state.commit, state.durable()));  // (8)
+  BASALT_CHECK(state.durable() <= state.log.last());                               // (9)
+  BASALT_CHECK(state.log.last_term() <= state.term());                             // (14)
+  BASALT_CHECK(state.persists.finished() <= state.persists.issued());              // (15)
+  BASALT_CHECK(!state.installing || state.installing->index > state.applied);      // (17)
+}
+
+void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
+  BASALT_CHECK(state.hard_state.voted_for == state.self());  // (11)
+  BASALT_CHECK(state.persists.IsHardStateDurable());         // (11)
+  BASALT_CHECK(state.log.last_term() == state.term());       // (12)
+  for (const FollowerProgress& follower : leader.followers) {
+    BASALT_CHECK(follower.match < follower.next);         // (10)
+    BASALT_CHECK(follower.next <= state.log.last() + 1);  // (10)
+    BASALT_CHECK(follower.mode == FollowerStatus::Mode::kReplicate || follower.window.empty());
+    BASALT_CHECK(follower.acknowledged_round <= leader.round);  // (13)
+  }
+  if (!leader.read_rounds.empty()) {
+    BASALT_CHECK(leader.read_rounds.back().round <= leader.round);                      // (13)
+    BASALT_CHECK(leader.read_rounds.front().round <= leader.read_rounds.back().round);  // (13)
+  }
+}
+
+void Invariants::CheckChange(const CoreState& state, const Moment& now) const {
+  const Moment& before = before_;
+  BASALT_CHECK(now.hard_state.term >= before.hard_state.term);  // (1)
+  const bool same_term = now.hard_state.term == before.hard_state.term;
+  BASALT_CHECK(!same_term || before.hard_state.voted_for == ReplicaId(0) ||
+               now.hard_state.voted_for == before.hard_state.voted_for);         // (2)
+  BASALT_CHECK(now.commit >= before.commit);                                     // (3)
+  BASALT_CHECK(now.applied >= before.applied);                                   // (4)
+  BASALT_CHECK(now.base >= before.base);                                         // (5)
+  BASALT_CHECK(now.durable >= std::min(before.durable, before.commit));          // (6)
+  BASALT_CHECK(now.issued >= before.issued && now.finished >= before.finished);  // (15)
+  BASALT_CHECK(before.commit < now.base ||
+               state.log.Holds(before.commit, before.commit_term));  // (16)
+  if (same_term && before.leads && now.leads) {
+    BASALT_CHECK(now.last >= before.last);  // (20)
+  }
+  if (now.leads && now.commit > before.commit) {
+    BASALT_CHECK(now.commit_term == now.hard_state.term);  // (21)
+  }
+}
+
+}  // namespace basalt::raft

@@ -1,0 +1,71 @@
+// Log: one replica's log as the core sees it: its base, the term of every entry behind the base,
+// and the recent entries themselves.
+//
+// Terms are kept as runs (first index, term), a few words for millions of entries, so that votes,
+// consistency checks and conflict searches need no disk. Entries themselves leave memory from the
+// front, oldest first, when the owner says that they are durable and memory is short.
+//
+// A plain value without threads. Invariants (numbers of invariants.h):
+//   (18) runs_ rise strictly in index and in term, start behind the base and at or above its term;
+//   (19) memory_ is contiguous, ends at last() and agrees with runs_; memory_bytes_ is its sum.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "raft/core/types.h"
+
+namespace basalt::raft {
+
+class Log {
+ public:
+  Log(LogBase base, std::vector<Entry> entries);
+
+  const LogBase& base() const { return base_; }
+  LogIndex last() const { return last_; }
+  Term last_term() const { return runs_.empty() ? base_.term : runs_.back().term; }
+  // The first entry that is in memory; last() + 1 when none is.
+  LogIndex memory_first() const { return last_ + 1 - memory_.size(); }
+  size_t memory_bytes() const { return memory_bytes_; }
+
+  // Nothing below the base or behind the last entry.
+  std::optional<Term> TermAt(LogIndex index) const;
+  bool Holds(LogIndex index, Term term) const { return TermAt(index) == term; }
+  // The highest index in [base, min(index, last)] whose term is at most `term`.
+  std::optional<LogIndex> LastAtMost(LogIndex index, Term term) const;
+  // From `first` (in memory) on: at least one entry when there is one, then as many up to `last` as
+  // fit in `bytes_max`.
+  std::vector<Entry> Slice(LogIndex first, LogIndex last, size_t bytes_max) const;
+
+  // `entry` follows last(), at a term that is not below last_term().
+  void Append(Entry entry);
+  // Drops entry `first` and all behind it; the base stays.
+  void TruncateFrom(LogIndex first);
+  // Moves the base up to `index`, which the log holds.
+  void CompactTo(LogIndex index, Configuration configuration);
+  // Drops everything; the log starts behind `base`.
+  void ResetTo(LogBase base);
+  // Lets the oldest entries up to `evictable` go until memory holds at most `bytes_max`.
+  void EvictUpTo(LogIndex evictable, size_t bytes_max);
+
+  // (18) and (19) by walking all of it.
+  bool IsConsistent() const;
+
+ private:
+  struct TermRun {
+    LogIndex first;
+    Term term;
+  };
+
+  void PopFront();
+
+  LogBase base_;
+  LogIndex last_;
+  std::deque<TermRun> runs_;
+  std::deque<Entry> memory_;
+  size_t memory_bytes_ = 0;
+};
+
+}  // namespace basalt::raft
