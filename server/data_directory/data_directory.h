@@ -1,7 +1,6 @@
 // DataDirectory: the folder that one node owns, its lock, its identity and its cluster's layout.
 //
-//   LOCK          held while the process lives
-//   PID           who holds it, for the message that a second process gets
+//   LOCK          held while the process lives; says who holds it
 //   IDENTITY      format, node, store, cluster (identity.h)
 //   LAYOUT        the serialized cluster map that the node started from
 //   log/          the shared Raft log
