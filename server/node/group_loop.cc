@@ -1,0 +1,214 @@
+#include "server/node/group_loop.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "server/node/hosted_group.h"
+
+namespace basalt::server {
+
+GroupLoop::GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock)
+    : options_(options), ports_(ports), hybrid_clock_(hybrid_clock) {}
+
+GroupLoop::~GroupLoop() = default;
+
+void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
+                         uint64_t highest_stamp) {
+  hybrid_clock_.Pass(highest_stamp);
+  const raft::LogBase applied = recovered.applied;
+  auto hosted = std::make_unique<Hosted>(options, std::move(recovered));
+  hosted->flushed = applied.index;
+  hosted->applied_term = applied.term;
+  MarkDirty(*hosted);
+  const bool added = hosted_.emplace(options.group, std::move(hosted)).second;
+  BASALT_CHECK(added);
+}
+
+void GroupLoop::Handle(GroupEvent event) {
+  std::visit([this](auto& e) { On(e); }, event);
+}
+
+GroupLoop::Hosted* GroupLoop::Find(raft::GroupId group) {
+  const auto place = hosted_.find(group);
+  return place == hosted_.end() ? nullptr : place->second.get();
+}
+
+void GroupLoop::MarkDirty(Hosted& hosted) {
+  if (std::exchange(hosted.dirty, true)) return;
+  dirty_.push_back(&hosted);
+}
+
+void GroupLoop::On(TickPassed&) {
+  ++ticks_;
+  const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
+  for (auto& [group, hosted] : hosted_) {
+    hosted->group.core().Tick();
+    ExpireGathered(*hosted);
+    if (check_compaction) Compact(*hosted);
+    MarkDirty(*hosted);
+  }
+  ports_.apply.PutQuietly(SweepDeadlines{});
+}
+
+void GroupLoop::On(PeerMessagesArrived& event) {
+  for (raft::Message& message : event.messages) {
+    Hosted* hosted = Find(message.group);
+    if (hosted == nullptr || message.to != hosted->group.self()) continue;
+    hosted->group.core().Step(std::move(message));
+    MarkDirty(*hosted);
+  }
+}
+
+void GroupLoop::On(WritesPersisted& event) {
+  for (const raft::PersistDone& done : event.done) {
+    BASALT_CHECK(!writes_per_append_.empty());
+    if (--writes_per_append_.front() == 0) writes_per_append_.pop_front();
+    Hosted* hosted = Find(done.group);
+    BASALT_CHECK(hosted != nullptr);
+    hosted->group.OnPersisted(done.id);
+    MarkDirty(*hosted);
+  }
+}
+
+void GroupLoop::On(EntriesApplied& event) {
+  Hosted* hosted = Find(event.group);
+  BASALT_CHECK(hosted != nullptr);
+  hybrid_clock_.Pass(event.highest_stamp);
+  hosted->applied_term = event.term;
+  hosted->group.core().OnApplied(event.index);
+  MarkDirty(*hosted);
+}
+
+void GroupLoop::On(EntriesFetched& event) {
+  Hosted* hosted = Find(event.group);
+  BASALT_CHECK(hosted != nullptr);
+  hosted->group.core().OnEntriesFetched(event.follower, std::move(event.entries));
+  MarkDirty(*hosted);
+}
+
+void GroupLoop::On(CheckpointSent& event) {
+  Hosted* hosted = Find(event.group);
+  BASALT_CHECK(hosted != nullptr);
+  hosted->group.core().OnCheckpointSent(event.follower, event.installed);
+  MarkDirty(*hosted);
+}
+
+void GroupLoop::On(CheckpointStaged& event) {
+  Hosted* hosted = Find(event.message.group);
+  if (hosted == nullptr || event.message.to != hosted->group.self()) {
+    event.done("this node has no such replica");
+    return;
+  }
+  if (hosted->staged) {
+    event.done("another checkpoint is being installed");
+    return;
+  }
+  const raft::LogIndex index = std::get<raft::CheckpointArrived>(event.message.body).base.index;
+  hosted->staged = Hosted::Staged{index, std::move(event.directory), std::move(event.done)};
+  hosted->group.core().Step(std::move(event.message));
+  MarkDirty(*hosted);
+}
+
+void GroupLoop::On(CheckpointInstalled& event) {
+  Hosted* hosted = Find(event.group);
+  BASALT_CHECK(hosted != nullptr);
+  hybrid_clock_.Pass(event.highest_stamp);
+  hosted->applied_term = event.term;
+  hosted->flushed = event.index;
+  hosted->installing = false;
+  hosted->group.core().OnCheckpointInstalled(event.index);
+  MarkDirty(*hosted);
+}
+
+void GroupLoop::On(StateFlushed& event) {
+  Hosted* hosted = Find(event.group);
+  BASALT_CHECK(hosted != nullptr);
+  if (event.index > hosted->flushed) hosted->flushed = event.index;
+}
+
+void GroupLoop::On(StatesAsked& event) {
+  std::vector<GroupState> states;
+  for (const auto& [group, hosted] : hosted_) {
+    states.push_back({group, hosted->group.self(), hosted->group.core().status(),
+                      hosted->leader_node});
+  }
+  event.reply(std::move(states));
+}
+
+// Lets the log go below what the state machine has flushed, but keeps the newest
+// `retained_log_bytes` for followers that were away for a while.
+void GroupLoop::Compact(Hosted& hosted) {
+  const raft::CoreStatus status = hosted.group.core().status();
+  hosted.SampleLog(status.last);
+  raft::LogIndex target = hosted.FirstRetained(options_.retained_log_bytes);
+  if (target > hosted.flushed) target = hosted.flushed;
+  if (target > status.applied) target = status.applied;
+  if (target > status.base && !hosted.installing) hosted.group.core().Compact(target);
+}
+
+void GroupLoop::FinishTurn() {
+  // A core that becomes leader, or a log that becomes free, lets gathered requests go: they enter
+  // the cores before the effects are taken, so that all leave in this turn.
+  if (writes_per_append_.size() < options_.log_appends_max) {
+    for (auto& [group, hosted] : hosted_) {
+      if (!hosted->writes.empty()) ProposeGathered(*hosted);
+    }
+  }
+  while (!dirty_.empty()) {
+    raft::Turn turn;
+    std::vector<Hosted*> dirty = std::exchange(dirty_, {});
+    for (Hosted* hosted : dirty) {
+      hosted->dirty = false;
+      if (!hosted->reads.empty()) StartReadRound(*hosted);
+      hosted->group.CollectInto(turn);
+      if (hosted->staged && !turn.HasInstall(hosted->group.id())) {
+        std::exchange(hosted->staged, std::nullopt)->done("not wanted: the log is as new");
+      }
+    }
+    CarryOut(turn);
+  }
+  replies_.Flush();
+}
+
+void GroupLoop::CarryOut(raft::Turn& turn) {
+  if (!turn.messages.empty()) ports_.transport.Send(std::move(turn.messages));
+  if (!turn.writes.empty()) {
+    for (const raft::LogWrite& write : turn.writes) {
+      Hosted* hosted = Find(write.group);
+      for (const raft::Entry& entry : write.persist.entries) {
+        hosted->log_bytes += raft::EntryBytes(entry);
+      }
+    }
+    writes_per_append_.push_back(static_cast<uint32_t>(turn.writes.size()));
+    ports_.log.Append(std::move(turn.writes));
+  }
+  for (auto& [group, leadership] : turn.leaderships) OnLeadership(*Find(group), leadership);
+  for (auto& [group, base] : turn.installs) OnInstall(*Find(group), std::move(base));
+  for (auto& [group, entries] : turn.applies) {
+    ports_.apply.Put(ApplyEntries{group, std::move(entries)});
+  }
+  for (auto& [group, read] : turn.reads) OnConfirmedRead(*Find(group), read);
+  for (auto& [group, read] : turn.refused_reads) OnRefusedRead(*Find(group), read);
+  for (auto& [group, fetch] : turn.fetches) ports_.feed.Put(FetchForFollower{group, fetch});
+  for (auto& [group, send] : turn.checkpoints) {
+    const Hosted& hosted = *Find(group);
+    ports_.feed.Put(CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(),
+                                          send});
+  }
+}
+
+void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
+  hosted.leader_node = hosted.NodeOf(leadership.leader);
+  ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
+  if (leadership.role != raft::Role::kLeader) RefuseGathered(hosted);
+}
+
+void GroupLoop::OnInstall(Hosted& hosted, raft::LogBase base) {
+  BASALT_CHECK(hosted.staged && hosted.staged->index == base.index);
+  Hosted::Staged staged = *std::exchange(hosted.staged, std::nullopt);
+  hosted.installing = true;
+  ports_.apply.Put(InstallCheckpoint{hosted.group.id(), std::move(base),
+                                     std::move(staged.directory), std::move(staged.done)});
+}
+
+}  // namespace basalt::server

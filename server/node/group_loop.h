@@ -1,0 +1,105 @@
+// GroupLoop: all Raft groups of a node, driven by events. One owner (the group thread; in the
+// simulator its one thread) calls Handle for what has gathered and then FinishTurn, which carries
+// out the effects of all groups together: one Transport::Send, one LogStore::Append.
+//
+// Batching needs no timer: while the log is busy with `log_appends_max` turns, writes gather and
+// go as one entry per group when a turn becomes durable. Reads gather likewise behind the rounds
+// of heartbeats that are under way.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "raft/group.h"
+#include "raft/transport.h"
+#include "server/clock/hybrid_clock.h"
+#include "server/node/work.h"
+
+namespace basalt::server {
+
+struct GroupLoopOptions {
+  uint32_t log_appends_max = 2;
+  uint32_t read_rounds_max = 2;  // per group
+  size_t entry_bytes_max = 1u << 20;
+  // Bytes of writes that may gather per group before new ones are refused as overload.
+  size_t gathered_bytes_max = 64u << 20;
+  // Recent log kept for followers that lag, per group, in bytes.
+  uint64_t retained_log_bytes = 16u << 20;
+  uint32_t ticks_per_compaction_check = 20;
+};
+
+class GroupLoop {
+ public:
+  // All that a loop acts upon; outlives it.
+  struct Ports {
+    raft::Transport& transport;
+    raft::LogStore& log;
+    ApplyInbox& apply;
+    FeedInbox& feed;
+    LeaderObserver& leaders;
+    const Clock& clock;
+  };
+
+  GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
+  ~GroupLoop();
+
+  // Before the first event. `highest_stamp` is the state machine's.
+  void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
+                uint64_t highest_stamp);
+
+  void Handle(GroupEvent event);
+  void FinishTurn();
+
+ private:
+  struct Hosted;
+
+  void On(TickPassed& event);
+  void On(PeerMessagesArrived& event);
+  void On(WritesArrived& event);
+  void On(ReadsArrived& event);
+  void On(OwnCommandArrived& event);
+  void On(WritesPersisted& event);
+  void On(EntriesApplied& event);
+  void On(EntriesFetched& event);
+  void On(CheckpointSent& event);
+  void On(CheckpointStaged& event);
+  void On(CheckpointInstalled& event);
+  void On(StatesAsked& event);
+  void On(StateFlushed& event);
+
+  Hosted* Find(raft::GroupId group);
+  void MarkDirty(Hosted& hosted);
+  bool Serves(const Hosted& hosted) const;
+
+  void ProposeGathered(Hosted& hosted);
+  bool ProposeEntry(Hosted& hosted, size_t count, size_t bytes);
+  void StartReadRound(Hosted& hosted);
+  void RefuseGathered(Hosted& hosted);
+  void ExpireGathered(Hosted& hosted);
+  void Compact(Hosted& hosted);
+
+  void CarryOut(raft::Turn& turn);
+  void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
+  void OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read);
+  void OnRefusedRead(Hosted& hosted, raft::ReadId read);
+  void OnInstall(Hosted& hosted, raft::LogBase base);
+
+  void Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code code);
+  void Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code);
+  void AddLeader(const Hosted& hosted, v1::Response& response) const;
+  static v1::Response MakeRefusal(uint64_t request_id, v1::Code code, bool is_write);
+
+  GroupLoopOptions options_;
+  Ports ports_;
+  HybridClock hybrid_clock_;
+  std::map<raft::GroupId, std::unique_ptr<Hosted>> hosted_;
+  std::vector<Hosted*> dirty_;
+  ReplyBuffer replies_;
+  std::deque<uint32_t> writes_per_append_;  // writes not yet durable of each append under way
+  uint64_t next_read_ = 1;
+  uint64_t ticks_ = 0;
+};
+
+}  // namespace basalt::server

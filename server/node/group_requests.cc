@@ -1,0 +1,198 @@
+// The group loop's handling of client requests: gather, propose, confirm, refuse.
+#include <utility>
+
+#include "base/check.h"
+#include "server/node/group_loop.h"
+#include "server/node/hosted_group.h"
+
+namespace basalt::server {
+namespace {
+
+constexpr uint32_t kRetryAfterNoLeaderMs = 50;
+constexpr uint32_t kRetryAfterOverloadMs = 20;
+
+// CommandBatch.first_stamp: field 1, fixed64. The commands follow, each with its own tag.
+std::string StartBatch(Stamp first_stamp, size_t command_bytes) {
+  std::string payload;
+  payload.reserve(9 + command_bytes);
+  payload.push_back('\x09');
+  for (int shift = 0; shift < 64; shift += 8) {
+    payload.push_back(static_cast<char>(first_stamp >> shift));
+  }
+  return payload;
+}
+
+}  // namespace
+
+// A leader answers only once it has applied an entry of its own term: from then on its state holds
+// all that was ever acknowledged, and its clock stands above every stamp in the log.
+bool GroupLoop::Serves(const Hosted& hosted) const {
+  const raft::RaftCore& core = hosted.group.core();
+  return core.is_leader() && core.term() == hosted.applied_term;
+}
+
+void GroupLoop::On(WritesArrived& event) {
+  Hosted* hosted = Find(event.group);
+  for (PendingWrite& write : event.writes) {
+    if (hosted == nullptr) {
+      replies_.Add(write.sink, MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true));
+    } else if (!hosted->group.core().is_leader()) {
+      Refuse(*hosted, write, v1::CODE_NOT_LEADER);
+    } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
+      Refuse(*hosted, write, v1::CODE_OVERLOADED);
+    } else {
+      hosted->writes_bytes += write.encoded_command.size();
+      hosted->writes.push_back(std::move(write));
+    }
+  }
+}
+
+void GroupLoop::On(ReadsArrived& event) {
+  Hosted* hosted = Find(event.group);
+  for (PendingRead& read : event.reads) {
+    if (hosted == nullptr) {
+      replies_.Add(read.sink, MakeRefusal(read.request.id(), v1::CODE_NOT_LEADER, false));
+    } else if (!hosted->group.core().is_leader()) {
+      Refuse(*hosted, read, v1::CODE_NOT_LEADER);
+    } else {
+      hosted->reads.push_back(std::move(read));
+      MarkDirty(*hosted);
+    }
+  }
+}
+
+void GroupLoop::On(OwnCommandArrived& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr || !hosted->group.core().is_leader()) return;
+  hosted->writes.push_back({nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
+}
+
+void GroupLoop::ProposeGathered(Hosted& hosted) {
+  while (!hosted.writes.empty() && Serves(hosted)) {
+    size_t count = 0;
+    size_t bytes = 0;
+    while (count < hosted.writes.size() &&
+           (count == 0 ||
+            bytes + hosted.writes[count].encoded_command.size() <= options_.entry_bytes_max)) {
+      bytes += hosted.writes[count].encoded_command.size();
+      ++count;
+    }
+    if (!ProposeEntry(hosted, count, bytes)) return;
+  }
+}
+
+bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
+  std::string payload =
+      StartBatch(hybrid_clock_.Take(ports_.clock.Now(), count), bytes);
+  for (size_t i = 0; i < count; ++i) payload += hosted.writes[i].encoded_command;
+  const auto result = hosted.group.core().Propose(raft::EntryKind::kCommands,
+                                                  raft::MakePayload(std::move(payload)));
+  const auto* proposed = std::get_if<raft::Proposed>(&result);
+  if (proposed == nullptr) return false;  // too much is uncommitted: the writes wait here
+  WritesProposed waiting{hosted.group.id(), proposed->index, proposed->term, {}};
+  for (size_t i = 0; i < count; ++i) {
+    PendingWrite& write = hosted.writes.front();
+    hosted.writes_bytes -= std::min(hosted.writes_bytes, write.encoded_command.size());
+    write.encoded_command = {};
+    waiting.writes.push_back(std::move(write));
+    hosted.writes.pop_front();
+  }
+  ports_.apply.PutQuietly(std::move(waiting));
+  MarkDirty(hosted);
+  return true;
+}
+
+void GroupLoop::StartReadRound(Hosted& hosted) {
+  if (hosted.rounds.size() >= options_.read_rounds_max || !Serves(hosted)) return;
+  const raft::ReadId id(next_read_++);
+  hosted.group.core().RequestRead(id);
+  hosted.rounds.emplace(id, std::exchange(hosted.reads, {}));
+}
+
+void GroupLoop::OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read) {
+  auto round = hosted.rounds.extract(read.id);
+  BASALT_CHECK(!round.empty());
+  ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
+  if (!hosted.reads.empty()) MarkDirty(hosted);
+}
+
+void GroupLoop::OnRefusedRead(Hosted& hosted, raft::ReadId read) {
+  auto round = hosted.rounds.extract(read);
+  BASALT_CHECK(!round.empty());
+  for (const PendingRead& pending : round.mapped()) {
+    Refuse(hosted, pending, v1::CODE_NOT_LEADER);
+  }
+  if (!hosted.reads.empty()) MarkDirty(hosted);
+}
+
+void GroupLoop::RefuseGathered(Hosted& hosted) {
+  for (const PendingWrite& write : hosted.writes) Refuse(hosted, write, v1::CODE_NOT_LEADER);
+  for (const PendingRead& read : hosted.reads) Refuse(hosted, read, v1::CODE_NOT_LEADER);
+  hosted.writes.clear();
+  hosted.writes_bytes = 0;
+  hosted.reads.clear();
+}
+
+void GroupLoop::ExpireGathered(Hosted& hosted) {
+  const MonotonicTime now = ports_.clock.Now();
+  for (PendingWrite& write : hosted.writes) {
+    if (write.deadline > now) continue;
+    Refuse(hosted, write, v1::CODE_DEADLINE);
+    hosted.writes_bytes -= std::min(hosted.writes_bytes, write.encoded_command.size());
+  }
+  std::erase_if(hosted.writes, [now](const PendingWrite& write) { return write.deadline <= now; });
+  const auto expire_reads = [&](std::vector<PendingRead>& reads) {
+    for (const PendingRead& read : reads) {
+      if (read.deadline <= now) Refuse(hosted, read, v1::CODE_DEADLINE);
+    }
+    std::erase_if(reads, [now](const PendingRead& read) { return read.deadline <= now; });
+  };
+  expire_reads(hosted.reads);
+  for (auto& [id, reads] : hosted.rounds) expire_reads(reads);
+}
+
+void GroupLoop::Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code code) {
+  if (write.sink == nullptr) return;
+  v1::Response response = MakeRefusal(write.request_id, code, true);
+  AddLeader(hosted, response);
+  replies_.Add(write.sink, std::move(response));
+}
+
+void GroupLoop::Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code) {
+  v1::Response response = MakeRefusal(read.request.id(), code, false);
+  AddLeader(hosted, response);
+  replies_.Add(read.sink, std::move(response));
+}
+
+void GroupLoop::AddLeader(const Hosted& hosted, v1::Response& response) const {
+  v1::LeaderHint* leader = response.mutable_leader();
+  leader->set_shard_id(hosted.group.id().value());
+  leader->set_node_id(hosted.leader_node.value());
+  leader->set_term(hosted.group.core().term().value());
+}
+
+// A refusal before anything was proposed: this send did not happen, and never will.
+v1::Response GroupLoop::MakeRefusal(uint64_t request_id, v1::Code code, bool is_write) {
+  v1::Response response;
+  response.set_id(request_id);
+  response.set_code(code);
+  if (is_write) response.set_outcome(v1::OUTCOME_NOT_APPLIED);
+  switch (code) {
+    case v1::CODE_NOT_LEADER:
+      response.set_message("this node does not lead the shard");
+      response.set_retry_after_ms(kRetryAfterNoLeaderMs);
+      break;
+    case v1::CODE_OVERLOADED:
+      response.set_message("too many writes are waiting at the leader");
+      response.set_retry_after_ms(kRetryAfterOverloadMs);
+      break;
+    case v1::CODE_DEADLINE:
+      response.set_message("the time given was up before the request could be started");
+      break;
+    default:
+      BASALT_CHECK(false);
+  }
+  return response;
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,69 @@
+// LoopThread: a mailbox and the one thread that empties it. The thin edge around the loops; what
+// they decide does not depend on threads.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "server/clock/clock.h"
+#include "server/node/mailbox.h"
+
+namespace basalt::server {
+
+template <typename Item>
+class LoopThread {
+ public:
+  // `handle` gets all that has gathered (perhaps nothing) at least once per `pause_max`.
+  struct Options {
+    std::string name;  // at most 15 bytes; shown by ps and top
+    std::chrono::nanoseconds pause_max;
+    std::function<void(std::vector<Item>&)> handle;
+  };
+
+  LoopThread(Options options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  ~LoopThread() { Stop(); }
+
+  Mailbox<Item>& mailbox() { return mailbox_; }
+
+  void Start() {
+    thread_ = std::thread([this] { Run(); });
+    ::pthread_setname_np(thread_.native_handle(), options_.name.c_str());
+  }
+
+  // What is in the mailbox is still handled; what comes later is not. Not from the thread itself.
+  void Stop() {
+    mailbox_.Close();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  // When the thread last began a round. Thread-safe.
+  MonotonicTime last_round() const { return MonotonicTime(last_round_.load()); }
+
+ private:
+  void Run() {
+    std::vector<Item> items;
+    for (;;) {
+      const bool closing = mailbox_.closed();
+      mailbox_.TakeAll(items, closing ? std::chrono::nanoseconds(0) : options_.pause_max);
+      last_round_.store(clock_.Now().count(), std::memory_order_relaxed);
+      options_.handle(items);
+      const bool idle = items.empty();
+      items.clear();
+      if (closing && idle) return;
+    }
+  }
+
+  const Options options_;
+  const Clock& clock_;
+  Mailbox<Item> mailbox_;
+  std::atomic<int64_t> last_round_{0};
+  std::thread thread_;
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,65 @@
+// Mailbox: many threads put, one thread takes all that has gathered. FIFO.
+//
+// Bounded by what its senders may have under way, not by itself: requests are counted at the edge
+// (see RequestBudget), the rest by Raft's flow control.
+#pragma once
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+
+namespace basalt::server {
+
+template <typename T>
+class Mailbox {
+ public:
+  void Put(T item) BASALT_EXCLUDES(mutex_) {
+    bool wake = false;
+    {
+      base::MutexLock lock(mutex_);
+      items_.push_back(std::move(item));
+      wake = std::exchange(taker_waits_, false);
+    }
+    if (wake) not_empty_.NotifyOne();
+  }
+
+  // For what need not be looked at before something else comes.
+  void PutQuietly(T item) BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    items_.push_back(std::move(item));
+  }
+
+  // Swaps all items into `taken` (which must be empty), waiting up to `timeout` for the first.
+  // Leaves it empty when none came or Close was called.
+  void TakeAll(std::vector<T>& taken, std::chrono::nanoseconds timeout) BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    if (items_.empty() && !closed_ && timeout.count() > 0) {
+      taker_waits_ = true;
+      not_empty_.WaitFor(mutex_, timeout);
+      taker_waits_ = false;
+    }
+    taken.swap(items_);
+  }
+
+  // Wakes the taker; closed() is true from now on. Items already there can still be taken.
+  void Close() BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    closed_ = true;
+    not_empty_.NotifyAll();
+  }
+  bool closed() BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    return closed_;
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::CondVar not_empty_;
+  std::vector<T> items_ BASALT_GUARDED_BY(mutex_);
+  bool taker_waits_ BASALT_GUARDED_BY(mutex_) = false;
+  bool closed_ BASALT_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace basalt::server

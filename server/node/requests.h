@@ -1,0 +1,54 @@
+// Client requests on their way through a node, and where their answers go.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/client.pb.h"
+#include "raft/core/types.h"
+#include "server/clock/clock.h"
+
+namespace basalt::server {
+
+// Where the answers to one stream (or one call) go. Shared by all requests of the stream; lives on
+// after the client has gone and then drops what it is given.
+class ReplySink {
+ public:
+  virtual ~ReplySink() = default;
+  // Thread-safe, never blocks. Answers handed over together travel together.
+  virtual void Deliver(std::vector<v1::Response> responses) = 0;
+};
+
+struct PendingWrite {
+  std::shared_ptr<ReplySink> sink;  // null for the cluster's own commands
+  std::shared_ptr<void> charge;     // what the request holds of the node's budget
+  uint64_t request_id = 0;
+  MonotonicTime deadline{};
+  // One element of CommandBatch.commands, with its tag and length: entries are built by appending.
+  std::string encoded_command;
+};
+
+struct PendingRead {
+  std::shared_ptr<ReplySink> sink;
+  std::shared_ptr<void> charge;
+  MonotonicTime deadline{};
+  v1::Request request;  // get or scan
+};
+
+// Gathers answers by sink, so that each stream gets one message for a whole batch.
+class ReplyBuffer {
+ public:
+  void Add(const std::shared_ptr<ReplySink>& sink, v1::Response response);
+  void Flush();
+
+ private:
+  struct Bundle {
+    std::shared_ptr<ReplySink> sink;
+    std::vector<v1::Response> responses;
+  };
+  std::vector<Bundle> bundles_;  // few streams: a linear search beats a map
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,185 @@
+// What the loops of a node hand to each other. Values; each is handled by the loop that is named.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "raft/core/raft_core.h"
+#include "raft/log_store.h"
+#include "raft/state_machine.h"
+#include "server/node/requests.h"
+
+namespace basalt::server {
+
+// ---- for the GroupLoop ----
+
+struct TickPassed {};
+
+struct PeerMessagesArrived {
+  std::vector<raft::Message> messages;
+};
+
+struct WritesArrived {
+  raft::GroupId group;
+  std::vector<PendingWrite> writes;
+};
+
+struct ReadsArrived {
+  raft::GroupId group;
+  std::vector<PendingRead> reads;
+};
+
+// The cluster's own command, proposed only while this node leads the group; lost otherwise.
+struct OwnCommandArrived {
+  raft::GroupId group;
+  std::string encoded_command;
+};
+
+struct WritesPersisted {
+  std::vector<raft::PersistDone> done;
+};
+
+struct EntriesApplied {
+  raft::GroupId group;
+  raft::LogIndex index;
+  raft::Term term;  // of the entry at `index`
+  uint64_t highest_stamp = 0;
+};
+
+struct EntriesFetched {
+  raft::GroupId group;
+  raft::ReplicaId follower;
+  std::vector<raft::Entry> entries;
+};
+
+struct CheckpointSent {
+  raft::GroupId group;
+  raft::ReplicaId follower;
+  std::optional<raft::LogIndex> installed;
+};
+
+// A verified checkpoint lies in `directory`. `done` is called once, with an empty string when it
+// was installed, else with the reason; then the directory is the caller's to remove.
+struct CheckpointStaged {
+  raft::Message message;  // CheckpointArrived
+  std::string directory;
+  std::function<void(std::string)> done;
+};
+
+struct CheckpointInstalled {
+  raft::GroupId group;
+  raft::LogIndex index;
+  raft::Term term;
+  uint64_t highest_stamp = 0;
+};
+
+struct GroupState {
+  raft::GroupId group;
+  raft::ReplicaId replica;
+  raft::CoreStatus core;
+  raft::NodeId leader_node;  // 0: unknown
+};
+
+struct StatesAsked {
+  std::function<void(std::vector<GroupState>)> reply;  // called on the group thread
+};
+
+// Everything up to `index` survives a crash of the state machine.
+struct StateFlushed {
+  raft::GroupId group;
+  raft::LogIndex index;
+};
+
+using GroupEvent =
+    std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
+                 WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent, CheckpointStaged,
+                 CheckpointInstalled, StatesAsked, StateFlushed>;
+
+// ---- for the ApplyLoop ----
+
+// Clients that wait for the entry (index, term); command i of the entry is write i.
+struct WritesProposed {
+  raft::GroupId group;
+  raft::LogIndex index;
+  raft::Term term;
+  std::vector<PendingWrite> writes;
+};
+
+struct ApplyEntries {
+  raft::GroupId group;
+  std::vector<raft::Entry> entries;
+};
+
+struct ServeReads {
+  raft::GroupId group;
+  raft::LogIndex index;  // once this is applied
+  std::vector<PendingRead> reads;
+};
+
+struct InstallCheckpoint {
+  raft::GroupId group;
+  raft::LogBase base;
+  std::string directory;
+  std::function<void(std::string)> done;
+};
+
+// Runs `work` with the group's state machine between two applies.
+struct WithStateMachine {
+  raft::GroupId group;
+  std::function<void(raft::StateMachine&)> work;
+};
+
+struct SweepDeadlines {};
+
+using ApplyWork = std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint,
+                               WithStateMachine, SweepDeadlines>;
+
+// ---- for the follower feed (its own thread: reads the disk, streams checkpoints) ----
+
+struct FetchForFollower {
+  raft::GroupId group;
+  raft::FetchEntries fetch;
+};
+
+struct CheckpointForFollower {
+  raft::GroupId group;
+  raft::ReplicaId self;
+  raft::Term term;
+  raft::SendCheckpoint send;
+};
+
+using FeedWork = std::variant<FetchForFollower, CheckpointForFollower>;
+
+// ---- the doors between the loops; production puts a mailbox and a thread behind each ----
+
+class GroupInbox {
+ public:
+  virtual ~GroupInbox() = default;
+  virtual void Put(GroupEvent event) = 0;  // thread-safe
+};
+
+class ApplyInbox {
+ public:
+  virtual ~ApplyInbox() = default;
+  virtual void Put(ApplyWork work) = 0;         // thread-safe
+  virtual void PutQuietly(ApplyWork work) = 0;  // no need to wake up for it
+};
+
+class FeedInbox {
+ public:
+  virtual ~FeedInbox() = default;
+  virtual void Put(FeedWork work) = 0;  // thread-safe
+};
+
+// Told of leaders as they change, on the group thread; must only take note.
+class LeaderObserver {
+ public:
+  virtual ~LeaderObserver() = default;
+  virtual void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) = 0;
+};
+
+}  // namespace basalt::server

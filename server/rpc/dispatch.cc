@@ -1,0 +1,214 @@
+#include "server/rpc/dispatch.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/slot.h"
+#include "proto/command.pb.h"
+
+namespace basalt::server {
+namespace {
+
+bool IsWrite(const v1::Request& request) { return request.has_put() || request.has_delete_(); }
+
+v1::Response MakeAnswer(const v1::Request& request, v1::Code code, std::string message) {
+  v1::Response response;
+  response.set_id(request.id());
+  response.set_code(code);
+  response.set_message(std::move(message));
+  if (IsWrite(request)) response.set_outcome(v1::OUTCOME_NOT_APPLIED);
+  return response;
+}
+
+std::optional<std::string> KeyProblem(const std::string& key) {
+  if (key.empty()) return "the key is empty; a key has 1 to 4096 bytes";
+  if (key.size() > kKeyBytesMax) {
+    return "the key has " + std::to_string(key.size()) + " bytes; a key has 1 to 4096 bytes";
+  }
+  return std::nullopt;
+}
+
+// What is wrong with the request by itself, whatever the cluster looks like.
+std::optional<std::string> Problem(const v1::Request& request) {
+  switch (request.operation_case()) {
+    case v1::Request::kGet:
+      return KeyProblem(request.get().key());
+    case v1::Request::kDelete:
+      return KeyProblem(request.delete_().key());
+    case v1::Request::kPut:
+      if (request.put().value().size() > kValueBytesMax) {
+        return "the value has " + std::to_string(request.put().value().size()) +
+               " bytes; a value has at most 8388608 bytes";
+      }
+      return KeyProblem(request.put().key());
+    case v1::Request::kScan:
+      if (request.shard_id() == 0) return "a scan must name its shard";
+      if (request.scan().from().size() > kKeyBytesMax + 1 ||
+          request.scan().to().size() > kKeyBytesMax + 1) {
+        return "a bound of the scan is longer than a key may be";
+      }
+      return std::nullopt;
+    case v1::Request::OPERATION_NOT_SET:
+      return "the request has no operation that this release knows";
+  }
+  return "the request has no operation that this release knows";
+}
+
+std::optional<std::string> ModeProblem(v1::ReadMode mode) {
+  if (mode == v1::READ_MODE_DEFAULT || mode == v1::READ_MODE_READ_INDEX) return std::nullopt;
+  return "this release serves linearizable reads by read-index only";
+}
+
+const std::string& KeyOf(const v1::Request& request) {
+  if (request.has_get()) return request.get().key();
+  if (request.has_put()) return request.put().key();
+  return request.delete_().key();
+}
+
+// CommandBatch.commands (field 2): tag, length, Command. The strings of `request` are moved from.
+std::string EncodeCommand(v1::Request& request) {
+  v1::Command command;
+  if (request.has_command_id()) command.mutable_id()->Swap(request.mutable_command_id());
+  if (request.has_put()) {
+    command.mutable_put()->mutable_key()->swap(*request.mutable_put()->mutable_key());
+    command.mutable_put()->mutable_value()->swap(*request.mutable_put()->mutable_value());
+  } else {
+    command.mutable_delete_()->mutable_key()->swap(*request.mutable_delete_()->mutable_key());
+  }
+  return EncodeCommandElement(command);
+}
+
+void SetDescriptor(const v1::ClusterMap& map, uint64_t shard_id, v1::Response& response) {
+  for (const v1::ShardDescriptor& shard : map.shards()) {
+    if (shard.shard_id() == shard_id) *response.mutable_descriptor() = shard;
+  }
+}
+
+}  // namespace
+
+std::string EncodeCommandElement(const v1::Command& command) {
+  const size_t size = command.ByteSizeLong();
+  std::string bytes;
+  bytes.reserve(size + 8);
+  bytes.push_back('\x12');
+  for (size_t rest = size;; rest >>= 7) {
+    bytes.push_back(static_cast<char>((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0)));
+    if (rest <= 0x7f) break;
+  }
+  command.AppendToString(&bytes);
+  return bytes;
+}
+
+std::shared_ptr<void> RequestBudget::Charge(uint64_t bytes) {
+  if (bytes_.fetch_add(bytes) + bytes > bytes_max_) {
+    bytes_.fetch_sub(bytes);
+    return nullptr;
+  }
+  return std::shared_ptr<void>(this, [bytes](void* budget) {
+    static_cast<RequestBudget*>(budget)->bytes_.fetch_sub(bytes);
+  });
+}
+
+struct Dispatch::Sorted {
+  template <typename T>
+  struct ForGroup {
+    raft::GroupId group;
+    std::vector<T> requests;
+  };
+
+  template <typename T>
+  static std::vector<T>& Of(std::vector<ForGroup<T>>& groups, uint64_t shard_id) {
+    const raft::GroupId group(shard_id);
+    for (ForGroup<T>& entry : groups) {
+      if (entry.group == group) return entry.requests;
+    }
+    groups.push_back({group, {}});
+    return groups.back().requests;
+  }
+
+  MonotonicTime now{};
+  std::vector<ForGroup<PendingWrite>> writes;
+  std::vector<ForGroup<PendingRead>> reads;
+  std::vector<v1::Response> answers;
+};
+
+void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Request> requests) {
+  Sorted sorted;
+  sorted.now = clock_.Now();
+  const std::shared_ptr<const ClusterView::Known> known = view_.known();
+  uint64_t bytes = 0;
+  for (const v1::Request& request : requests) bytes += request.ByteSizeLong() + 64;
+  const std::shared_ptr<void> charge = budget_.Charge(bytes);
+  for (v1::Request& request : requests) {
+    if (stopped_.load(std::memory_order_relaxed)) {
+      sorted.answers.push_back(MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is stopping"));
+    } else if (known == nullptr) {
+      sorted.answers.push_back(MakeAnswer(
+          request, v1::CODE_NOT_FORMED,
+          "this node belongs to no cluster yet; form one with: kvctl cluster init"));
+    } else if (charge == nullptr) {
+      v1::Response answer =
+          MakeAnswer(request, v1::CODE_OVERLOADED, "the node holds too many requests");
+      answer.set_retry_after_ms(20);
+      sorted.answers.push_back(std::move(answer));
+    } else {
+      Sort(sink, charge, *known, std::move(request), sorted);
+    }
+  }
+  if (!sorted.answers.empty()) sink->Deliver(std::move(sorted.answers));
+  for (auto& [group, writes] : sorted.writes) inbox_.Put(WritesArrived{group, std::move(writes)});
+  for (auto& [group, reads] : sorted.reads) inbox_.Put(ReadsArrived{group, std::move(reads)});
+}
+
+void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
+                    const ClusterView::Known& known, v1::Request request, Sorted& sorted) {
+  if (std::optional<std::string> problem = Problem(request)) {
+    sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
+    return;
+  }
+  uint64_t shard_id = request.shard_id();
+  const ShardRange* moved = nullptr;
+  if (request.has_scan()) {
+    const ShardRange* range = known.routing.Find(shard_id);
+    if (range == nullptr || range->epoch != request.shard_epoch()) {
+      moved = range != nullptr ? range : &known.routing.OwnerOf(0);
+    }
+  } else {
+    const uint32_t slot = base::SlotOf(KeyOf(request));
+    moved = known.routing.CheckAddress(slot, shard_id, request.shard_epoch());
+    if (shard_id == 0) shard_id = known.routing.OwnerOf(slot).shard_id;
+  }
+  if (moved != nullptr) {
+    v1::Response answer = MakeAnswer(request, v1::CODE_WRONG_SHARD,
+                                     "the key belongs to another shard or epoch");
+    SetDescriptor(known.map, moved->shard_id, answer);
+    *answer.mutable_leader() = view_.leader(moved->shard_id);
+    sorted.answers.push_back(std::move(answer));
+    return;
+  }
+  const auto timeout = request.timeout_ms() == 0
+                           ? options_.default_timeout
+                           : std::min(std::chrono::milliseconds(request.timeout_ms()),
+                                      options_.timeout_max);
+  const MonotonicTime deadline = sorted.now + timeout;
+  if (IsWrite(request)) {
+    if (read_only_.load(std::memory_order_relaxed)) {
+      sorted.answers.push_back(MakeAnswer(request, v1::CODE_READ_ONLY,
+                                          "the node's disk is nearly full: it serves reads only"));
+      return;
+    }
+    Sorted::Of(sorted.writes, shard_id)
+        .push_back({sink, charge, request.id(), deadline, EncodeCommand(request)});
+    return;
+  }
+  const v1::ReadMode mode = request.has_get() ? request.get().mode() : request.scan().mode();
+  if (std::optional<std::string> problem = ModeProblem(mode)) {
+    sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
+    return;
+  }
+  Sorted::Of(sorted.reads, shard_id).push_back({sink, charge, deadline, std::move(request)});
+}
+
+}  // namespace basalt::server

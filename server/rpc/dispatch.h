@@ -1,0 +1,75 @@
+// Dispatch: from decoded client requests to the loops that serve them.
+//
+// Checks each request against the limits and the routing table, and hands what passes to the group
+// loop, one message per group. What does not pass is answered at once, as "not applied".
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proto/client.pb.h"
+#include "proto/command.pb.h"
+#include "server/node/cluster_view.h"
+#include "server/node/work.h"
+
+namespace basalt::server {
+
+inline constexpr size_t kKeyBytesMax = 4096;
+inline constexpr size_t kValueBytesMax = 8u << 20;
+
+// One element of CommandBatch.commands, with tag and length.
+std::string EncodeCommandElement(const v1::Command& command);
+
+// Bytes of client requests that a node holds at one time. Thread-safe.
+class RequestBudget {
+ public:
+  explicit RequestBudget(uint64_t bytes_max) : bytes_max_(bytes_max) {}
+
+  // Held until the last request of a batch is answered. nullptr: no room.
+  std::shared_ptr<void> Charge(uint64_t bytes);
+  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  const uint64_t bytes_max_;
+  std::atomic<uint64_t> bytes_{0};
+};
+
+// Thread-safe; outlived by what its constructor is given.
+class Dispatch {
+ public:
+  struct Options {
+    std::chrono::milliseconds default_timeout{5000};
+    std::chrono::milliseconds timeout_max{60000};
+  };
+
+  Dispatch(const Options& options, const ClusterView& view, GroupInbox& inbox,
+           RequestBudget& budget, const Clock& clock)
+      : options_(options), view_(view), inbox_(inbox), budget_(budget), clock_(clock) {}
+
+  // Every request gets exactly one response through `sink`, in any order, at latest soon after its
+  // deadline.
+  void Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Request> requests);
+
+  // From now on every new request is refused as unavailable.
+  void Stop() { stopped_.store(true); }
+  // The disk is nearly full: reads only.
+  void SetReadOnly(bool read_only) { read_only_.store(read_only); }
+
+ private:
+  struct Sorted;
+  void Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
+            const ClusterView::Known& known, v1::Request request, Sorted& sorted);
+
+  const Options options_;
+  const ClusterView& view_;
+  GroupInbox& inbox_;
+  RequestBudget& budget_;
+  const Clock& clock_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<bool> read_only_{false};
+};
+
+}  // namespace basalt::server

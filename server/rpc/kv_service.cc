@@ -1,0 +1,207 @@
+#include "server/rpc/kv_service.h"
+
+#include <iterator>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+
+namespace basalt::server {
+namespace {
+
+// Bounds of one stream: beyond them its requests stay unread, and TCP tells the client.
+constexpr size_t kRequestsUnderWayMax = 16384;
+constexpr size_t kUnsentBytesMax = 64u << 20;
+// One message stays well below gRPC's own bound; a single larger answer goes alone.
+constexpr size_t kMessageBytesAim = 1u << 20;
+
+// One client stream. It is the sink of its requests: answers that arrive while a message is being
+// written leave together in the next one.
+//
+// Ownership: itself, until gRPC is done with it; requests under way hold it too, and what they
+// deliver after that is dropped.
+class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>,
+                           public ReplySink,
+                           public std::enable_shared_from_this<ClientStream> {
+ public:
+  explicit ClientStream(Dispatch& dispatch) : dispatch_(dispatch) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    StartRead(&incoming_);
+  }
+
+  void Deliver(std::vector<v1::Response> responses) override BASALT_EXCLUDES(mutex_) {
+    size_t bytes = 0;
+    for (const v1::Response& response : responses) bytes += response.ByteSizeLong();
+    Next next;
+    {
+      base::MutexLock lock(mutex_);
+      under_way_ -= responses.size();
+      if (!cancelled_) {
+        unsent_bytes_ += bytes;
+        unsent_.insert(unsent_.end(), std::make_move_iterator(responses.begin()),
+                       std::make_move_iterator(responses.end()));
+      }
+      next = ChooseNext();
+    }
+    Carry(next);
+  }
+
+  void OnReadDone(bool ok) override BASALT_EXCLUDES(mutex_) {
+    if (ok) {
+      std::vector<v1::Request> requests(
+          std::make_move_iterator(incoming_.mutable_requests()->begin()),
+          std::make_move_iterator(incoming_.mutable_requests()->end()));
+      incoming_.Clear();
+      {
+        base::MutexLock lock(mutex_);
+        under_way_ += requests.size();
+      }
+      if (!requests.empty()) dispatch_.Handle(shared_from_this(), std::move(requests));
+    }
+    Next next;
+    {
+      base::MutexLock lock(mutex_);
+      reading_ = false;
+      if (!ok) read_ended_ = true;
+      next = ChooseNext();
+    }
+    Carry(next);
+  }
+
+  void OnWriteDone(bool ok) override BASALT_EXCLUDES(mutex_) {
+    Next next;
+    {
+      base::MutexLock lock(mutex_);
+      writing_ = false;
+      if (!ok) Abandon();
+      next = ChooseNext();
+    }
+    Carry(next);
+  }
+
+  void OnCancel() override BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    Abandon();  // the read under way ends with an error and finishes the stream
+  }
+
+  void OnDone() override { self_.reset(); }
+
+ private:
+  struct Next {
+    bool write = false;
+    bool read = false;
+    bool finish = false;
+  };
+
+  void Abandon() BASALT_REQUIRES(mutex_) {
+    cancelled_ = true;
+    unsent_.clear();
+    unsent_bytes_ = 0;
+  }
+
+  // Decides under the lock; Carry acts without it, because gRPC may call back from inside.
+  Next ChooseNext() BASALT_REQUIRES(mutex_) {
+    Next next;
+    if (finished_) return next;
+    if (!writing_ && !unsent_.empty()) {
+      FillMessage();
+      writing_ = next.write = true;
+    }
+    if (!reading_ && !read_ended_ &&
+        (cancelled_ || (under_way_ < kRequestsUnderWayMax && unsent_bytes_ < kUnsentBytesMax))) {
+      reading_ = next.read = true;
+    }
+    if (read_ended_ && !writing_ && (cancelled_ || under_way_ == 0)) {
+      finished_ = next.finish = true;
+    }
+    return next;
+  }
+
+  void FillMessage() BASALT_REQUIRES(mutex_) {
+    outgoing_.Clear();
+    size_t taken = 0;
+    size_t bytes = 0;
+    while (taken < unsent_.size() && bytes < kMessageBytesAim) {
+      bytes += unsent_[taken].ByteSizeLong();
+      outgoing_.add_responses()->Swap(&unsent_[taken]);
+      ++taken;
+    }
+    unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<ptrdiff_t>(taken));
+    unsent_bytes_ -= std::min(unsent_bytes_, bytes);
+  }
+
+  void Carry(const Next& next) {
+    if (next.write) StartWrite(&outgoing_);
+    if (next.read) StartRead(&incoming_);
+    if (next.finish) Finish(grpc::Status::OK);
+  }
+
+  Dispatch& dispatch_;
+  std::shared_ptr<ClientStream> self_;
+  v1::RequestBatch incoming_;   // owned by the read under way
+  v1::ResponseBatch outgoing_;  // owned by the write under way
+
+  base::Mutex mutex_;
+  std::vector<v1::Response> unsent_ BASALT_GUARDED_BY(mutex_);
+  size_t unsent_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
+  size_t under_way_ BASALT_GUARDED_BY(mutex_) = 0;
+  bool reading_ BASALT_GUARDED_BY(mutex_) = true;
+  bool writing_ BASALT_GUARDED_BY(mutex_) = false;
+  bool read_ended_ BASALT_GUARDED_BY(mutex_) = false;
+  bool cancelled_ BASALT_GUARDED_BY(mutex_) = false;
+  bool finished_ BASALT_GUARDED_BY(mutex_) = false;
+};
+
+// One unary call; the sink of its one request.
+class ClientCall final : public grpc::ServerUnaryReactor,
+                         public ReplySink,
+                         public std::enable_shared_from_this<ClientCall> {
+ public:
+  explicit ClientCall(v1::Response* response) : response_(response) {}
+
+  void Begin(Dispatch& dispatch, const v1::Request& request) {
+    self_ = shared_from_this();
+    std::vector<v1::Request> requests(1, request);
+    dispatch.Handle(self_, std::move(requests));
+  }
+
+  void Deliver(std::vector<v1::Response> responses) override {
+    response_->Swap(&responses.front());
+    Finish(grpc::Status::OK);
+  }
+
+  void OnDone() override { self_.reset(); }
+
+ private:
+  v1::Response* response_;  // gRPC's, until Finish
+  std::shared_ptr<ClientCall> self_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* KvService::Stream(
+    grpc::CallbackServerContext*) {
+  auto stream = std::make_shared<ClientStream>(dispatch_);
+  stream->Begin();
+  return stream.get();
+}
+
+grpc::ServerUnaryReactor* KvService::Call(grpc::CallbackServerContext*, const v1::Request* request,
+                                          v1::Response* response) {
+  auto call = std::make_shared<ClientCall>(response);
+  call->Begin(dispatch_, *request);
+  return call.get();
+}
+
+grpc::ServerUnaryReactor* KvService::GetMap(grpc::CallbackServerContext* context,
+                                            const v1::GetMapRequest*, v1::ClusterMap* response) {
+  *response = view_.MapWithLeaders();
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,103 @@
+#include "server/rpc/peer_link.h"
+
+#include <utility>
+
+namespace basalt::server {
+namespace {
+
+// A peer that reads nothing costs this much memory; Raft sends what was dropped again.
+constexpr size_t kGatheredBytesMax = 64u << 20;
+// A live peer is heard several times in this time (heartbeats).
+constexpr MonotonicTime kHeardRecently = std::chrono::seconds(2);
+
+}  // namespace
+
+void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
+  size_t bytes = 0;
+  for (const v1::RaftMessage& message : messages) bytes += message.ByteSizeLong();
+  v1::PeerFrame frame;
+  std::shared_ptr<FrameWriter> writer;
+  {
+    base::MutexLock lock(mutex_);
+    if (writer_ == nullptr || gathered_bytes_ + bytes > kGatheredBytesMax) {
+      dropped_messages_ += messages.size();
+      return;
+    }
+    gathered_bytes_ += bytes;
+    for (v1::RaftMessage& message : messages) gathered_.add_messages()->Swap(&message);
+    writer = TakeFrame(frame);
+  }
+  if (writer != nullptr) writer->Write(frame);
+}
+
+std::shared_ptr<FrameWriter> PeerLink::TakeFrame(v1::PeerFrame& frame) {
+  if (writing_ || writer_ == nullptr || gathered_.messages_size() == 0) return nullptr;
+  frame.Swap(&gathered_);
+  gathered_bytes_ = 0;
+  writing_ = true;
+  return writer_;
+}
+
+bool PeerLink::Attach(std::shared_ptr<FrameWriter> writer, uint64_t process) {
+  std::shared_ptr<FrameWriter> old;
+  {
+    base::MutexLock lock(mutex_);
+    const MonotonicTime now = clock_.Now();
+    if (writer_ != nullptr && process_ != process && now - heard_ < kHeardRecently) return false;
+    old = std::exchange(writer_, std::move(writer));
+    process_ = process;
+    heard_ = now;
+    writing_ = false;
+    gathered_.Clear();
+    gathered_bytes_ = 0;
+  }
+  if (old != nullptr) old->Shut();
+  return true;
+}
+
+void PeerLink::Detach(const FrameWriter* writer) {
+  base::MutexLock lock(mutex_);
+  if (writer_.get() != writer) return;
+  writer_ = nullptr;
+  writing_ = false;
+  gathered_.Clear();
+  gathered_bytes_ = 0;
+}
+
+void PeerLink::OnWritten(const FrameWriter* writer) {
+  v1::PeerFrame frame;
+  std::shared_ptr<FrameWriter> next;
+  {
+    base::MutexLock lock(mutex_);
+    if (writer_.get() != writer) return;
+    writing_ = false;
+    next = TakeFrame(frame);
+  }
+  if (next != nullptr) next->Write(frame);
+}
+
+void PeerLink::OnHeard(const FrameWriter* writer) {
+  base::MutexLock lock(mutex_);
+  if (writer_.get() == writer) heard_ = clock_.Now();
+}
+
+bool PeerLink::connected() const {
+  base::MutexLock lock(mutex_);
+  return writer_ != nullptr;
+}
+
+void PeerLink::Shut() {
+  std::shared_ptr<FrameWriter> writer;
+  {
+    base::MutexLock lock(mutex_);
+    writer = std::exchange(writer_, nullptr);
+  }
+  if (writer != nullptr) writer->Shut();
+}
+
+uint64_t PeerLink::dropped_messages() const {
+  base::MutexLock lock(mutex_);
+  return dropped_messages_;
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,56 @@
+// PeerLink: this node's one line to another node. What is sent while a frame is being written
+// gathers and leaves in the next one; what does not fit is dropped, as Raft allows.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/mutex.h"
+#include "proto/peer.pb.h"
+#include "server/clock/clock.h"
+
+namespace basalt::server {
+
+// The sending half of a stream. Write is called again only after PeerLink::OnWritten.
+class FrameWriter {
+ public:
+  virtual ~FrameWriter() = default;
+  // Takes over the frame's contents. Never blocks, calls nothing back before it returns.
+  virtual void Write(v1::PeerFrame& frame) = 0;
+  // Ends the stream soon.
+  virtual void Shut() = 0;
+};
+
+// Thread-safe.
+class PeerLink {
+ public:
+  explicit PeerLink(const Clock& clock) : clock_(clock) {}
+
+  void Send(std::vector<v1::RaftMessage> messages) BASALT_EXCLUDES(mutex_);
+
+  // A stream whose hellos were exchanged takes the place of the one before. `process` is the
+  // peer's. False: another process that calls itself this peer was heard a moment ago.
+  bool Attach(std::shared_ptr<FrameWriter> writer, uint64_t process) BASALT_EXCLUDES(mutex_);
+  void Detach(const FrameWriter* writer) BASALT_EXCLUDES(mutex_);
+  void OnWritten(const FrameWriter* writer) BASALT_EXCLUDES(mutex_);
+  void OnHeard(const FrameWriter* writer) BASALT_EXCLUDES(mutex_);
+
+  bool connected() const BASALT_EXCLUDES(mutex_);
+  void Shut() BASALT_EXCLUDES(mutex_);
+  uint64_t dropped_messages() const BASALT_EXCLUDES(mutex_);
+
+ private:
+  std::shared_ptr<FrameWriter> TakeFrame(v1::PeerFrame& frame) BASALT_REQUIRES(mutex_);
+
+  const Clock& clock_;
+  mutable base::Mutex mutex_;
+  std::shared_ptr<FrameWriter> writer_ BASALT_GUARDED_BY(mutex_);
+  uint64_t process_ BASALT_GUARDED_BY(mutex_) = 0;
+  MonotonicTime heard_ BASALT_GUARDED_BY(mutex_){};
+  bool writing_ BASALT_GUARDED_BY(mutex_) = false;
+  v1::PeerFrame gathered_ BASALT_GUARDED_BY(mutex_);
+  size_t gathered_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t dropped_messages_ BASALT_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,77 @@
+#include "server/rpc/peer_transport.h"
+
+#include <utility>
+
+#include "base/status.h"
+#include "raft/wire/raft_wire.h"
+#include "server/rpc/wire_version.h"
+
+namespace basalt::server {
+
+PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self,
+                             ClusterView& view, GroupInbox& inbox, const Clock& clock)
+    : self_(std::move(self)), view_(view), inbox_(inbox) {
+  for (const raft::NodeId peer : peers) links_.emplace(peer, std::make_unique<PeerLink>(clock));
+}
+
+void PeerTransport::Send(std::vector<raft::Message> messages) {
+  std::map<raft::NodeId, std::vector<v1::RaftMessage>> by_node;
+  for (const raft::Message& message : messages) {
+    by_node[message.to_node].push_back(raft::EncodeMessage(message));
+  }
+  for (auto& [node, encoded] : by_node) {
+    if (PeerLink* link = Link(node)) link->Send(std::move(encoded));
+  }
+}
+
+std::string PeerTransport::CheckHello(const v1::Hello& hello) {
+  if (hello.wire_version() != kWireVersion) {
+    return "wire version " + std::to_string(hello.wire_version()) + " here is " +
+           std::to_string(kWireVersion);
+  }
+  if (hello.cluster_id() != self_.cluster_id()) return "another cluster";
+  const uint64_t node_id = hello.node().node_id();
+  if (node_id == self_.node().node_id()) return "two processes call themselves node " +
+                                                std::to_string(node_id);
+  const auto known = view_.known();
+  if (known == nullptr) return "not ready";
+  for (const v1::NodeDescriptor& node : known->map.nodes()) {
+    if (node.node_id() != node_id) continue;
+    if (node.store_id() != hello.node().store_id()) {
+      return "node " + std::to_string(node_id) +
+             " is known with another data directory; its state was lost or replaced";
+    }
+    view_.SetNode(hello.node());
+    return {};
+  }
+  return "node " + std::to_string(node_id) + " is not part of this cluster";
+}
+
+PeerLink* PeerTransport::Link(raft::NodeId node) {
+  const auto place = links_.find(node);
+  return place == links_.end() ? nullptr : place->second.get();
+}
+
+std::vector<raft::NodeId> PeerTransport::Peers() const {
+  std::vector<raft::NodeId> peers;
+  for (const auto& [node, link] : links_) peers.push_back(node);
+  return peers;
+}
+
+std::string PeerTransport::Receive(v1::PeerFrame& frame) {
+  PeerMessagesArrived arrived;
+  arrived.messages.reserve(static_cast<size_t>(frame.messages_size()));
+  for (v1::RaftMessage& encoded : *frame.mutable_messages()) {
+    absl::StatusOr<raft::Message> message = raft::DecodeMessage(std::move(encoded));
+    if (!message.ok()) return base::Message(message.status());
+    arrived.messages.push_back(*std::move(message));
+  }
+  if (!arrived.messages.empty()) inbox_.Put(std::move(arrived));
+  return {};
+}
+
+void PeerTransport::Shut() {
+  for (auto& [node, link] : links_) link->Shut();
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,49 @@
+// PeerTransport: raft::Transport over one link a node. Which wire carries a link is the business
+// of peer_stream.h; this file knows no gRPC.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "raft/transport.h"
+#include "server/node/cluster_view.h"
+#include "server/node/work.h"
+#include "server/rpc/peer_link.h"
+
+
+namespace basalt::server {
+
+
+// Thread-safe once built. Outlived by what its constructor is given.
+class PeerTransport final : public raft::Transport {
+ public:
+  // `peers`: the ids of all other nodes of the cluster.
+  PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
+                GroupInbox& inbox, const Clock& clock);
+
+  void Send(std::vector<raft::Message> messages) override;
+
+  const v1::Hello& self() const { return self_; }
+  // Checks a peer's hello: empty when the two may talk, else the reason why not. Takes note of
+  // changed addresses.
+  std::string CheckHello(const v1::Hello& hello);
+  // nullptr: no such peer.
+  PeerLink* Link(raft::NodeId node);
+  std::vector<raft::NodeId> Peers() const;
+
+  // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it.
+  std::string Receive(v1::PeerFrame& frame);
+
+  void Shut();
+
+ private:
+  const v1::Hello self_;
+  ClusterView& view_;
+  GroupInbox& inbox_;
+  std::map<raft::NodeId, std::unique_ptr<PeerLink>> links_;
+};
+
+}  // namespace basalt::server
