@@ -1,0 +1,96 @@
+// What a call asks, what travels for it, and what comes back: plain values between the dispatcher
+// (pure) and the edge (protobuf, gRPC).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "basalt/client.h"
+#include "client/retry_policy.h"
+#include "client/router.h"
+
+namespace basalt::client {
+
+enum class OperationKind : uint8_t { kGet, kPut, kDelete, kScan };
+
+inline CallKind KindOf(OperationKind kind) {
+  return kind == OperationKind::kPut || kind == OperationKind::kDelete ? CallKind::kWrite
+                                                                       : CallKind::kRead;
+}
+
+// One page of one shard.
+struct PageRange {
+  uint64_t shard_id = 0;
+  // The shard's slots as the scan knows them: when they have changed, the page is refused.
+  uint32_t first_slot = 0;
+  uint32_t slot_count = 0;
+  std::string from;
+  std::string to;  // empty: no end
+  uint32_t rows_max = 0;
+  uint32_t bytes_max = 0;
+  bool keys_only = false;
+  bool count_only = false;
+};
+
+// Shared and never changed once a call has started.
+struct Operation {
+  OperationKind kind = OperationKind::kGet;
+  ReadMode read_mode = ReadMode::kLinearizable;
+  std::string key;
+  std::string value;
+  PageRange page;  // kScan
+
+  size_t bytes() const { return key.size() + value.size() + page.from.size() + page.to.size(); }
+};
+
+// Of a mutation; see CommandId in proto/command.proto.
+struct CommandNumber {
+  uint64_t sequence = 0;
+  uint64_t lowest_open = 0;
+  uint64_t issued = 0;
+};
+
+// One request to one node. `send_id` is fresh for every send, so that a late answer to an earlier
+// one is not taken for an answer to this one.
+struct Send {
+  uint64_t send_id = 0;
+  Destination to;
+  uint32_t timeout_ms = 0;
+  CommandNumber number;
+  std::shared_ptr<const Operation> operation;
+};
+
+// The result part of an answer.
+struct Payload {
+  enum class Kind : uint8_t { kNone, kGet, kWrite, kScan };
+  Kind kind = Kind::kNone;
+  bool found = false;     // get
+  bool existed = false;   // delete
+  uint64_t version = 0;   // get, write
+  std::string value;      // get
+  std::vector<Row> rows;  // scan, as the three below
+  uint64_t count = 0;
+  std::string resume;  // empty: the shard's end
+};
+
+struct Answer {
+  uint64_t send_id = 0;
+  uint64_t clock = 0;
+  SendReport report;
+  LeaderView leader;                      // with kNotLeader
+  std::unique_ptr<ShardView> descriptor;  // with kWrongShard
+  Payload payload;                        // with kOk
+};
+
+struct CallResult {
+  Status status;
+  Payload payload;  // when the status is OK
+};
+
+using Continuation = std::function<void(CallResult)>;
+
+}  // namespace basalt::client

@@ -1,0 +1,373 @@
+#include "client/call_driver.h"
+
+#include <algorithm>
+#include <random>
+
+namespace basalt::client {
+namespace {
+
+using base::CondVar;
+using base::Mutex;
+using base::MutexLock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kMapTimeout{1000};
+constexpr milliseconds kMapRetry{100};
+
+Time Now() {
+  return std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
+}
+
+uint64_t RandomWord() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+// One value handed from a library thread to a thread that waits for it.
+template <typename T>
+class Handover {
+ public:
+  void Give(T value) {
+    const MutexLock lock(mutex_);
+    value_ = std::move(value);
+    given_.NotifyOne();  // under the lock: the receiver owns this object
+  }
+  T Take() {
+    const MutexLock lock(mutex_);
+    while (!value_.has_value()) given_.Wait(mutex_);
+    return std::move(*value_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar given_;
+  std::optional<T> value_ BASALT_GUARDED_BY(mutex_);
+};
+
+Status Overloaded(const ClientOptions& options) {
+  return Status(Code::kOverloaded, Outcome::kNotApplied,
+                "this client has its limit of calls or bytes open (" +
+                    std::to_string(options.calls_max) + " calls, " +
+                    std::to_string(options.bytes_max) + " bytes)",
+                milliseconds(10));
+}
+
+}  // namespace
+
+// Marks a library thread for as long as it carries out one event. What continuations send
+// meanwhile is gathered and written at the end.
+class CallDriver::LibraryScope {
+ public:
+  LibraryScope() : outer_(current) { current = this; }
+  ~LibraryScope() {
+    current = outer_;
+    for (Connection* connection : dirty_) connection->Flush();
+  }
+  LibraryScope(const LibraryScope&) = delete;
+  LibraryScope& operator=(const LibraryScope&) = delete;
+
+  void Mark(Connection* connection) {
+    if (std::find(dirty_.begin(), dirty_.end(), connection) == dirty_.end()) {
+      dirty_.push_back(connection);
+    }
+  }
+
+  static thread_local LibraryScope* current;
+  bool in_continuation = false;
+
+ private:
+  LibraryScope* const outer_;
+  std::vector<Connection*> dirty_;
+};
+
+thread_local CallDriver::LibraryScope* CallDriver::LibraryScope::current = nullptr;
+
+CallDriver::CallDriver(ClientOptions options)
+    : options_(std::move(options)),
+      client_id_{RandomWord(), RandomWord()},
+      seeds_(RandomWord()),
+      dispatcher_(RandomWord()) {
+  for (const std::string& address : options_.endpoints) {
+    endpoints_.push_back(std::make_unique<Connection>(ConnectionOptions{.address = address}, this));
+  }
+  timer_ = std::thread([this] { KeepTime(); });
+}
+
+CallDriver::~CallDriver() {
+  std::vector<Connection*> all;
+  {
+    const MutexLock lock(mutex_);
+    closing_ = true;
+    dispatcher_.Close();
+    for (Finished& finished : dispatcher_.TakeEffects().finished) {
+      posted_.push_back(std::move(finished));
+    }
+    for (const auto& endpoint : endpoints_) all.push_back(endpoint.get());
+    for (const auto& [node_id, link] : links_) all.push_back(link.get());
+    for (const auto& link : retired_) all.push_back(link.get());
+    timer_wakeup_.NotifyAll();
+    room_.NotifyAll();
+  }
+  timer_.join();
+  // A callback of one connection may have started something on another that was closed already;
+  // those callbacks start nothing more, so that a second round finds the end of everything.
+  for (int round = 0; round < 2; ++round) {
+    for (Connection* connection : all) connection->Close();
+  }
+  while (true) {
+    std::vector<Finished> rest;
+    {
+      const MutexLock lock(mutex_);
+      rest.swap(posted_);
+    }
+    if (rest.empty()) return;
+    RunFinished(std::move(rest));
+  }
+}
+
+bool CallDriver::InsideContinuation() {
+  return LibraryScope::current != nullptr && LibraryScope::current->in_continuation;
+}
+
+template <typename Event>
+void CallDriver::Drive(Event event) {
+  Work work;
+  {
+    const MutexLock lock(mutex_);
+    event(Now());
+    work = TakeWork();
+  }
+  CarryOut(std::move(work));
+}
+
+CallDriver::Work CallDriver::TakeWork() {
+  Work work;
+  Effects effects = dispatcher_.TakeEffects();
+  if (closing_) {
+    work.finished = std::move(effects.finished);
+    return work;
+  }
+  for (Send& send : effects.sends) {
+    auto& [node_id, sends] = work.sends[LinkTo(send.to.node_id)];
+    node_id = send.to.node_id;
+    sends.push_back(std::move(send));
+  }
+  for (const uint64_t node_id : effects.probes) work.probes.push_back(LinkTo(node_id));
+  if (effects.fetch_map) work.map_source = NextMapSource();
+  work.finished = std::move(effects.finished);
+  if (LibraryScope::current == nullptr && !work.finished.empty()) {
+    for (Finished& finished : work.finished) posted_.push_back(std::move(finished));
+    work.finished.clear();
+    planned_wake_ = Time(0);
+    timer_wakeup_.NotifyOne();
+  }
+  if (waiting_for_room_ > 0) room_.NotifyAll();
+  const Time wake = dispatcher_.NextWake();
+  if (wake < planned_wake_) {
+    planned_wake_ = wake;
+    timer_wakeup_.NotifyOne();
+  }
+  return work;
+}
+
+void CallDriver::CarryOut(Work work) {
+  for (auto& [connection, routed] : work.sends) {
+    const std::vector<uint64_t> turned_back = connection->Enqueue(routed.second);
+    if (!turned_back.empty()) {
+      const uint64_t node_id = routed.first;
+      Drive([&](Time now)
+                BASALT_REQUIRES(mutex_) { dispatcher_.OnUnsent(node_id, turned_back, now); });
+    }
+    if (LibraryScope::current != nullptr) {
+      LibraryScope::current->Mark(connection);
+    } else {
+      connection->Flush();
+    }
+  }
+  for (Connection* connection : work.probes) connection->Probe();
+  if (work.map_source != nullptr) {
+    work.map_source->FetchMap(kMapTimeout, [this](Result<ClusterView> view) {
+      const LibraryScope scope;
+      Drive([&](Time) BASALT_REQUIRES(mutex_) {
+        if (!view.ok() || !dispatcher_.OnMap(*view)) dispatcher_.OnMapUnavailable();
+      });
+    });
+  }
+  RunFinished(std::move(work.finished));
+}
+
+void CallDriver::RunFinished(std::vector<Finished> finished) {
+  if (finished.empty()) return;
+  LibraryScope* scope = LibraryScope::current;
+  const bool nested = scope != nullptr && scope->in_continuation;
+  if (scope != nullptr) scope->in_continuation = true;
+  for (Finished& call : finished) call.done(std::move(call.result));
+  if (scope != nullptr) scope->in_continuation = nested;
+}
+
+Connection* CallDriver::LinkTo(uint64_t node_id) {
+  const std::string& address = dispatcher_.router().AddressOf(node_id);
+  std::unique_ptr<Connection>& link = links_[node_id];
+  if (link != nullptr && link->address() != address) retired_.push_back(std::move(link));
+  if (link == nullptr) {
+    link = std::make_unique<Connection>(ConnectionOptions{.node_id = node_id,
+                                                          .address = address,
+                                                          .unary = options_.unary,
+                                                          .client_id = client_id_,
+                                                          .seed = seeds_.Next()},
+                                        this);
+  }
+  return link.get();
+}
+
+// Endpoints and nodes in turn, so that one dead node does not hide a new map.
+Connection* CallDriver::NextMapSource() {
+  const size_t turn = next_map_source_++ % (endpoints_.size() + links_.size());
+  if (turn < endpoints_.size()) return endpoints_[turn].get();
+  return std::next(links_.begin(), static_cast<ptrdiff_t>(turn - endpoints_.size()))->second.get();
+}
+
+Result<ClusterView> CallDriver::FetchMapFrom(Connection* source, milliseconds timeout) {
+  Handover<Result<ClusterView>> handover;
+  source->FetchMap(timeout, [&](Result<ClusterView> view) { handover.Give(std::move(view)); });
+  return handover.Take();
+}
+
+Status CallDriver::WaitForMap() {
+  const Time deadline = Now() + options_.timeout;
+  while (true) {
+    std::string reasons;
+    size_t not_formed = 0;
+    for (const auto& endpoint : endpoints_) {
+      const Span left = std::max<Span>(deadline - Now(), milliseconds(20));
+      const auto timeout = std::min(kMapTimeout, std::chrono::duration_cast<milliseconds>(left));
+      Result<ClusterView> view = FetchMapFrom(endpoint.get(), timeout);
+      const MutexLock lock(mutex_);
+      if (view.ok() && dispatcher_.OnMap(*view)) return Status();
+      if (!reasons.empty()) reasons += "; ";
+      reasons += endpoint->address() + ": ";
+      reasons +=
+          view.ok() ? "belongs to no cluster yet (kvctl cluster init)" : view.status().message();
+      if (view.ok()) ++not_formed;
+    }
+    if (not_formed == endpoints_.size()) {
+      return Status(Code::kNotFormed, Outcome::kNotApplied, reasons);
+    }
+    if (Now() + kMapRetry >= deadline) {
+      return Status(Code::kUnavailable, Outcome::kNotApplied, reasons);
+    }
+    std::this_thread::sleep_for(kMapRetry);
+  }
+}
+
+bool CallDriver::HasRoom(size_t bytes) {
+  return dispatcher_.open_calls() < options_.calls_max &&
+         (dispatcher_.open_calls() == 0 || dispatcher_.open_bytes() + bytes <= options_.bytes_max);
+}
+
+void CallDriver::Start(Operation operation, milliseconds timeout, Continuation done) {
+  const size_t bytes = operation.bytes();
+  auto shared = std::make_shared<const Operation>(std::move(operation));
+  const milliseconds allowed = timeout > milliseconds(0) ? timeout : options_.timeout;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) {
+    if (!closing_ && HasRoom(bytes)) {
+      dispatcher_.Start(std::move(shared), now, now + allowed, std::move(done));
+      return;
+    }
+    Enqueue(std::move(done),
+            closing_ ? Status(Code::kCancelled, Outcome::kNotApplied, "the client was closed")
+                     : Overloaded(options_));
+  });
+}
+
+void CallDriver::Post(Continuation done, Status status) {
+  const MutexLock lock(mutex_);
+  Enqueue(std::move(done), std::move(status));
+}
+
+void CallDriver::Enqueue(Continuation done, Status status) {
+  posted_.push_back({std::move(done), {std::move(status), {}}});
+  planned_wake_ = Time(0);
+  timer_wakeup_.NotifyOne();
+}
+
+CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
+  if (InsideContinuation()) {
+    return {Status(Code::kInvalidArgument, Outcome::kNotApplied,
+                   "a synchronous call inside a callback would wait for itself"),
+            {}};
+  }
+  const milliseconds allowed = timeout > milliseconds(0) ? timeout : options_.timeout;
+  const Time deadline = Now() + allowed;
+  {
+    const MutexLock lock(mutex_);
+    ++waiting_for_room_;
+    while (!closing_ && !HasRoom(operation.bytes()) && Now() < deadline) {
+      room_.WaitFor(mutex_, deadline - Now());
+    }
+    --waiting_for_room_;
+  }
+  const Span left = deadline - Now();
+  if (left <= Span(0)) return {Overloaded(options_), {}};
+  Handover<CallResult> handover;
+  Start(std::move(operation), std::chrono::ceil<milliseconds>(left),
+        [&](CallResult result) { handover.Give(std::move(result)); });
+  return handover.Take();
+}
+
+std::vector<ShardView> CallDriver::DataShards() {
+  const MutexLock lock(mutex_);
+  return dispatcher_.router().DataShards();
+}
+
+void CallDriver::OnAnswers(uint64_t node_id, std::vector<Answer>& answers) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAnswers(node_id, answers, now); });
+}
+
+void CallDriver::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnUnsent(node_id, send_ids, now); });
+}
+
+void CallDriver::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnSendsLost(node_id, send_ids, now); });
+}
+
+void CallDriver::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnLinkBroken(node_id, unsent, now); });
+}
+
+void CallDriver::OnMap(const ClusterView& view) {
+  const LibraryScope scope;
+  Drive([&](Time) BASALT_REQUIRES(mutex_) { dispatcher_.OnMap(view); });
+}
+
+void CallDriver::KeepTime() {
+  while (true) {
+    std::vector<Finished> posted;
+    const LibraryScope scope;
+    Work work;
+    {
+      const MutexLock lock(mutex_);
+      planned_wake_ = dispatcher_.NextWake();
+      while (!closing_ && posted_.empty() && Now() < planned_wake_) {
+        if (planned_wake_ == kNever) {
+          timer_wakeup_.Wait(mutex_);
+        } else {
+          timer_wakeup_.WaitFor(mutex_, planned_wake_ - Now());
+        }
+      }
+      if (closing_ && posted_.empty()) return;
+      posted.swap(posted_);
+      dispatcher_.OnTime(Now());
+      work = TakeWork();
+    }
+    RunFinished(std::move(posted));
+    CarryOut(std::move(work));
+  }
+}
+
+}  // namespace basalt::client

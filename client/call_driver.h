@@ -1,0 +1,94 @@
+// CallDriver: carries out what the dispatcher decides. Thread-safe.
+//
+// The dispatcher stands under one lock; every event (a call, answers, a broken link, the time) runs
+// it briefly and takes its effects, which are carried out without the lock: requests go to
+// connections, continuations run. Continuations run on library threads only; those that end on a
+// caller's thread are handed to the driver's own thread, which also keeps the time.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "basalt/client.h"
+#include "base/mutex.h"
+#include "client/call.h"
+#include "client/connection.h"
+#include "client/dispatcher.h"
+
+namespace basalt::client {
+
+class CallDriver final : public ConnectionObserver {
+ public:
+  explicit CallDriver(ClientOptions options);
+  ~CallDriver() override;
+  CallDriver(const CallDriver&) = delete;
+  CallDriver& operator=(const CallDriver&) = delete;
+
+  // Until some endpoint gives the map of a cluster, or the timeout.
+  Status WaitForMap();
+
+  // `timeout` zero: the client's. Refused when there is no room.
+  void Start(Operation operation, std::chrono::milliseconds timeout, Continuation done);
+  // Runs `done` with `status` on a library thread.
+  void Post(Continuation done, Status status);
+  // Waits for room and for the result. Refused inside a continuation.
+  CallResult Run(Operation operation, std::chrono::milliseconds timeout);
+
+  std::vector<ShardView> DataShards();
+
+  void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) override;
+  void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
+  void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
+  void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) override;
+  void OnMap(const ClusterView& view) override;
+
+  static bool InsideContinuation();
+
+ private:
+  class LibraryScope;
+  // Effects, with the connections looked up.
+  struct Work {
+    std::map<Connection*, std::pair<uint64_t, std::vector<Send>>> sends;  // node id beside
+    std::vector<Finished> finished;
+    std::vector<Connection*> probes;
+    Connection* map_source = nullptr;
+  };
+
+  template <typename Event>
+  void Drive(Event event);
+  Work TakeWork() BASALT_REQUIRES(mutex_);
+  void CarryOut(Work work);
+  void RunFinished(std::vector<Finished> finished);
+  void Enqueue(Continuation done, Status status) BASALT_REQUIRES(mutex_);
+  bool HasRoom(size_t bytes) BASALT_REQUIRES(mutex_);
+  Connection* LinkTo(uint64_t node_id) BASALT_REQUIRES(mutex_);
+  Connection* NextMapSource() BASALT_REQUIRES(mutex_);
+  Result<ClusterView> FetchMapFrom(Connection* source, std::chrono::milliseconds timeout);
+  void KeepTime();
+
+  const ClientOptions options_;
+  const ClientId client_id_;
+  base::Random seeds_ BASALT_GUARDED_BY(mutex_);
+
+  base::Mutex mutex_;
+  base::CondVar timer_wakeup_;
+  base::CondVar room_;
+  uint32_t waiting_for_room_ BASALT_GUARDED_BY(mutex_) = 0;
+  Dispatcher dispatcher_ BASALT_GUARDED_BY(mutex_);
+  Time planned_wake_ BASALT_GUARDED_BY(mutex_) = kNever;
+  std::vector<Finished> posted_ BASALT_GUARDED_BY(mutex_);
+  bool closing_ BASALT_GUARDED_BY(mutex_) = false;
+  std::map<uint64_t, std::unique_ptr<Connection>> links_ BASALT_GUARDED_BY(mutex_);
+  // Links to addresses that a node has left; kept, as threads may be inside them.
+  std::vector<std::unique_ptr<Connection>> retired_ BASALT_GUARDED_BY(mutex_);
+  size_t next_map_source_ BASALT_GUARDED_BY(mutex_) = 0;
+  std::vector<std::unique_ptr<Connection>> endpoints_;
+  std::thread timer_;
+};
+
+}  // namespace basalt::client

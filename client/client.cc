@@ -1,0 +1,167 @@
+#include "basalt/client.h"
+
+#include <utility>
+
+#include "client/call_driver.h"
+#include "client/scan_reader.h"
+
+namespace basalt {
+namespace {
+
+using client::CallResult;
+using client::Operation;
+using client::OperationKind;
+
+constexpr size_t kOpenCallsMost = 1'000'000;  // as many as the dispatcher can number
+
+Status Refused(std::string message) {
+  return Status(Code::kInvalidArgument, Outcome::kNotApplied, std::move(message));
+}
+
+Status CheckLimits(std::string_view key, std::string_view value) {
+  if (key.empty()) return Refused("the key is empty; a key has 1 byte to 4 KiB");
+  if (key.size() > kKeyBytesMax) {
+    return Refused("the key has " + std::to_string(key.size()) + " bytes; the limit is 4 KiB (" +
+                   std::to_string(kKeyBytesMax) + ")");
+  }
+  if (value.size() > kValueBytesMax) {
+    return Refused("the value has " + std::to_string(value.size()) +
+                   " bytes; the limit is 8 MiB (" + std::to_string(kValueBytesMax) + ")");
+  }
+  return Status();
+}
+
+Operation Make(OperationKind kind, std::string_view key, std::string_view value,
+               const CallOptions& options) {
+  return {.kind = kind,
+          .read_mode = options.read_mode,
+          .key = std::string(key),
+          .value = std::string(value)};
+}
+
+Result<std::optional<Value>> ToValue(CallResult result) {
+  if (!result.status.ok()) return std::move(result.status);
+  if (!result.payload.found) return std::optional<Value>();
+  return std::optional<Value>(Value{std::move(result.payload.value), result.payload.version});
+}
+
+Result<bool> ToExisted(CallResult result) {
+  if (!result.status.ok()) return std::move(result.status);
+  return result.payload.existed;
+}
+
+}  // namespace
+
+Result<Client> Client::Connect(ClientOptions options) {
+  if (options.endpoints.empty()) return Refused("no endpoints given");
+  for (const std::string& endpoint : options.endpoints) {
+    const size_t colon = endpoint.rfind(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == endpoint.size()) {
+      return Refused("endpoint '" + endpoint + "' is not host:port");
+    }
+  }
+  if (options.timeout <= std::chrono::milliseconds(0)) return Refused("the timeout is not above 0");
+  if (options.calls_max == 0 || options.calls_max > kOpenCallsMost) {
+    return Refused("calls_max is not between 1 and " + std::to_string(kOpenCallsMost));
+  }
+  auto driver = std::make_unique<client::CallDriver>(std::move(options));
+  Status status = driver->WaitForMap();
+  if (!status.ok()) return status;
+  return Client(std::move(driver));
+}
+
+Client::Client(std::unique_ptr<client::CallDriver> driver) : driver_(std::move(driver)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Status Client::Put(std::string_view key, std::string_view value, const CallOptions& options) {
+  Status limits = CheckLimits(key, value);
+  if (!limits.ok()) return limits;
+  return driver_->Run(Make(OperationKind::kPut, key, value, options), options.timeout).status;
+}
+
+Result<std::optional<Value>> Client::Get(std::string_view key, const CallOptions& options) {
+  Status limits = CheckLimits(key, {});
+  if (!limits.ok()) return limits;
+  return ToValue(driver_->Run(Make(OperationKind::kGet, key, {}, options), options.timeout));
+}
+
+Result<bool> Client::Delete(std::string_view key, const CallOptions& options) {
+  Status limits = CheckLimits(key, {});
+  if (!limits.ok()) return limits;
+  return ToExisted(driver_->Run(Make(OperationKind::kDelete, key, {}, options), options.timeout));
+}
+
+void Client::PutAsync(std::string_view key, std::string_view value, StatusCallback done,
+                      const CallOptions& options) {
+  client::Continuation finish = [done = std::move(done)](CallResult result) {
+    done(std::move(result.status));
+  };
+  if (Status limits = CheckLimits(key, value); !limits.ok()) {
+    driver_->Post(std::move(finish), std::move(limits));
+    return;
+  }
+  driver_->Start(Make(OperationKind::kPut, key, value, options), options.timeout,
+                 std::move(finish));
+}
+
+void Client::GetAsync(std::string_view key, GetCallback done, const CallOptions& options) {
+  client::Continuation finish = [done = std::move(done)](CallResult result) {
+    done(ToValue(std::move(result)));
+  };
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+    driver_->Post(std::move(finish), std::move(limits));
+    return;
+  }
+  driver_->Start(Make(OperationKind::kGet, key, {}, options), options.timeout, std::move(finish));
+}
+
+void Client::DeleteAsync(std::string_view key, DeleteCallback done, const CallOptions& options) {
+  client::Continuation finish = [done = std::move(done)](CallResult result) {
+    done(ToExisted(std::move(result)));
+  };
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+    driver_->Post(std::move(finish), std::move(limits));
+    return;
+  }
+  driver_->Start(Make(OperationKind::kDelete, key, {}, options), options.timeout,
+                 std::move(finish));
+}
+
+RowStream Client::Scan(ScanOptions scan, const CallOptions& options) {
+  if (client::CallDriver::InsideContinuation()) {
+    return RowStream(Refused("a scan inside a callback would wait for itself"));
+  }
+  Result<client::KeyRange> range = client::RangeOf(scan);
+  if (!range.ok()) return RowStream(range.status());
+  if (range->empty) return RowStream(nullptr);
+  return RowStream(
+      std::make_unique<client::ScanReader>(driver_.get(), scan, std::move(range).value(), options));
+}
+
+Result<uint64_t> Client::Count(ScanOptions scan, const CallOptions& options) {
+  if (client::CallDriver::InsideContinuation()) {
+    return Refused("a count inside a callback would wait for itself");
+  }
+  const Result<client::KeyRange> range = client::RangeOf(scan);
+  if (!range.ok()) return range.status();
+  Result<uint64_t> count = client::CountRows(driver_.get(), *range, options);
+  if (count.ok() && scan.limit > 0 && *count > scan.limit) return scan.limit;
+  return count;
+}
+
+RowStream::RowStream(std::unique_ptr<client::ScanReader> reader) : reader_(std::move(reader)) {}
+RowStream::RowStream(Status refused) : status_(std::move(refused)) {}
+RowStream::RowStream(RowStream&&) noexcept = default;
+RowStream& RowStream::operator=(RowStream&&) noexcept = default;
+RowStream::~RowStream() = default;
+
+std::optional<Row> RowStream::Next() {
+  if (reader_ == nullptr || !status_.ok()) return std::nullopt;
+  std::optional<Row> row = reader_->Next(&status_);
+  if (!row.has_value()) reader_.reset();
+  return row;
+}
+
+}  // namespace basalt

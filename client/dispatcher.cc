@@ -1,0 +1,344 @@
+#include "client/dispatcher.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace basalt::client {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr Span kHealthCheckEvery = milliseconds(250);
+// A node that owes answers and says nothing for so long is asked whether it lives.
+constexpr Span kQuietMost = milliseconds(750);
+constexpr Span kMapFetchEvery = milliseconds(50);
+// A send's id is its slot below and a number that never repeats above.
+constexpr uint32_t kSlotBits = 20;
+constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
+
+// The server should speak before our own deadline does: its answer knows the outcome.
+uint32_t ServerTimeoutMs(Span left) {
+  const Span margin = std::min<Span>(left / 10, milliseconds(50));
+  const auto ms = std::chrono::duration_cast<milliseconds>(left - margin).count();
+  return static_cast<uint32_t>(std::clamp<int64_t>(ms, 1, 3'600'000));
+}
+
+bool Fits(OperationKind kind, Payload::Kind payload) {
+  switch (kind) {
+    case OperationKind::kGet:
+      return payload == Payload::Kind::kGet;
+    case OperationKind::kPut:
+    case OperationKind::kDelete:
+      return payload == Payload::Kind::kWrite;
+    case OperationKind::kScan:
+      return payload == Payload::Kind::kScan;
+  }
+  return false;
+}
+
+}  // namespace
+
+uint64_t OpenNumbers::Open() {
+  open_.push_back(true);
+  return lowest_ + open_.size() - 1;
+}
+
+void OpenNumbers::Close(uint64_t sequence) {
+  BASALT_CHECK(sequence >= lowest_ && sequence - lowest_ < open_.size());
+  open_[sequence - lowest_] = false;
+  while (!open_.empty() && !open_.front()) {
+    open_.pop_front();
+    ++lowest_;
+  }
+}
+
+uint32_t Dispatcher::TakeSlot() {
+  if (free_slots_.empty()) {
+    BASALT_CHECK(calls_.size() <= kSlotMask);
+    calls_.emplace_back();
+    return static_cast<uint32_t>(calls_.size() - 1);
+  }
+  const uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  return slot;
+}
+
+void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Time deadline,
+                       Continuation done) {
+  const uint32_t slot = TakeSlot();
+  Call& call = calls_[slot];
+  call.state = State::kDelayed;
+  call.call_id = next_call_id_++;
+  call.deadline = deadline;
+  call.retry_at = now;
+  call.operation = std::move(operation);
+  call.done = std::move(done);
+  if (KindOf(call.operation->kind) == CallKind::kWrite) call.number.sequence = numbers_.Open();
+  ++open_calls_;
+  open_bytes_ += call.operation->bytes();
+  PushTimer({.when = deadline, .slot = slot, .call_id = call.call_id});
+  Dispatch(slot, now);
+}
+
+void Dispatcher::Dispatch(uint32_t slot, Time now) {
+  Call& call = calls_[slot];
+  const Operation& operation = *call.operation;
+  std::optional<Destination> route;
+  if (operation.kind == OperationKind::kScan) {
+    const ShardView* shard = router_.Find(operation.page.shard_id);
+    if (shard != nullptr && (shard->first_slot != operation.page.first_slot ||
+                             shard->slot_count != operation.page.slot_count)) {
+      Finish(slot, {Status(Code::kUnavailable, Outcome::kNotApplied,
+                           "the slots of a shard changed during the scan; start it again"),
+                    {}});
+      return;
+    }
+    route = router_.RouteShard(operation.page.shard_id);
+  } else {
+    route = router_.RouteKey(operation.key);
+  }
+  if (!route.has_value()) {
+    WantMap(now);
+    OnSendEnded(slot, {.end = SendEnd::kNotSent, .message = "no map of the cluster yet"}, now);
+    return;
+  }
+  call.state = State::kInFlight;
+  call.send_id = (next_send_++ << kSlotBits) | slot;
+  call.node_id = route->node_id;
+  call.shard_id = route->shard_id;
+  if (!call.numbered) {
+    call.numbered = true;
+    call.number.issued = highest_clock_;
+  }
+  call.number.lowest_open = numbers_.lowest_open();
+  NodeHealth& health = health_[call.node_id];
+  if (health.in_flight++ == 0) health.quiet_since = now;
+  if (in_flight_++ == 0) next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
+  effects_.sends.push_back({.send_id = call.send_id,
+                            .to = *route,
+                            .timeout_ms = ServerTimeoutMs(call.deadline - now),
+                            .number = call.number,
+                            .operation = call.operation});
+}
+
+void Dispatcher::Land(Call& call) {
+  if (call.state != State::kInFlight) return;
+  call.state = State::kDelayed;
+  call.send_id = 0;
+  --health_[call.node_id].in_flight;
+  --in_flight_;
+}
+
+void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) {
+  Call& call = calls_[slot];
+  Land(call);
+  Verdict verdict =
+      policy_.OnSendEnded(KindOf(call.operation->kind), call.history, report, now, call.deadline);
+  if (!verdict.retry) {
+    Finish(slot, {std::move(verdict.status), {}});
+    return;
+  }
+  if (verdict.delay == Span(0)) {
+    Dispatch(slot, now);
+    return;
+  }
+  call.retry_at = now + verdict.delay;
+  PushTimer({.when = call.retry_at, .slot = slot, .call_id = call.call_id, .is_retry = true});
+}
+
+void Dispatcher::Learn(const Call& call, Answer& answer, Time now) {
+  SendReport& report = answer.report;
+  switch (report.end) {
+    case SendEnd::kWrongShard:
+      if (answer.descriptor != nullptr) router_.TakeDescriptor(*answer.descriptor);
+      report.rerouted = answer.descriptor != nullptr;
+      // One descriptor does not say who owns the slots that it lost.
+      WantMap(now);
+      break;
+    case SendEnd::kNotLeader:
+      report.rerouted = router_.OnNotLeader(call.shard_id, call.node_id, answer.leader);
+      if (answer.leader.node_id == 0) WantMap(now);
+      break;
+    case SendEnd::kUnavailable:
+    case SendEnd::kInternal:
+    case SendEnd::kGarbled:
+      // Not marked as rerouted: the trouble is often the shard's, so wait before the next.
+      router_.OnUnserved(call.shard_id, call.node_id);
+      WantMap(now);
+      break;
+    default:
+      break;
+  }
+}
+
+void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
+  Call& call = calls_[slot];
+  if (answer.report.end == SendEnd::kOk && !Fits(call.operation->kind, answer.payload.kind)) {
+    answer.report = {.end = SendEnd::kGarbled,
+                     .message = "the answer fits no request of that kind"};
+  }
+  if (answer.report.end == SendEnd::kOk) {
+    Finish(slot, {Status(), std::move(answer.payload)});
+    return;
+  }
+  Learn(call, answer, now);
+  OnSendEnded(slot, answer.report, now);
+}
+
+void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now) {
+  health_[node_id].quiet_since = now;
+  for (Answer& answer : answers) {
+    highest_clock_ = std::max(highest_clock_, answer.clock);
+    if (FindSend(answer.send_id) == nullptr) continue;  // late, or never asked
+    TakeAnswer(SlotOfSend(answer.send_id), answer, now);
+  }
+  answers.clear();
+}
+
+void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
+  router_.OnNodeLost(node_id);
+  WantMap(now);
+  for (const uint64_t send_id : send_ids) {
+    const Call* call = FindSend(send_id);
+    if (call == nullptr) continue;
+    const std::optional<Destination> route = router_.RouteShard(call->shard_id);
+    OnSendEnded(SlotOfSend(send_id),
+                {.end = SendEnd::kNotSent,
+                 .outcome = Outcome::kNotApplied,
+                 .rerouted = route.has_value() && route->node_id != node_id,
+                 .message = "no connection to " + router_.AddressOf(node_id)},
+                now);
+  }
+}
+
+void Dispatcher::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
+  for (const uint64_t send_id : send_ids) {
+    const Call* call = FindSend(send_id);
+    if (call == nullptr) continue;
+    router_.OnUnserved(call->shard_id, node_id);
+    OnSendEnded(SlotOfSend(send_id),
+                {.end = SendEnd::kLinkBroken,
+                 .message = "connection to " + router_.AddressOf(node_id) + " lost"},
+                now);
+  }
+}
+
+void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent, Time now) {
+  router_.OnNodeLost(node_id);
+  WantMap(now);
+  OnUnsent(node_id, unsent, now);
+  std::vector<uint64_t> lost;
+  for (const Call& call : calls_) {
+    if (call.state == State::kInFlight && call.node_id == node_id) lost.push_back(call.send_id);
+  }
+  std::sort(lost.begin(), lost.end());
+  OnSendsLost(node_id, lost, now);
+}
+
+bool Dispatcher::OnMap(const ClusterView& view) {
+  map_under_way_ = false;
+  return router_.TakeMap(view);
+}
+
+void Dispatcher::OnMapUnavailable() { map_under_way_ = false; }
+
+void Dispatcher::WantMap(Time now) {
+  if (map_under_way_ || now < map_not_before_) return;
+  map_under_way_ = true;
+  map_not_before_ = now + kMapFetchEvery;
+  effects_.fetch_map = true;
+}
+
+void Dispatcher::OnTime(Time now) {
+  while (!timers_.empty() && timers_.front().when <= now) {
+    const Timer timer = timers_.front();
+    std::pop_heap(timers_.begin(), timers_.end(),
+                  [](const Timer& a, const Timer& b) { return a.when > b.when; });
+    timers_.pop_back();
+    if (!IsLive(timer)) continue;
+    Call& call = calls_[timer.slot];
+    if (timer.is_retry) {
+      Dispatch(timer.slot, now);
+      continue;
+    }
+    Finish(timer.slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
+                                           call.state == State::kInFlight),
+                        {}});
+  }
+  if (in_flight_ > 0 && now >= next_health_check_) CheckHealth(now);
+}
+
+void Dispatcher::CheckHealth(Time now) {
+  next_health_check_ = now + kHealthCheckEvery;
+  for (auto& [node_id, health] : health_) {
+    if (health.in_flight == 0 || now - health.quiet_since < kQuietMost) continue;
+    health.quiet_since = now;
+    effects_.probes.push_back(node_id);
+  }
+}
+
+void Dispatcher::Finish(uint32_t slot, CallResult result) {
+  Call& call = calls_[slot];
+  Land(call);
+  if (call.number.sequence != 0) numbers_.Close(call.number.sequence);
+  --open_calls_;
+  open_bytes_ -= call.operation->bytes();
+  effects_.finished.push_back({std::move(call.done), std::move(result)});
+  call = Call{};
+  free_slots_.push_back(slot);
+}
+
+void Dispatcher::Close() {
+  for (uint32_t slot = 0; slot < calls_.size(); ++slot) {
+    const Call& call = calls_[slot];
+    if (call.state == State::kFree) continue;
+    Finish(slot, {policy_.OnClosed(KindOf(call.operation->kind), call.history,
+                                   call.state == State::kInFlight),
+                  {}});
+  }
+}
+
+Effects Dispatcher::TakeEffects() { return std::exchange(effects_, Effects{}); }
+
+Time Dispatcher::NextWake() {
+  while (!timers_.empty() && !IsLive(timers_.front())) {
+    std::pop_heap(timers_.begin(), timers_.end(),
+                  [](const Timer& a, const Timer& b) { return a.when > b.when; });
+    timers_.pop_back();
+  }
+  const Time next_timer = timers_.empty() ? kNever : timers_.front().when;
+  return in_flight_ == 0 ? next_timer : std::min(next_timer, next_health_check_);
+}
+
+void Dispatcher::PushTimer(Timer timer) {
+  const auto later = [](const Timer& a, const Timer& b) { return a.when > b.when; };
+  timers_.push_back(timer);
+  std::push_heap(timers_.begin(), timers_.end(), later);
+  // One open call may pin many ended ones behind it.
+  if (timers_.size() > 4096 && timers_.size() > 4 * open_calls_) {
+    std::erase_if(timers_, [this](const Timer& t) { return !IsLive(t); });
+    std::make_heap(timers_.begin(), timers_.end(), later);
+  }
+}
+
+bool Dispatcher::IsLive(const Timer& timer) const {
+  const Call& call = calls_[timer.slot];
+  if (call.call_id != timer.call_id || call.state == State::kFree) return false;
+  return !timer.is_retry || (call.state == State::kDelayed && call.retry_at == timer.when);
+}
+
+uint32_t Dispatcher::SlotOfSend(uint64_t send_id) const {
+  return static_cast<uint32_t>(send_id & kSlotMask);
+}
+
+Dispatcher::Call* Dispatcher::FindSend(uint64_t send_id) {
+  const uint32_t slot = SlotOfSend(send_id);
+  if (send_id == 0 || slot >= calls_.size()) return nullptr;
+  Call& call = calls_[slot];
+  return call.state == State::kInFlight && call.send_id == send_id ? &call : nullptr;
+}
+
+}  // namespace basalt::client

@@ -1,0 +1,150 @@
+// Dispatcher: every open call of one client, from its start to its end. Pure and single-threaded:
+// events and the time go in, effects come out; it never sends, waits or runs a continuation.
+//
+// A call is in one of two states: in flight to a node, or delayed until a time. What ends a send
+// (an answer, a lost link, no link at all) goes to the router, which may learn from it, and to the
+// retry policy, which decides how the call goes on.
+//
+// Invariants:
+//  D1 a call has at most one open send, and only an answer to that one is taken;
+//  D2 every call ends exactly once, at its deadline at the latest;
+//  D3 `lowest_open` is at most the sequence of every open mutation.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "client/call.h"
+#include "client/retry_policy.h"
+#include "client/router.h"
+
+namespace basalt::client {
+
+inline constexpr Time kNever = Time(std::numeric_limits<int64_t>::max());
+
+// Sequence numbers of mutations, and the lowest one that is still open.
+class OpenNumbers {
+ public:
+  uint64_t Open();
+  void Close(uint64_t sequence);
+  uint64_t lowest_open() const { return lowest_; }
+
+ private:
+  uint64_t lowest_ = 1;
+  std::deque<bool> open_;  // open_[i]: whether lowest_ + i is open; the front one is
+};
+
+struct Finished {
+  Continuation done;
+  CallResult result;
+};
+
+struct Effects {
+  std::vector<Send> sends;
+  std::vector<Finished> finished;  // run their continuations
+  // Nodes that owe answers and have been silent: ask whether they live, break the link if not.
+  std::vector<uint64_t> probes;
+  // Fetch the map from any node, then call OnMap or OnMapUnavailable.
+  bool fetch_map = false;
+
+  bool empty() const { return sends.empty() && finished.empty() && probes.empty() && !fetch_map; }
+};
+
+class Dispatcher {
+ public:
+  explicit Dispatcher(uint64_t seed) : policy_(seed) {}
+
+  void Start(std::shared_ptr<const Operation> operation, Time now, Time deadline,
+             Continuation done);
+  // Empties `answers`.
+  void OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now);
+  // These sends never left this process: there is no link to the node.
+  void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now);
+  // These sends left and no answer will come; the link as a whole may live.
+  void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now);
+  // The link broke: every send to the node but `unsent` may have arrived.
+  void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent, Time now);
+  // False: the map is of another cluster, or of none.
+  bool OnMap(const ClusterView& view);
+  void OnMapUnavailable();
+  void OnTime(Time now);
+  // Ends every open call.
+  void Close();
+
+  Effects TakeEffects();
+  // When OnTime has something to do; kNever when nothing is open.
+  Time NextWake();
+
+  const Router& router() const { return router_; }
+  size_t open_calls() const { return open_calls_; }
+  size_t open_bytes() const { return open_bytes_; }
+
+ private:
+  enum class State : uint8_t { kFree, kInFlight, kDelayed };
+  struct Call {
+    State state = State::kFree;
+    uint64_t call_id = 0;  // never used again
+    uint64_t send_id = 0;
+    uint64_t shard_id = 0;  // of the open send, as node_id
+    uint64_t node_id = 0;
+    Time deadline{0};
+    Time retry_at{0};
+    bool numbered = false;  // `number.issued` is set
+    CommandNumber number;
+    CallHistory history;
+    std::shared_ptr<const Operation> operation;
+    Continuation done;
+  };
+  struct Timer {
+    Time when{0};
+    uint32_t slot = 0;
+    uint64_t call_id = 0;
+    bool is_retry = false;
+  };
+  struct NodeHealth {
+    uint32_t in_flight = 0;
+    Time quiet_since{0};
+  };
+
+  uint32_t TakeSlot();
+  // Sends the call to where its route leads now.
+  void Dispatch(uint32_t slot, Time now);
+  void Land(Call& call);  // its send is over, one way or another
+  void OnSendEnded(uint32_t slot, const SendReport& report, Time now);
+  void Learn(const Call& call, Answer& answer, Time now);
+  void TakeAnswer(uint32_t slot, Answer& answer, Time now);
+  void Finish(uint32_t slot, CallResult result);
+  void WantMap(Time now);
+  void PushTimer(Timer timer);
+  bool IsLive(const Timer& timer) const;
+  void CheckHealth(Time now);
+  // Nothing: no open call waits for that send.
+  Call* FindSend(uint64_t send_id);
+  uint32_t SlotOfSend(uint64_t send_id) const;
+
+  Router router_;
+  RetryPolicy policy_;
+  OpenNumbers numbers_;
+  Effects effects_;
+
+  std::deque<Call> calls_;  // by slot; elements stay where they are
+  std::vector<uint32_t> free_slots_;
+  uint64_t next_call_id_ = 1;
+  uint64_t next_send_ = 1;
+  uint64_t highest_clock_ = 0;
+  size_t open_calls_ = 0;
+  size_t open_bytes_ = 0;
+
+  std::vector<Timer> timers_;  // a min-heap; entries of ended calls are dropped when met
+  std::map<uint64_t, NodeHealth> health_;
+  uint64_t in_flight_ = 0;
+  Time next_health_check_{0};
+  bool map_under_way_ = false;
+  Time map_not_before_{0};
+};
+
+}  // namespace basalt::client

@@ -1,0 +1,111 @@
+// The Basalt client library. Start here.
+//
+//   auto client = basalt::Client::Connect({.endpoints = {"127.0.0.1:7400"}});
+//   if (!client.ok()) ...
+//   basalt::Status put = client->Put("greeting", "hello");
+//   auto value = client->Get("greeting");  // Result<optional<Value>>
+//
+// Threads. Client is thread-safe; one per process is enough. It keeps one stream a node, on which
+// calls of all threads travel together, and one thread of its own for deadlines and retries.
+// Callbacks run on the library's threads (gRPC's or its own), never on the caller's, with no lock
+// held. A callback may start asynchronous calls; it must not block: a synchronous call made inside
+// one is refused (kInvalidArgument). One that gets kCancelled starts nothing more: the client is
+// being closed.
+//
+// Retries. A read is sent again, elsewhere if need be, until its deadline. A write is sent again
+// only when every answer so far says that it was not applied, or when it never left this process;
+// else it ends with Outcome::kUnknown.
+//
+// Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call waits for
+// room until its deadline; an asynchronous one is refused (kOverloaded, not applied).
+//
+// Limits: keys of 1 byte to 4 KiB, values up to 8 MiB, any bytes.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "basalt/result.h"
+#include "basalt/scan.h"
+#include "basalt/status.h"
+
+namespace basalt {
+
+inline constexpr size_t kKeyBytesMax = 4 * 1024;
+inline constexpr size_t kValueBytesMax = 8 * 1024 * 1024;
+
+struct ClientOptions {
+  // "host:port" of any nodes; the others are learned. At least one.
+  std::vector<std::string> endpoints;
+  // For Connect, and for calls that give none.
+  std::chrono::milliseconds timeout{5000};
+  // One RPC a call instead of the shared stream. Slower; for comparison and odd proxies.
+  bool unary = false;
+  size_t calls_max = 65536;
+  size_t bytes_max = size_t{256} * 1024 * 1024;
+};
+
+enum class ReadMode : uint8_t {
+  kLinearizable = 0,  // in the way that the server is set up for
+  kReadIndex,         // by a round of heartbeats: no trust in clocks
+};
+
+struct CallOptions {
+  std::chrono::milliseconds timeout{0};  // zero: the client's
+  ReadMode read_mode = ReadMode::kLinearizable;
+};
+
+struct Value {
+  std::string bytes;
+  uint64_t version = 0;  // timestamp of the write; rises with each write of the key
+};
+
+using StatusCallback = std::function<void(Status)>;
+using GetCallback = std::function<void(Result<std::optional<Value>>)>;
+using DeleteCallback = std::function<void(Result<bool>)>;
+
+namespace client {
+class CallDriver;
+}
+
+class Client {
+ public:
+  // Returns once the cluster's map is known, or an error after `timeout`.
+  static Result<Client> Connect(ClientOptions options);
+
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  // Open calls end with kCancelled before it returns. Not to be run inside a callback.
+  ~Client();
+
+  Status Put(std::string_view key, std::string_view value, const CallOptions& options = {});
+  // No value: the key is absent.
+  Result<std::optional<Value>> Get(std::string_view key, const CallOptions& options = {});
+  // Whether there was a value.
+  Result<bool> Delete(std::string_view key, const CallOptions& options = {});
+
+  void PutAsync(std::string_view key, std::string_view value, StatusCallback done,
+                const CallOptions& options = {});
+  void GetAsync(std::string_view key, GetCallback done, const CallOptions& options = {});
+  void DeleteAsync(std::string_view key, DeleteCallback done, const CallOptions& options = {});
+
+  // All rows of a range in key order, merged over the shards as they are read. Each page read of
+  // a shard is linearizable; the whole is not one snapshot. The timeout holds for each page.
+  RowStream Scan(ScanOptions scan, const CallOptions& options = {});
+  // How many rows Scan would give. The timeout holds for each page.
+  Result<uint64_t> Count(ScanOptions scan, const CallOptions& options = {});
+
+ private:
+  explicit Client(std::unique_ptr<client::CallDriver> driver);
+
+  std::unique_ptr<client::CallDriver> driver_;
+};
+
+}  // namespace basalt

@@ -1,0 +1,133 @@
+#include "client/router.h"
+
+#include <algorithm>
+
+#include "base/slot.h"
+
+namespace basalt::client {
+namespace {
+
+bool IsWellFormed(const ShardView& shard) {
+  return !shard.nodes.empty() && shard.first_slot <= base::kSlotCount &&
+         shard.slot_count <= base::kSlotCount - shard.first_slot;
+}
+
+}  // namespace
+
+bool Router::TakeMap(const ClusterView& view) {
+  if (view.cluster_id.empty()) return false;
+  if (!cluster_id_.empty() && cluster_id_ != view.cluster_id) return false;
+  cluster_id_ = view.cluster_id;
+  for (const NodeView& node : view.nodes) {
+    nodes_[node.node_id] = node;
+  }
+  for (const ShardView& shard : view.shards) {
+    TakeDescriptor(shard);
+  }
+  for (const LeaderView& leader : view.leaders) {
+    const auto it = routes_.find(leader.shard_id);
+    if (it != routes_.end()) FollowHint(it->second, leader, 0);
+  }
+  return true;
+}
+
+bool Router::TakeDescriptor(const ShardView& shard) {
+  if (!IsWellFormed(shard)) return false;
+  const auto it = routes_.find(shard.shard_id);
+  if (it != routes_.end() && it->second.view.epoch >= shard.epoch) return false;
+  AddShard(shard);
+  return true;
+}
+
+void Router::AddShard(const ShardView& shard) {
+  ShardRoute& route = routes_[shard.shard_id];
+  if (route.view.slot_count > 0) {
+    const auto slot = by_first_slot_.find(route.view.first_slot);
+    if (slot != by_first_slot_.end() && slot->second == shard.shard_id) by_first_slot_.erase(slot);
+  }
+  route.view = shard;
+  if (std::find(shard.nodes.begin(), shard.nodes.end(), route.target) == shard.nodes.end()) {
+    // Spread first guesses: not everything starts at the first replica.
+    route.target = shard.nodes[shard.shard_id % shard.nodes.size()];
+  }
+  if (shard.slot_count > 0) by_first_slot_[shard.first_slot] = shard.shard_id;
+}
+
+bool Router::FollowHint(ShardRoute& route, const LeaderView& hint, uint64_t from) {
+  if (hint.node_id == 0 || hint.node_id == from || hint.term < route.term) return false;
+  if (hint.node_id == route.lost_node && hint.term <= route.lost_term) return false;
+  if (!nodes_.contains(hint.node_id)) return false;
+  route.target = hint.node_id;
+  route.term = hint.term;
+  return true;
+}
+
+void Router::TryNext(ShardRoute& route, uint64_t from) {
+  const std::vector<uint64_t>& nodes = route.view.nodes;
+  const auto it = std::find(nodes.begin(), nodes.end(), from);
+  const bool last = it == nodes.end() || it + 1 == nodes.end();
+  route.target = last ? nodes.front() : *(it + 1);
+}
+
+bool Router::OnNotLeader(uint64_t shard_id, uint64_t from, const LeaderView& hint) {
+  const auto it = routes_.find(shard_id);
+  if (it == routes_.end()) return false;
+  ShardRoute& route = it->second;
+  // Many requests may have gone to `from`; only the first of their answers moves the route.
+  if (!FollowHint(route, hint, from) && route.target == from) TryNext(route, from);
+  return route.target != from;
+}
+
+bool Router::OnUnserved(uint64_t shard_id, uint64_t from) {
+  const auto it = routes_.find(shard_id);
+  if (it == routes_.end()) return false;
+  if (it->second.target == from) TryNext(it->second, from);
+  return it->second.target != from;
+}
+
+void Router::OnNodeLost(uint64_t node_id) {
+  for (auto& [shard_id, route] : routes_) {
+    if (route.target != node_id) continue;
+    route.lost_node = node_id;
+    route.lost_term = route.term;
+    TryNext(route, node_id);
+  }
+}
+
+std::optional<Destination> Router::RouteKey(std::string_view key) const {
+  const uint32_t slot = base::SlotOf(key);
+  auto it = by_first_slot_.upper_bound(slot);
+  if (it == by_first_slot_.begin()) return std::nullopt;
+  --it;
+  const ShardRoute& route = routes_.at(it->second);
+  if (slot - route.view.first_slot >= route.view.slot_count) return std::nullopt;
+  return Destination{route.target, route.view.shard_id, route.view.epoch};
+}
+
+std::optional<Destination> Router::RouteShard(uint64_t shard_id) const {
+  const auto it = routes_.find(shard_id);
+  if (it == routes_.end()) return std::nullopt;
+  return Destination{it->second.target, shard_id, it->second.view.epoch};
+}
+
+const ShardView* Router::Find(uint64_t shard_id) const {
+  const auto it = routes_.find(shard_id);
+  return it == routes_.end() ? nullptr : &it->second.view;
+}
+
+std::vector<ShardView> Router::DataShards() const {
+  std::vector<ShardView> shards;
+  shards.reserve(by_first_slot_.size());
+  for (const auto& [first_slot, shard_id] : by_first_slot_) {
+    shards.push_back(routes_.at(shard_id).view);
+  }
+  return shards;
+}
+
+const std::string& Router::AddressOf(uint64_t node_id) const {
+  static const std::string kUnknown;
+  const auto it = nodes_.find(node_id);
+  return it == nodes_.end() ? kUnknown : it->second.client_address;
+}
+
+}  // namespace basalt::client

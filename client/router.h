@@ -1,0 +1,103 @@
+// Router: which node to ask about a key. Pure: no clock, no lock, no randomness; one owner.
+//
+// Holds the slot table (shard of every slot, with the epoch that the client believes) and, for
+// every shard, the node to try next: its leader as far as known, else one replica after another.
+// Maps, hints and lost links are fed in; nothing here waits or sends.
+//
+// Invariants: a descriptor never goes back to a lower epoch; a hint never goes back to a lower
+// term; a hint at a node that was lost in that same term is not followed (it is news from before
+// the loss).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace basalt::client {
+
+struct NodeView {
+  uint64_t node_id = 0;
+  std::string client_address;
+  std::string peer_address;
+  std::string http_address;
+  std::string zone;
+};
+
+struct ShardView {
+  uint64_t shard_id = 0;
+  uint64_t epoch = 0;
+  uint32_t first_slot = 0;
+  uint32_t slot_count = 0;      // 0: the meta shard, which holds no keys
+  std::vector<uint64_t> nodes;  // of its replicas
+};
+
+struct LeaderView {
+  uint64_t shard_id = 0;
+  uint64_t node_id = 0;  // 0: unknown
+  uint64_t term = 0;
+};
+
+struct ClusterView {
+  std::string cluster_id;  // 16 bytes; empty: the node belongs to no cluster
+  std::vector<NodeView> nodes;
+  std::vector<ShardView> shards;
+  std::vector<LeaderView> leaders;
+};
+
+struct Destination {
+  uint64_t node_id = 0;
+  uint64_t shard_id = 0;
+  uint64_t shard_epoch = 0;
+};
+
+class Router {
+ public:
+  // Descriptors and leaders older than those known are left out. Returns whether the view was
+  // taken: one of another cluster than the first is not.
+  bool TakeMap(const ClusterView& view);
+  // From an answer that turned a request away. False when it says nothing new or is malformed.
+  bool TakeDescriptor(const ShardView& shard);
+
+  // `from` answered that it does not lead the shard and that, perhaps, another does. Returns
+  // whether the next route differs from `from`.
+  bool OnNotLeader(uint64_t shard_id, uint64_t from, const LeaderView& hint);
+  // `from` cannot serve the shard now: the next replica is tried. Returns as above.
+  bool OnUnserved(uint64_t shard_id, uint64_t from);
+  // The link to the node broke or could not be made: every shard routed there tries its next.
+  void OnNodeLost(uint64_t node_id);
+
+  // Nothing: no shard is known for it. Ask for a new map.
+  std::optional<Destination> RouteKey(std::string_view key) const;
+  std::optional<Destination> RouteShard(uint64_t shard_id) const;
+
+  // Nothing: not known.
+  const ShardView* Find(uint64_t shard_id) const;
+  // In order of slots.
+  std::vector<ShardView> DataShards() const;
+  // Empty when the node is not known.
+  const std::string& AddressOf(uint64_t node_id) const;
+  bool empty() const { return by_first_slot_.empty(); }
+
+ private:
+  struct ShardRoute {
+    ShardView view;
+    uint64_t target = 0;  // node to try next; one of view.nodes, or a hinted leader
+    uint64_t term = 0;    // of the last hint followed
+    uint64_t lost_node = 0;
+    uint64_t lost_term = 0;
+  };
+
+  void AddShard(const ShardView& shard);
+  bool FollowHint(ShardRoute& route, const LeaderView& hint, uint64_t from);
+  static void TryNext(ShardRoute& route, uint64_t from);
+
+  std::string cluster_id_;
+  std::map<uint64_t, NodeView> nodes_;
+  std::map<uint64_t, ShardRoute> routes_;
+  std::map<uint32_t, uint64_t> by_first_slot_;  // first slot -> shard
+};
+
+}  // namespace basalt::client

@@ -1,0 +1,211 @@
+#include "client/scan_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/mutex.h"
+#include "client/scan_merge.h"
+
+namespace basalt::client {
+namespace {
+
+using base::CondVar;
+using base::Mutex;
+using base::MutexLock;
+
+constexpr uint64_t kRowsPerPage = 1000;
+constexpr uint32_t kBytesPerPage = 1 << 20;
+constexpr uint32_t kCountPerPage = 0;  // as many as the server cares to count at once
+
+// The first key above all that start with `prefix`; empty: there is none.
+std::string EndOfPrefix(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<uint8_t>(prefix.back()) + 1);
+  return prefix;
+}
+
+Status Refused(std::string message) {
+  return Status(Code::kInvalidArgument, Outcome::kNotApplied, std::move(message));
+}
+
+Operation PageOf(const ShardView& shard, const KeyRange& range, std::string from,
+                 const CallOptions& options) {
+  Operation operation{.kind = OperationKind::kScan, .read_mode = options.read_mode};
+  operation.page = {.shard_id = shard.shard_id,
+                    .first_slot = shard.first_slot,
+                    .slot_count = shard.slot_count,
+                    .from = std::move(from),
+                    .to = range.to,
+                    .bytes_max = kBytesPerPage};
+  return operation;
+}
+
+}  // namespace
+
+Result<KeyRange> RangeOf(const ScanOptions& scan) {
+  for (const std::string* key : {&scan.prefix, &scan.from, &scan.to}) {
+    if (key->size() > kKeyBytesMax) return Refused("a bound is longer than a key may be (4 KiB)");
+  }
+  if (!scan.prefix.empty()) {
+    if (!scan.from.empty() || !scan.to.empty()) {
+      return Refused("a scan takes a prefix or bounds, not both");
+    }
+    return KeyRange{.from = scan.prefix, .to = EndOfPrefix(scan.prefix)};
+  }
+  return KeyRange{
+      .from = scan.from, .to = scan.to, .empty = !scan.to.empty() && scan.from >= scan.to};
+}
+
+class ScanReader::Pages {
+ public:
+  Pages(size_t shards, const std::string& from, uint64_t limit, uint32_t rows_per_page)
+      : merge_(shards, from, limit, rows_per_page) {}
+
+  std::vector<PageWanted> TakeWanted() {
+    const MutexLock lock(mutex_);
+    return merge_.TakeWanted();
+  }
+
+  void Take(size_t cursor, CallResult result) {
+    const MutexLock lock(mutex_);
+    if (!result.status.ok()) {
+      failure_ = std::move(result.status);
+    } else if (!merge_.OnPage(cursor, std::move(result.payload.rows),
+                              std::move(result.payload.resume))) {
+      failure_ = Status(Code::kInternal, Outcome::kNotApplied, "a page of rows out of order");
+    }
+    changed_.NotifyAll();
+  }
+
+  // kWait: pages are wanted or under way; with `may_wait`, only the former.
+  ScanMerge::Step Next(Row* row, Status* status, bool may_wait) {
+    const MutexLock lock(mutex_);
+    while (true) {
+      if (!failure_.ok()) {
+        *status = failure_;
+        return ScanMerge::Step::kEnd;
+      }
+      const ScanMerge::Step step = merge_.Next(row);
+      if (step != ScanMerge::Step::kWait || !may_wait) return step;
+      changed_.Wait(mutex_);
+    }
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar changed_;
+  ScanMerge merge_ BASALT_GUARDED_BY(mutex_);
+  Status failure_ BASALT_GUARDED_BY(mutex_);
+};
+
+ScanReader::ScanReader(CallDriver* driver, const ScanOptions& scan, KeyRange range,
+                       const CallOptions& options)
+    : driver_(driver),
+      range_(std::move(range)),
+      options_(options),
+      keys_only_(scan.keys_only),
+      rows_per_page_(static_cast<uint32_t>(scan.limit == 0 ? kRowsPerPage
+                                                           : std::min(kRowsPerPage, scan.limit))),
+      shards_(driver->DataShards()),
+      pages_(std::make_shared<Pages>(shards_.size(), range_.from, scan.limit, rows_per_page_)) {
+  FetchWanted();
+}
+
+ScanReader::~ScanReader() = default;
+
+void ScanReader::FetchWanted() {
+  for (PageWanted& wanted : pages_->TakeWanted()) {
+    Operation operation = PageOf(shards_[wanted.cursor], range_, std::move(wanted.from), options_);
+    operation.page.rows_max = rows_per_page_;
+    operation.page.keys_only = keys_only_;
+    driver_->Start(std::move(operation), options_.timeout,
+                   [pages = pages_, cursor = wanted.cursor](CallResult result) {
+                     pages->Take(cursor, std::move(result));
+                   });
+  }
+}
+
+std::optional<Row> ScanReader::Next(Status* status) {
+  Row row;
+  ScanMerge::Step step = pages_->Next(&row, status, false);
+  FetchWanted();
+  while (step == ScanMerge::Step::kWait) {
+    step = pages_->Next(&row, status, true);
+    FetchWanted();
+  }
+  if (step == ScanMerge::Step::kEnd) return std::nullopt;
+  return row;
+}
+
+namespace {
+
+// One page of every shard that is not done, all at once; then the next round.
+class CountRound {
+ public:
+  explicit CountRound(size_t open) : open_(open) {}
+
+  void Take(std::string* resume, CallResult result) {
+    const MutexLock lock(mutex_);
+    if (result.status.ok()) {
+      count_ += result.payload.count;
+      const bool goes_on = result.payload.resume > *resume;
+      if (!goes_on && !result.payload.resume.empty()) {
+        failure_ = Status(Code::kInternal, Outcome::kNotApplied, "a count that does not go on");
+      }
+      *resume = std::move(result.payload.resume);
+    } else {
+      failure_ = std::move(result.status);
+    }
+    if (--open_ == 0) done_.NotifyAll();
+  }
+  Result<uint64_t> Wait() {
+    const MutexLock lock(mutex_);
+    while (open_ > 0) done_.Wait(mutex_);
+    if (!failure_.ok()) return failure_;
+    return count_;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar done_;
+  size_t open_ BASALT_GUARDED_BY(mutex_);
+  uint64_t count_ BASALT_GUARDED_BY(mutex_) = 0;
+  Status failure_ BASALT_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+Result<uint64_t> CountRows(CallDriver* driver, const KeyRange& range, const CallOptions& options) {
+  if (range.empty) return uint64_t{0};
+  std::vector<ShardView> shards = driver->DataShards();
+  std::vector<std::string> positions(shards.size(), range.from);
+  uint64_t total = 0;
+  while (!shards.empty()) {
+    CountRound round(shards.size());
+    for (size_t i = 0; i < shards.size(); ++i) {
+      Operation operation = PageOf(shards[i], range, positions[i], options);
+      operation.page.rows_max = kCountPerPage;
+      operation.page.bytes_max = 0;
+      operation.page.count_only = true;
+      driver->Start(std::move(operation), options.timeout,
+                    [&round, position = &positions[i]](CallResult result) {
+                      round.Take(position, std::move(result));
+                    });
+    }
+    const Result<uint64_t> count = round.Wait();
+    if (!count.ok()) return count.status();
+    total += *count;
+    std::vector<ShardView> open;
+    std::vector<std::string> open_positions;
+    for (size_t i = 0; i < shards.size(); ++i) {
+      if (positions[i].empty()) continue;
+      open.push_back(std::move(shards[i]));
+      open_positions.push_back(std::move(positions[i]));
+    }
+    shards = std::move(open);
+    positions = std::move(open_positions);
+  }
+  return total;
+}
+
+}  // namespace basalt::client

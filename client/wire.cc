@@ -1,0 +1,176 @@
+#include "client/wire.h"
+
+#include <utility>
+
+namespace basalt::client {
+namespace {
+
+v1::ReadMode ModeOf(ReadMode mode) {
+  return mode == ReadMode::kReadIndex ? v1::READ_MODE_READ_INDEX : v1::READ_MODE_DEFAULT;
+}
+
+void FillScan(const Operation& operation, v1::ScanRequest* scan) {
+  const PageRange& page = operation.page;
+  scan->set_from(page.from);
+  scan->set_to(page.to);
+  scan->set_rows_max(page.rows_max);
+  scan->set_bytes_max(page.bytes_max);
+  scan->set_keys_only(page.keys_only);
+  scan->set_count_only(page.count_only);
+  scan->set_mode(ModeOf(operation.read_mode));
+}
+
+SendEnd EndOf(v1::Code code) {
+  switch (code) {
+    case v1::CODE_OK:
+      return SendEnd::kOk;
+    case v1::CODE_INVALID:
+      return SendEnd::kInvalid;
+    case v1::CODE_WRONG_SHARD:
+      return SendEnd::kWrongShard;
+    case v1::CODE_NOT_LEADER:
+      return SendEnd::kNotLeader;
+    case v1::CODE_UNAVAILABLE:
+      return SendEnd::kUnavailable;
+    case v1::CODE_OVERLOADED:
+      return SendEnd::kOverloaded;
+    case v1::CODE_DEADLINE:
+      return SendEnd::kDeadline;
+    case v1::CODE_READ_ONLY:
+      return SendEnd::kReadOnly;
+    case v1::CODE_INTERNAL:
+      return SendEnd::kInternal;
+    case v1::CODE_NOT_FORMED:
+      return SendEnd::kNotFormed;
+    default:
+      return SendEnd::kGarbled;  // of a later release
+  }
+}
+
+Outcome OutcomeOf(v1::Outcome outcome) {
+  switch (outcome) {
+    case v1::OUTCOME_NOT_APPLIED:
+      return Outcome::kNotApplied;
+    case v1::OUTCOME_APPLIED:
+      return Outcome::kApplied;
+    default:
+      return Outcome::kUnknown;
+  }
+}
+
+Payload TakePayload(v1::Response* response) {
+  Payload payload;
+  switch (response->result_case()) {
+    case v1::Response::kGet: {
+      v1::GetResult* get = response->mutable_get();
+      payload.kind = Payload::Kind::kGet;
+      payload.found = get->found();
+      payload.value = std::move(*get->mutable_value());
+      payload.version = get->version();
+      break;
+    }
+    case v1::Response::kWrite:
+      payload.kind = Payload::Kind::kWrite;
+      payload.version = response->write().version();
+      payload.existed = response->write().existed();
+      break;
+    case v1::Response::kScan: {
+      v1::ScanResult* scan = response->mutable_scan();
+      payload.kind = Payload::Kind::kScan;
+      payload.count = scan->count();
+      payload.resume = std::move(*scan->mutable_resume());
+      payload.rows.reserve(static_cast<size_t>(scan->rows_size()));
+      for (v1::Row& row : *scan->mutable_rows()) {
+        payload.rows.push_back(
+            {std::move(*row.mutable_key()), std::move(*row.mutable_value()), row.version()});
+      }
+      break;
+    }
+    case v1::Response::RESULT_NOT_SET:
+      break;
+  }
+  return payload;
+}
+
+}  // namespace
+
+void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
+  const Operation& operation = *send.operation;
+  request->set_id(send.send_id);
+  request->set_shard_id(send.to.shard_id);
+  request->set_shard_epoch(send.to.shard_epoch);
+  request->set_timeout_ms(send.timeout_ms);
+  if (KindOf(operation.kind) == CallKind::kWrite) {
+    v1::CommandId* id = request->mutable_command_id();
+    id->set_client_high(client_id.high);
+    id->set_client_low(client_id.low);
+    id->set_sequence(send.number.sequence);
+    id->set_lowest_open(send.number.lowest_open);
+    id->set_issued(send.number.issued);
+  }
+  switch (operation.kind) {
+    case OperationKind::kGet:
+      request->mutable_get()->set_key(operation.key);
+      request->mutable_get()->set_mode(ModeOf(operation.read_mode));
+      break;
+    case OperationKind::kPut:
+      request->mutable_put()->set_key(operation.key);
+      request->mutable_put()->set_value(operation.value);
+      break;
+    case OperationKind::kDelete:
+      request->mutable_delete_()->set_key(operation.key);
+      break;
+    case OperationKind::kScan:
+      FillScan(operation, request->mutable_scan());
+      break;
+  }
+}
+
+Answer ToAnswer(v1::Response* response) {
+  Answer answer;
+  answer.send_id = response->id();
+  answer.clock = response->clock();
+  SendReport& report = answer.report;
+  report.end = EndOf(response->code());
+  if (report.end == SendEnd::kOk) {
+    answer.payload = TakePayload(response);
+    return answer;
+  }
+  report.outcome = OutcomeOf(response->outcome());
+  report.retry_after = std::chrono::milliseconds(response->retry_after_ms());
+  report.message = std::move(*response->mutable_message());
+  if (report.message.empty()) report.message = v1::Code_Name(response->code());
+  if (response->has_leader()) {
+    const v1::LeaderHint& leader = response->leader();
+    answer.leader = {leader.shard_id(), leader.node_id(), leader.term()};
+  }
+  if (response->has_shard()) {
+    answer.descriptor = std::make_unique<ShardView>(ToView(response->shard()));
+  }
+  return answer;
+}
+
+ShardView ToView(const v1::ShardDescriptor& descriptor) {
+  ShardView view{.shard_id = descriptor.shard_id(),
+                 .epoch = descriptor.epoch(),
+                 .first_slot = descriptor.first_slot(),
+                 .slot_count = descriptor.slot_count()};
+  for (const v1::Replica& replica : descriptor.replicas()) view.nodes.push_back(replica.node_id());
+  return view;
+}
+
+ClusterView ToView(const v1::ClusterMap& map) {
+  ClusterView view;
+  view.cluster_id = map.cluster_id();
+  for (const v1::NodeDescriptor& node : map.nodes()) {
+    view.nodes.push_back({node.node_id(), node.client_address(), node.peer_address(),
+                          node.http_address(), node.zone()});
+  }
+  for (const v1::ShardDescriptor& shard : map.shards()) view.shards.push_back(ToView(shard));
+  for (const v1::LeaderHint& leader : map.leaders()) {
+    view.leaders.push_back({leader.shard_id(), leader.node_id(), leader.term()});
+  }
+  return view;
+}
+
+}  // namespace basalt::client
