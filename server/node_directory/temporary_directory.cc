@@ -1,4 +1,4 @@
-#include "server/data_directory/temporary_directory.h"
+#include "server/node_directory/temporary_directory.h"
 
 #include <fmt/format.h>
 

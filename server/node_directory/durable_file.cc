@@ -1,4 +1,4 @@
-#include "server/data_directory/durable_file.h"
+#include "server/node_directory/durable_file.h"
 
 #include <fmt/format.h>
 

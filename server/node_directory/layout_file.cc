@@ -1,10 +1,10 @@
-#include "server/data_directory/layout_file.h"
+#include "server/node_directory/layout_file.h"
 
 #include <cstdint>
 
 #include "base/check.h"
 #include "base/status.h"
-#include "server/data_directory/durable_file.h"
+#include "server/node_directory/durable_file.h"
 #include "storage/big_endian.h"
 #include "storage/crc32c.h"
 

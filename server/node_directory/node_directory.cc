@@ -1,4 +1,4 @@
-#include "server/data_directory/data_directory.h"
+#include "server/node_directory/node_directory.h"
 
 #include <fmt/format.h>
 
@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "base/status.h"
-#include "server/data_directory/durable_file.h"
-#include "server/data_directory/layout_file.h"
+#include "server/node_directory/durable_file.h"
+#include "server/node_directory/layout_file.h"
 
 namespace basalt::server {
 
@@ -111,18 +111,18 @@ std::string WithoutTrailingSlashes(std::string path) {
 
 }  // namespace
 
-DataDirectory::DataDirectory(FileSystem& file_system, std::string path)
+NodeDirectory::NodeDirectory(FileSystem& file_system, std::string path)
     : file_system_(file_system), path_(std::move(path)) {}
 
-absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
-    FileSystem& file_system, const DataDirectoryOptions& options) {
-  std::unique_ptr<DataDirectory> directory(
-      new DataDirectory(file_system, WithoutTrailingSlashes(options.path)));
+absl::StatusOr<std::unique_ptr<NodeDirectory>> NodeDirectory::Open(
+    FileSystem& file_system, const NodeDirectoryOptions& options) {
+  std::unique_ptr<NodeDirectory> directory(
+      new NodeDirectory(file_system, WithoutTrailingSlashes(options.path)));
   BASALT_RETURN_IF_ERROR(directory->Recover(options));
   return directory;
 }
 
-absl::Status DataDirectory::Recover(const DataDirectoryOptions& options) {
+absl::Status NodeDirectory::Recover(const NodeDirectoryOptions& options) {
   BASALT_RETURN_IF_ERROR(MakeDirectories(file_system_, path_));
   const std::string identity_path = Join(path_, kIdentityName);
   // Looked at before the lock is taken, so that nothing is left in somebody else's directory, and
@@ -136,7 +136,7 @@ absl::Status DataDirectory::Recover(const DataDirectoryOptions& options) {
   return Create(options);
 }
 
-absl::Status DataDirectory::Create(const DataDirectoryOptions& options) {
+absl::Status NodeDirectory::Create(const NodeDirectoryOptions& options) {
   for (const std::string_view name : kFolderNames) {
     BASALT_RETURN_IF_ERROR(file_system_.CreateDirectory(Join(path_, name)));
   }
@@ -149,7 +149,7 @@ absl::Status DataDirectory::Create(const DataDirectoryOptions& options) {
   return ReplaceFile(file_system_, path_, std::string(kIdentityName), SerializeIdentity(identity_));
 }
 
-absl::Status DataDirectory::Load(const DataDirectoryOptions& options) {
+absl::Status NodeDirectory::Load(const NodeDirectoryOptions& options) {
   const std::string identity_path = Join(path_, kIdentityName);
   BASALT_ASSIGN_OR_RETURN(const std::string text, ReadSmallFile(file_system_, identity_path));
   absl::StatusOr<Identity> identity = ParseIdentity(text);
@@ -184,7 +184,7 @@ absl::Status DataDirectory::Load(const DataDirectoryOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status DataDirectory::AdoptCluster(const RandomId& cluster_id, std::string_view layout) {
+absl::Status NodeDirectory::AdoptCluster(const RandomId& cluster_id, std::string_view layout) {
   BASALT_RETURN_IF_ERROR(CheckCluster(cluster_id));
   BASALT_RETURN_IF_ERROR(
       ReplaceFile(file_system_, path_, std::string(kLayoutName), SerializeLayout(layout)));
@@ -199,25 +199,25 @@ absl::Status DataDirectory::AdoptCluster(const RandomId& cluster_id, std::string
   return absl::OkStatus();
 }
 
-absl::Status DataDirectory::CheckCluster(const RandomId& cluster_id) const {
+absl::Status NodeDirectory::CheckCluster(const RandomId& cluster_id) const {
   if (!formed() || *identity_.cluster_id == cluster_id) return absl::OkStatus();
   return base::FailedPrecondition(fmt::format("{} belongs to cluster {}, not to cluster {}", path_,
                                               ToHex(*identity_.cluster_id), ToHex(cluster_id)));
 }
 
-std::string DataDirectory::LogPath() const { return Join(path_, kLogName); }
+std::string NodeDirectory::LogPath() const { return Join(path_, kLogName); }
 
-std::string DataDirectory::ShardsPath() const { return Join(path_, kShardsName); }
+std::string NodeDirectory::ShardsPath() const { return Join(path_, kShardsName); }
 
-std::string DataDirectory::ShardPath(uint64_t shard_id, uint64_t replica_id) const {
+std::string NodeDirectory::ShardPath(uint64_t shard_id, uint64_t replica_id) const {
   return fmt::format("{}/{}-{}", ShardsPath(), shard_id, replica_id);
 }
 
-std::string DataDirectory::CheckpointsPath() const { return Join(path_, kCheckpointsName); }
+std::string NodeDirectory::CheckpointsPath() const { return Join(path_, kCheckpointsName); }
 
-std::string DataDirectory::IncomingPath() const { return Join(path_, kIncomingName); }
+std::string NodeDirectory::IncomingPath() const { return Join(path_, kIncomingName); }
 
-absl::StatusOr<std::vector<ReplicaDirectory>> DataDirectory::Replicas() const {
+absl::StatusOr<std::vector<ReplicaDirectory>> NodeDirectory::Replicas() const {
   BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, file_system_.List(ShardsPath()));
   std::vector<ReplicaDirectory> replicas;
   for (const std::string& name : names) {
@@ -232,7 +232,7 @@ absl::StatusOr<std::vector<ReplicaDirectory>> DataDirectory::Replicas() const {
   return replicas;
 }
 
-absl::Status DataDirectory::EmptyStaging() {
+absl::Status NodeDirectory::EmptyStaging() {
   for (const std::string& folder : {CheckpointsPath(), IncomingPath()}) {
     BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, file_system_.List(folder));
     for (const std::string& name : names) {

@@ -1,4 +1,4 @@
-// DataDirectory: the folder that one node owns, its lock, its identity and its cluster's layout.
+// NodeDirectory: the folder that one node owns, its lock, its identity and its cluster's layout.
 //
 //   LOCK          held while the process lives; says who holds it
 //   IDENTITY      format, node, store, cluster (identity.h)
@@ -25,12 +25,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-#include "server/data_directory/identity.h"
+#include "server/node_directory/identity.h"
 #include "storage/file_system.h"
 
 namespace basalt::server {
 
-struct DataDirectoryOptions {
+struct NodeDirectoryOptions {
   std::string path;
   uint64_t node_id = 0;
   std::string release;        // of this program
@@ -46,7 +46,7 @@ struct ReplicaDirectory {
   auto operator<=>(const ReplicaDirectory&) const = default;
 };
 
-class DataDirectory {
+class NodeDirectory {
  public:
   // Makes the directory (and its parents) when it is missing or empty. `file_system` outlives the
   // result. Every error is one line that names the path:
@@ -54,8 +54,8 @@ class DataDirectory {
   //   FailedPrecondition  another node's, a newer format, or somebody else's files
   //   DataLoss            IDENTITY or LAYOUT is damaged
   //   others              what the file system said
-  static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(storage::FileSystem& file_system,
-                                                             const DataDirectoryOptions& options);
+  static absl::StatusOr<std::unique_ptr<NodeDirectory>> Open(storage::FileSystem& file_system,
+                                                             const NodeDirectoryOptions& options);
 
   const Identity& identity() const { return identity_; }
   bool formed() const { return identity_.cluster_id.has_value(); }
@@ -83,11 +83,11 @@ class DataDirectory {
   absl::Status EmptyStaging();
 
  private:
-  DataDirectory(storage::FileSystem& file_system, std::string path);
+  NodeDirectory(storage::FileSystem& file_system, std::string path);
 
-  absl::Status Recover(const DataDirectoryOptions& options);
-  absl::Status Create(const DataDirectoryOptions& options);
-  absl::Status Load(const DataDirectoryOptions& options);
+  absl::Status Recover(const NodeDirectoryOptions& options);
+  absl::Status Create(const NodeDirectoryOptions& options);
+  absl::Status Load(const NodeDirectoryOptions& options);
 
   storage::FileSystem& file_system_;
   const std::string path_;

@@ -1,4 +1,4 @@
-#include "server/data_directory/identity.h"
+#include "server/node_directory/identity.h"
 
 #include <fmt/format.h>
 #include <sys/random.h>
