@@ -1,0 +1,42 @@
+// Who is told what became of commands, and of the cluster map: the server, which answers clients.
+// Called on the apply thread, once what is told can be read; must only hand it on.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "proto/types.pb.h"
+#include "raft/core/types.h"
+
+namespace basalt::server {
+
+struct CommandOutcome {
+  enum class Verdict : uint8_t {
+    kApplied,
+    kWrongShard,  // turned away: the shard does not own the key's slot. Not applied.
+    kNoEffect,    // understood, and there was nothing to do (or nothing it may do). Not applied.
+  };
+  Verdict verdict = Verdict::kNoEffect;
+  uint64_t version = 0;  // kApplied: the stamp of what was written
+  bool existed = false;  // delete: whether there was a value
+
+  bool operator==(const CommandOutcome&) const = default;
+};
+
+class ApplyObserver {
+ public:
+  virtual ~ApplyObserver() = default;
+  // For every entry in order; outcome i is that of command i. An entry of kind no-op has none.
+  virtual void OnApplied(raft::GroupId group, const raft::Entry& entry,
+                         std::span<const CommandOutcome> outcomes) = 0;
+};
+
+class ClusterMapObserver {
+ public:
+  virtual ~ClusterMapObserver() = default;
+  // The map as the meta shard holds it: when it is opened, installed, changed. Without leaders.
+  virtual void OnClusterMap(std::shared_ptr<const v1::ClusterMap> map) = 0;
+};
+
+}  // namespace basalt::server

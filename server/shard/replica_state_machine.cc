@@ -1,0 +1,150 @@
+#include "server/shard/replica_state_machine.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/arena.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "server/shard/command_entry.h"
+#include "storage/state_rows.h"
+
+namespace basalt::server {
+
+using storage::Family;
+
+absl::StatusOr<v1::ShardDescriptor> ReadDescriptor(storage::Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          engine.Get(Family::kState, storage::kDescriptorRow));
+  v1::ShardDescriptor descriptor;
+  if (!bytes) return base::DataLoss("the shard's descriptor is missing");
+  if (!descriptor.ParseFromString(*bytes)) {
+    return base::DataLoss("the shard's descriptor is damaged");
+  }
+  return descriptor;
+}
+
+absl::Status ReplicaStateMachine::Create(const storage::ReplicaStore::Ports& ports,
+                                         const std::string& directory,
+                                         const v1::ShardDescriptor& descriptor) {
+  storage::AppliedRow applied;
+  std::vector<raft::Member>& members = applied.base.configuration.members;
+  for (const v1::Replica& replica : descriptor.replicas()) {
+    members.push_back({raft::ReplicaId(replica.replica_id()), raft::NodeId(replica.node_id()),
+                       raft::MemberRole::kVoter});
+  }
+  std::sort(members.begin(), members.end(),
+            [](const raft::Member& a, const raft::Member& b) { return a.replica < b.replica; });
+  storage::Batch rows;
+  rows.Put(Family::kState, storage::kDescriptorRow, descriptor.SerializeAsString());
+  return storage::ReplicaStore::Create(ports, directory, applied, std::move(rows));
+}
+
+absl::StatusOr<std::unique_ptr<ReplicaStateMachine>> ReplicaStateMachine::Open(
+    const storage::ReplicaStore::Ports& ports, const std::string& directory,
+    std::unique_ptr<CommandSet> commands, ApplyObserver* observer) {
+  BASALT_ASSIGN_OR_RETURN(auto store, storage::ReplicaStore::Open(ports, directory));
+  std::unique_ptr<ReplicaStateMachine> machine(
+      new ReplicaStateMachine(std::move(store), std::move(commands), observer));
+  if (const absl::Status loaded = machine->Load(); !loaded.ok()) {
+    return base::MakeStatus(loaded.code(), fmt::format("{}: {}", directory, base::Message(loaded)));
+  }
+  return machine;
+}
+
+absl::Status ReplicaStateMachine::Load() {
+  const std::shared_ptr<storage::Engine> engine = store_->engine();
+  BASALT_ASSIGN_OR_RETURN(descriptor_, ReadDescriptor(*engine));
+  group_ = raft::GroupId(descriptor_.shard_id());
+  BASALT_RETURN_IF_ERROR(hash_.Load(*engine->NewIterator(Family::kState, nullptr)));
+  return commands_->Load(*engine);
+}
+
+absl::Status ReplicaStateMachine::Stop(const absl::Status& why) {
+  stopped_ = base::MakeStatus(
+      why.code(), fmt::format("shard {} stops: {}", group_.value(), base::Message(why)));
+  return stopped_;
+}
+
+absl::Status ReplicaStateMachine::Apply(std::span<const raft::Entry> entries) {
+  if (!stopped_.ok()) return stopped_;
+  google::protobuf::Arena arena;
+  std::vector<const v1::CommandBatch*> batches;
+  batches.reserve(entries.size());
+  absl::Status decoded;
+  for (const raft::Entry& entry : entries) {
+    auto* batch = google::protobuf::Arena::CreateMessage<v1::CommandBatch>(&arena);
+    decoded = DecodeEntry(entry, *batch);
+    if (!decoded.ok()) break;
+    batches.push_back(batch);
+  }
+  if (!batches.empty()) {
+    const absl::Status applied = ApplyRun(entries.first(batches.size()), batches);
+    if (!applied.ok()) return Stop(applied);
+  }
+  return decoded.ok() ? decoded : Stop(decoded);
+}
+
+absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
+                                           std::span<const v1::CommandBatch* const> batches) {
+  const std::shared_ptr<storage::Engine> engine = store_->engine();
+  storage::AppliedRow applied = store_->applied();
+  batch_.Clear();
+  outcomes_.clear();
+  commands_->BeginRun(batches);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const raft::Entry& entry = entries[i];
+    const v1::CommandBatch& commands = *batches[i];
+    BASALT_CHECK(entry.index == applied.base.index + 1);
+    BASALT_CHECK(entry.term >= applied.base.term);
+    applied.base.index = entry.index;
+    applied.base.term = entry.term;
+    if (entry.kind == raft::EntryKind::kNoOp) continue;
+    BASALT_CHECK_MSG(
+        commands.first_stamp() > applied.highest_stamp,
+        fmt::format("shard {}, entry {}: stamp {} after {}", group_.value(), entry.index.value(),
+                    commands.first_stamp(), applied.highest_stamp));
+    uint64_t stamp = commands.first_stamp();
+    for (const v1::Command& command : commands.commands()) {
+      auto outcome = commands_->Apply(command, stamp++, *engine, batch_, hash_);
+      if (!outcome.ok()) {
+        return base::MakeStatus(outcome.status().code(),
+                                fmt::format("entry {} of term {}: {}", entry.index.value(),
+                                            entry.term.value(), base::Message(outcome.status())));
+      }
+      outcomes_.push_back(*outcome);
+    }
+    applied.highest_stamp = LastStamp(commands);
+  }
+  hash_.StageChanged(batch_);
+  store_->Commit(batch_, std::move(applied));
+  commands_->EndRun();
+  if (observer_ == nullptr) return absl::OkStatus();
+  std::span<const CommandOutcome> rest(outcomes_);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto count = static_cast<size_t>(batches[i]->commands_size());
+    observer_->OnApplied(group_, entries[i], rest.first(count));
+    rest = rest.subspan(count);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<raft::LogBase> ReplicaStateMachine::CreateCheckpoint(const std::string& directory) {
+  if (!stopped_.ok()) return stopped_;
+  return store_->CreateCheckpoint(directory);
+}
+
+absl::Status ReplicaStateMachine::Install(const std::string& directory) {
+  BASALT_RETURN_IF_ERROR(store_->Install(directory, [&](storage::Engine& engine) -> absl::Status {
+    BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor theirs, ReadDescriptor(engine));
+    if (theirs.shard_id() == descriptor_.shard_id()) return absl::OkStatus();
+    return base::FailedPrecondition(fmt::format("a checkpoint of shard {} for shard {}",
+                                                theirs.shard_id(), descriptor_.shard_id()));
+  }));
+  return Load();
+}
+
+}  // namespace basalt::server

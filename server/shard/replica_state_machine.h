@@ -1,0 +1,99 @@
+// ReplicaStateMachine: carries a group's entries into a replica's store. The one implementation of
+// raft::StateMachine; what commands mean is its CommandSet's (shard_commands.h, meta_commands.h).
+//
+// Each run of entries becomes one batch with the applied row (index, term, configuration, highest
+// stamp) and the changed sums of the applied hash: all of it or nothing is there after a crash.
+//
+// Invariants, checked: entries arrive without a gap; stamps rise strictly along the log, so that no
+// stored version is newer than the highest stamp, and along each key.
+//
+// Threads as raft/state_machine.h says; store().engine() and reads over it: any thread.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "proto/command.pb.h"
+#include "proto/types.pb.h"
+#include "raft/state_machine.h"
+#include "server/shard/apply_observer.h"
+#include "storage/applied_hash.h"
+#include "storage/replica_store.h"
+
+namespace basalt::server {
+
+// What the commands of one kind of shard do. Apply thread only. Deterministic: equal commands over
+// equal contents do the same on every replica.
+class CommandSet {
+ public:
+  virtual ~CommandSet() = default;
+  // Takes over the contents of `engine` as they are now (opened, installed).
+  virtual absl::Status Load(storage::Engine& engine) = 0;
+  // A run follows; its batches in order.
+  virtual void BeginRun(std::span<const v1::CommandBatch* const> batches) = 0;
+  // Puts what `command` does into `batch` and `hash`. The batch is written after the whole run:
+  // commands see what earlier ones of the run did only if the set remembers it. Not OK: damage.
+  virtual absl::StatusOr<CommandOutcome> Apply(const v1::Command& command, uint64_t stamp,
+                                               storage::Engine& engine, storage::Batch& batch,
+                                               storage::AppliedHash& hash) = 0;
+  // The run is written.
+  virtual void EndRun() = 0;
+};
+
+class ReplicaStateMachine : public raft::StateMachine {
+ public:
+  // Makes the store of a new replica: the descriptor, nothing applied, `descriptor`'s replicas as
+  // configuration. See ReplicaStore::Create.
+  static absl::Status Create(const storage::ReplicaStore::Ports& ports,
+                             const std::string& directory, const v1::ShardDescriptor& descriptor);
+  // See ReplicaStore::Open. `observer` may be null; it outlives the machine.
+  static absl::StatusOr<std::unique_ptr<ReplicaStateMachine>> Open(
+      const storage::ReplicaStore::Ports& ports, const std::string& directory,
+      std::unique_ptr<CommandSet> commands, ApplyObserver* observer);
+
+  absl::Status Apply(std::span<const raft::Entry> entries) override;
+  raft::LogBase applied() const override { return store_->applied().base; }
+  raft::LogIndex flushed() const override { return store_->flushed(); }
+  void Flush() override { store_->Flush(); }
+  absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory) override;
+  // FailedPrecondition: a checkpoint of another shard.
+  absl::Status Install(const std::string& directory) override;
+
+  raft::GroupId group() const { return group_; }
+  storage::ReplicaStore& store() { return *store_; }
+  // Apply thread only.
+  uint64_t highest_stamp() const { return store_->applied().highest_stamp; }
+  uint64_t applied_hash() const { return hash_.total(); }
+  const v1::ShardDescriptor& descriptor() const { return descriptor_; }
+
+ private:
+  ReplicaStateMachine(std::unique_ptr<storage::ReplicaStore> store,
+                      std::unique_ptr<CommandSet> commands, ApplyObserver* observer)
+      : store_(std::move(store)), commands_(std::move(commands)), observer_(observer) {}
+
+  // Descriptor, hash and command set as the store holds them.
+  absl::Status Load();
+  absl::Status ApplyRun(std::span<const raft::Entry> entries,
+                        std::span<const v1::CommandBatch* const> batches);
+  absl::Status Stop(const absl::Status& why);
+
+  const std::unique_ptr<storage::ReplicaStore> store_;
+  const std::unique_ptr<CommandSet> commands_;
+  ApplyObserver* const observer_;
+  raft::GroupId group_;
+  v1::ShardDescriptor descriptor_;
+  storage::AppliedHash hash_;
+  storage::Batch batch_;
+  std::vector<CommandOutcome> outcomes_;
+  absl::Status stopped_;  // not OK: for good
+};
+
+// The descriptor in an engine's state rows; DataLoss when there is none or a damaged one.
+absl::StatusOr<v1::ShardDescriptor> ReadDescriptor(storage::Engine& engine);
+
+}  // namespace basalt::server

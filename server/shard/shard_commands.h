@@ -1,0 +1,55 @@
+// ShardCommands: what Put and Delete do to a shard of user keys. Each makes a version at its stamp.
+//
+// Whether the shard owns a key's slot is decided here, when the command is applied, and nowhere
+// else: what routing let through on an older map is turned away.
+#pragma once
+
+#include <string_view>
+
+#include "absl/container/flat_hash_map.h"
+
+#include "server/shard/replica_state_machine.h"
+#include "storage/mvcc.h"
+
+namespace basalt::server {
+
+struct ShardCommandsOptions {
+  // Read the newest version of each key before a write and CHECK that the new one is newer. It
+  // follows from stamps that rise along the log, and costs as much as the write: for tests and the
+  // simulator. (Deletes read it anyway.)
+  bool check_every_key = false;
+};
+
+class ShardCommands : public CommandSet {
+ public:
+  explicit ShardCommands(const ShardCommandsOptions& options) : options_(options) {}
+
+  absl::Status Load(storage::Engine& engine) override;
+  void BeginRun(std::span<const v1::CommandBatch* const> batches) override;
+  absl::StatusOr<CommandOutcome> Apply(const v1::Command& command, uint64_t stamp,
+                                       storage::Engine& engine, storage::Batch& batch,
+                                       storage::AppliedHash& hash) override;
+  void EndRun() override { written_.clear(); }
+
+ private:
+  absl::StatusOr<CommandOutcome> Put(const v1::PutCommand& put, uint64_t stamp,
+                                     storage::Engine& engine, storage::Batch& batch,
+                                     storage::AppliedHash& hash);
+  absl::StatusOr<CommandOutcome> Delete(const v1::DeleteCommand& command, uint64_t stamp,
+                                        storage::Engine& engine, storage::Batch& batch,
+                                        storage::AppliedHash& hash);
+  bool Owns(uint32_t slot) const;
+  // The newest version of `key`, of this run or stored; CHECKs that `stamp` is newer.
+  absl::StatusOr<bool> HasValue(std::string_view key, uint64_t stamp, storage::Engine& engine);
+  void Note(std::string_view key, storage::VersionKind kind);
+
+  const ShardCommandsOptions options_;
+  uint32_t first_slot_ = 0;
+  uint32_t slot_count_ = 0;
+  // The newest version that this run gave a key; kept only in runs that hold a delete. Looked up,
+  // never walked. The keys are the run's own bytes.
+  bool remembers_ = false;
+  absl::flat_hash_map<std::string_view, storage::VersionKind> written_;
+};
+
+}  // namespace basalt::server

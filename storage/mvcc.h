@@ -1,0 +1,82 @@
+// Versions of keys, as rows of an engine's kData family: each write makes one, named by its stamp.
+// Row key: storage/key_encoding.h. Row value: one byte of VersionKind, then the bytes of the value.
+//
+// All reads are thread-safe; a VersionCursor belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "storage/engine.h"
+
+namespace basalt::storage {
+
+// On disk: values are never reused.
+enum class VersionKind : uint8_t {
+  kValue = 1,
+  kTombstone = 2,  // the key was deleted at this stamp
+};
+
+struct Version {
+  uint64_t stamp = 0;
+  VersionKind kind = VersionKind::kValue;
+  std::string value;  // empty for a tombstone
+};
+
+// Puts a version into `batch`. Returns its row (key and value), what the applied hash counts.
+std::string_view StageVersion(Batch& batch, std::string_view key, uint64_t stamp, VersionKind kind,
+                              std::string_view value);
+
+// The newest version at or below `stamp`, a tombstone too; nullopt: none. DataLoss: damaged.
+absl::StatusOr<std::optional<Version>> ReadVersionAt(Engine& engine, std::string_view key,
+                                                     uint64_t stamp);
+absl::StatusOr<std::optional<Version>> ReadNewestVersion(Engine& engine, std::string_view key);
+
+// As ReadNewestVersion, without the value's bytes.
+struct VersionHead {
+  uint64_t stamp = 0;
+  VersionKind kind = VersionKind::kValue;
+};
+absl::StatusOr<std::optional<VersionHead>> ReadNewestHead(Engine& engine, std::string_view key);
+
+// Walks versions in the order of keys, the newest of each key first. Stands before the first one
+// when made. The engine that `rows` reads must outlive it.
+class VersionCursor {
+ public:
+  // Keys at or above `from` and below `to`; an empty `to` is no bound.
+  VersionCursor(std::unique_ptr<EngineIterator> rows, std::string_view from, std::string_view to);
+
+  // To the next version of any key; false at the end or at damage.
+  bool Next();
+  // To the newest version of the next key; false at the end or at damage.
+  bool NextKey();
+
+  // Of the version that the cursor stands on; until the next move.
+  const std::string& key() const { return key_; }
+  uint64_t stamp() const { return stamp_; }
+  VersionKind kind() const { return kind_; }
+  std::string_view value() const { return value_; }
+
+  absl::Status status() const;
+
+ private:
+  bool Settle();
+
+  std::unique_ptr<EngineIterator> rows_;
+  std::string end_;   // stem; empty: no bound
+  std::string stem_;  // of key_
+  std::string key_;
+  uint64_t stamp_ = 0;
+  VersionKind kind_ = VersionKind::kValue;
+  std::string_view value_;
+  bool started_ = false;
+  absl::Status damage_;
+};
+
+}  // namespace basalt::storage

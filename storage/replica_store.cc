@@ -1,0 +1,239 @@
+#include "storage/replica_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "storage/crc32c.h"
+
+namespace basalt::storage {
+namespace {
+
+constexpr std::string_view kPointerName = "/REPLICA";
+constexpr std::string_view kFreshPointerName = "/REPLICA.new";
+constexpr std::string_view kPointerTitle = "basalt replica\n";
+constexpr std::string_view kEnginePrefix = "db-";
+constexpr size_t kPointerBytesMax = 4096;
+
+// A disk that fails a write ends the process; all else is the caller's.
+absl::Status Written(absl::Status status) {
+  if (absl::IsInternal(status)) base::DiskFailed(base::Message(status));
+  return status;
+}
+
+std::string EngineName(uint64_t number) { return fmt::format("{}{}", kEnginePrefix, number); }
+
+std::optional<uint64_t> NumberOf(std::string_view name) {
+  if (!name.starts_with(kEnginePrefix)) return std::nullopt;
+  name.remove_prefix(kEnginePrefix.size());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return number;
+}
+
+std::string EncodePointer(std::string_view engine_name) {
+  const std::string body =
+      fmt::format("{}format {}\nengine {}\n", kPointerTitle, kReplicaFormat, engine_name);
+  return fmt::format("{}crc32c {:08x}\n", body, Crc32c(body));
+}
+
+// The engine's name.
+absl::StatusOr<std::string> DecodePointer(const std::string& path, std::string_view text) {
+  constexpr std::string_view kFormat = "format ";
+  const auto damaged = [&] { return base::DataLoss(fmt::format("{} is damaged", path)); };
+  std::string_view rest = text;
+  if (!rest.starts_with(kPointerTitle)) return damaged();
+  rest.remove_prefix(kPointerTitle.size());
+  if (!rest.starts_with(kFormat)) return damaged();
+  rest.remove_prefix(kFormat.size());
+  uint32_t format = 0;
+  const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), format);
+  if (parsed.ec != std::errc() || format == 0) return damaged();
+  if (format > kReplicaFormat) {
+    return base::FailedPrecondition(
+        fmt::format("{} has format {}, written by a newer release; this one knows up to {}", path,
+                    format, kReplicaFormat));
+  }
+  constexpr std::string_view kEngine = "\nengine ";
+  const size_t name_at = text.find(kEngine);
+  if (name_at == std::string_view::npos) return damaged();
+  const std::string_view name = text.substr(name_at + kEngine.size());
+  const std::string engine_name(name.substr(0, name.find('\n')));
+  if (!NumberOf(engine_name) || EncodePointer(engine_name) != text) return damaged();
+  return engine_name;
+}
+
+absl::StatusOr<std::string> ReadPointer(FileSystem& files, const std::string& directory) {
+  const std::string path = directory + std::string(kPointerName);
+  BASALT_ASSIGN_OR_RETURN(const auto file, files.Open(path, FileSystem::OpenMode::kRead));
+  BASALT_ASSIGN_OR_RETURN(const std::string text, file->ReadAt(0, kPointerBytesMax));
+  return DecodePointer(path, text);
+}
+
+absl::Status WritePointer(FileSystem& files, const std::string& directory,
+                          std::string_view engine_name) {
+  const std::string fresh = directory + std::string(kFreshPointerName);
+  BASALT_ASSIGN_OR_RETURN(const bool left_over, files.Exists(fresh));
+  if (left_over) BASALT_RETURN_IF_ERROR(Written(files.Remove(fresh)));
+  auto file = files.Open(fresh, FileSystem::OpenMode::kCreate);
+  if (!file.ok()) return Written(file.status());
+  BASALT_RETURN_IF_ERROR(Written((*file)->WriteAt(0, EncodePointer(engine_name))));
+  BASALT_RETURN_IF_ERROR(Written((*file)->Sync()));
+  BASALT_RETURN_IF_ERROR(Written(files.Rename(fresh, directory + std::string(kPointerName))));
+  return Written(files.SyncDirectory(directory));
+}
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.find_last_of('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          engine.Get(Family::kState, kAppliedRow));
+  if (!bytes) return base::DataLoss("the row of the applied index is missing");
+  std::optional<AppliedRow> row = DecodeAppliedRow(*bytes);
+  if (!row) return base::DataLoss("the row of the applied index is damaged");
+  return *std::move(row);
+}
+
+absl::StatusOr<bool> ReplicaStore::Exists(FileSystem& files, const std::string& directory) {
+  return files.Exists(directory + std::string(kPointerName));
+}
+
+absl::Status ReplicaStore::Create(const Ports& ports, const std::string& directory,
+                                  const AppliedRow& applied, Batch rows) {
+  BASALT_ASSIGN_OR_RETURN(const bool exists, Exists(ports.files, directory));
+  if (exists) return base::AlreadyExists(fmt::format("{} holds a replica", directory));
+  BASALT_ASSIGN_OR_RETURN(const bool left_over, ports.files.Exists(directory));
+  if (left_over) BASALT_RETURN_IF_ERROR(Written(ports.files.RemoveTree(directory)));
+  BASALT_RETURN_IF_ERROR(Written(ports.files.CreateDirectory(directory)));
+  const std::string name = EngineName(1);
+  {
+    BASALT_ASSIGN_OR_RETURN(const auto engine, ports.engines.Open(directory + "/" + name));
+    rows.Put(Family::kState, kAppliedRow, EncodeAppliedRow(applied));
+    engine->Write(rows);
+    engine->Flush();
+  }
+  BASALT_RETURN_IF_ERROR(Written(ports.files.SyncDirectory(directory)));
+  BASALT_RETURN_IF_ERROR(WritePointer(ports.files, directory, name));
+  return Written(ports.files.SyncDirectory(ParentOf(directory)));
+}
+
+absl::StatusOr<std::unique_ptr<ReplicaStore>> ReplicaStore::Open(const Ports& ports,
+                                                                 const std::string& directory) {
+  BASALT_ASSIGN_OR_RETURN(const std::string name, ReadPointer(ports.files, directory));
+  std::unique_ptr<ReplicaStore> store(new ReplicaStore(ports, directory));
+  BASALT_RETURN_IF_ERROR(store->RemoveLeftOvers(name));
+  BASALT_RETURN_IF_ERROR(store->Mount(name));
+  return store;
+}
+
+absl::Status ReplicaStore::RemoveLeftOvers(const std::string& except) {
+  BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ports_.files.List(directory_));
+  for (const std::string& name : names) {
+    if (name == except || !NumberOf(name)) continue;
+    BASALT_RETURN_IF_ERROR(Written(ports_.files.RemoveTree(directory_ + "/" + name)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaStore::Mount(const std::string& name) {
+  auto fresh = std::make_shared<Mounted>();
+  fresh->name = name;
+  BASALT_ASSIGN_OR_RETURN(fresh->engine, ports_.engines.Open(directory_ + "/" + name));
+  BASALT_ASSIGN_OR_RETURN(applied_, ReadAppliedRow(*fresh->engine));
+  // All that an engine holds when it is opened is flushed.
+  flushed_index_.store(std::max(flushed_index_.load(), applied_.base.index.value()));
+  fresh->flush_count_seen.store(fresh->engine->flush_count());
+  next_number_ = *NumberOf(name) + 1;
+  base::MutexLock lock(mutex_);
+  mounted_.swap(fresh);
+  return absl::OkStatus();
+}
+
+void ReplicaStore::Commit(Batch& batch, AppliedRow applied) {
+  batch.Put(Family::kState, kAppliedRow, EncodeAppliedRow(applied));
+  mounted()->engine->Write(batch);
+  applied_ = std::move(applied);
+  if (!retired_.empty()) RemoveRetired();
+}
+
+std::shared_ptr<ReplicaStore::Mounted> ReplicaStore::mounted() const {
+  base::MutexLock lock(mutex_);
+  return mounted_;
+}
+
+std::shared_ptr<Engine> ReplicaStore::engine() const {
+  std::shared_ptr<Mounted> current = mounted();
+  Engine* const engine = current->engine.get();
+  return {std::move(current), engine};
+}
+
+raft::LogIndex ReplicaStore::flushed() {
+  const std::shared_ptr<Mounted> current = mounted();
+  const uint64_t flush_count = current->engine->flush_count();
+  if (current->flush_count_seen.exchange(flush_count) != flush_count) {
+    const auto bytes = current->engine->GetFlushed(Family::kState, kAppliedRow);
+    std::optional<AppliedRow> row;
+    if (bytes.ok() && *bytes) row = DecodeAppliedRow(**bytes);
+    // Damage stops progress here; who reads or applies the damaged rows reports it.
+    const uint64_t index = row ? row->base.index.value() : 0;
+    uint64_t known = flushed_index_.load();
+    while (known < index && !flushed_index_.compare_exchange_weak(known, index)) {
+    }
+  }
+  return raft::LogIndex(flushed_index_.load());
+}
+
+void ReplicaStore::Flush() { mounted()->engine->Flush(); }
+
+absl::StatusOr<raft::LogBase> ReplicaStore::CreateCheckpoint(const std::string& directory) {
+  BASALT_RETURN_IF_ERROR(mounted()->engine->CreateCheckpoint(directory));
+  return applied_.base;
+}
+
+absl::Status ReplicaStore::Install(const std::string& directory,
+                                   absl::FunctionRef<absl::Status(Engine&)> check) {
+  {
+    auto engine = ports_.engines.Open(directory);
+    absl::Status sound = engine.ok() ? check(**engine) : engine.status();
+    if (sound.ok()) sound = ReadAppliedRow(**engine).status();
+    if (!sound.ok()) {
+      if (engine.ok()) engine->reset();
+      ports_.files.RemoveTree(directory).IgnoreError();
+      return sound;
+    }
+  }
+  const std::string name = EngineName(next_number_);
+  const std::string path = directory_ + "/" + name;
+  BASALT_ASSIGN_OR_RETURN(const bool left_over, ports_.files.Exists(path));
+  if (left_over) BASALT_RETURN_IF_ERROR(Written(ports_.files.RemoveTree(path)));
+  BASALT_RETURN_IF_ERROR(Written(ports_.files.Rename(directory, path)));
+  BASALT_RETURN_IF_ERROR(Written(ports_.files.SyncDirectory(directory_)));
+  BASALT_RETURN_IF_ERROR(WritePointer(ports_.files, directory_, name));
+  const std::shared_ptr<Mounted> old = mounted();
+  // REPLICA names the new engine: what cannot be opened now could not be opened after a restart.
+  if (const absl::Status mounted = Mount(name); !mounted.ok()) {
+    base::DiskFailed(fmt::format("{}: {}", path, base::Message(mounted)));
+  }
+  retired_.push_back({directory_ + "/" + old->name, old});
+  return absl::OkStatus();
+}
+
+void ReplicaStore::RemoveRetired() {
+  std::erase_if(retired_, [&](const Retired& retired) {
+    return retired.mounted.expired() && ports_.files.RemoveTree(retired.path).ok();
+  });
+}
+
+}  // namespace basalt::storage

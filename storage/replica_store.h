@@ -1,0 +1,104 @@
+// ReplicaStore: where one replica's state machine lives on disk, and the swap of its contents.
+//
+//   <directory>/REPLICA   which engine counts; written last when anything is made or replaced
+//   <directory>/db-<n>/   the engine; any other db-* is left over from a crash and removed
+//
+// REPLICA is text: "basalt replica", "format 1", "engine db-<n>", "crc32c <hex>" of the lines
+// before, a line each. It is replaced whole (written aside, synced, renamed, directory synced), so
+// that a crash at any step of Install leaves the old contents or the new ones. A newer format is
+// refused.
+//
+// Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), flushed(),
+// Flush(): any thread. Who holds an engine() across an Install goes on reading the old contents;
+// their files go once nobody does.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "base/mutex.h"
+#include "raft/core/types.h"
+#include "storage/engine.h"
+#include "storage/file_system.h"
+#include "storage/state_rows.h"
+
+namespace basalt::storage {
+
+inline constexpr uint32_t kReplicaFormat = 1;
+
+class ReplicaStore {
+ public:
+  // Both outlive the store.
+  struct Ports {
+    FileSystem& files;
+    EngineFactory& engines;
+  };
+
+  // Whether a store was made there, to the end.
+  static absl::StatusOr<bool> Exists(FileSystem& files, const std::string& directory);
+  // Makes `directory` (its parent must be there) with `rows` and the applied row, durable when it
+  // returns. What an interrupted Create left is removed. AlreadyExists: there is a store.
+  static absl::Status Create(const Ports& ports, const std::string& directory,
+                             const AppliedRow& applied, Batch rows);
+  // NotFound: no store there. FailedPrecondition: a newer format. DataLoss: damaged.
+  static absl::StatusOr<std::unique_ptr<ReplicaStore>> Open(const Ports& ports,
+                                                            const std::string& directory);
+
+  const AppliedRow& applied() const { return applied_; }
+  // Adds the applied row to `batch` and writes it, all or nothing.
+  void Commit(Batch& batch, AppliedRow applied);
+
+  // Keeps its engine open. Never null.
+  std::shared_ptr<Engine> engine() const BASALT_EXCLUDES(mutex_);
+  // The highest applied index that a crash cannot take back.
+  raft::LogIndex flushed();
+  void Flush();
+
+  absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory);
+  // Takes over the checkpoint in `directory` (moved away, or removed when refused), once `check`
+  // finds that it may replace this replica's contents.
+  absl::Status Install(const std::string& directory,
+                       absl::FunctionRef<absl::Status(Engine&)> check);
+
+ private:
+  // One engine and what is known of its flushes.
+  struct Mounted {
+    std::string name;  // db-<n>
+    std::unique_ptr<Engine> engine;
+    std::atomic<uint64_t> flush_count_seen{0};
+  };
+
+  struct Retired {
+    std::string path;
+    std::weak_ptr<Mounted> mounted;
+  };
+
+  ReplicaStore(const Ports& ports, std::string directory)
+      : ports_(ports), directory_(std::move(directory)) {}
+
+  absl::Status Mount(const std::string& name);
+  std::shared_ptr<Mounted> mounted() const BASALT_EXCLUDES(mutex_);
+  absl::Status RemoveLeftOvers(const std::string& except);
+  void RemoveRetired();
+
+  const Ports ports_;
+  const std::string directory_;
+  AppliedRow applied_;
+  std::atomic<uint64_t> flushed_index_{0};  // never falls
+  uint64_t next_number_ = 1;                // of db-<n>
+  std::vector<Retired> retired_;
+  mutable base::Mutex mutex_;
+  std::shared_ptr<Mounted> mounted_ BASALT_GUARDED_BY(mutex_);
+};
+
+// The applied row of an engine; DataLoss when it has none or a damaged one.
+absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine);
+
+}  // namespace basalt::storage

@@ -1,0 +1,281 @@
+#include "storage/rocksdb_engine.h"
+
+#include <fmt/format.h>
+#include <rocksdb/db.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/utilities/checkpoint.h>
+
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "storage/rocksdb_options.h"
+
+namespace basalt::storage {
+namespace {
+
+constexpr size_t kIdleIteratorsMax = 4;
+
+rocksdb::Slice ToSlice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+std::string_view FromSlice(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+absl::Status Translate(const std::string& directory, const rocksdb::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string message = fmt::format("{}: {}", directory, status.ToString());
+  if (status.IsCorruption()) return base::DataLoss(message);
+  if (status.IsNoSpace()) return base::ResourceExhausted(message);
+  return base::Internal(message);
+}
+
+// For reading one key: bloom filters apply, and the iterator ends with its stem.
+rocksdb::ReadOptions StemReads() {
+  rocksdb::ReadOptions options;
+  options.prefix_same_as_start = true;
+  options.background_purge_on_iterator_cleanup = true;
+  return options;
+}
+
+}  // namespace
+
+// Iterators for reads of one key, reused. An idle one pins the memtables and files of its time, so
+// none from before the last flush or compaction is kept. Thread-safe.
+class RocksDbEngine::IdleIterators {
+ public:
+  struct Borrowed {
+    std::unique_ptr<rocksdb::Iterator> iterator;  // null: none was idle
+    uint64_t time = 0;
+  };
+
+  Borrowed Borrow() {
+    base::MutexLock lock(mutex_);
+    Borrowed borrowed{nullptr, time_};
+    if (!iterators_.empty()) {
+      borrowed.iterator = std::move(iterators_.back());
+      iterators_.pop_back();
+    }
+    return borrowed;
+  }
+  void GiveBack(Borrowed borrowed) {
+    base::MutexLock lock(mutex_);
+    if (borrowed.time != time_ || iterators_.size() >= kIdleIteratorsMax) return;
+    iterators_.push_back(std::move(borrowed.iterator));
+  }
+  void OnFilesChanged() {
+    std::vector<std::unique_ptr<rocksdb::Iterator>> dropped;
+    base::MutexLock lock(mutex_);
+    ++time_;
+    dropped.swap(iterators_);
+  }
+
+ private:
+  base::Mutex mutex_;
+  std::vector<std::unique_ptr<rocksdb::Iterator>> iterators_ BASALT_GUARDED_BY(mutex_);
+  uint64_t time_ BASALT_GUARDED_BY(mutex_) = 0;
+};
+
+// Called on RocksDB's own threads.
+class RocksDbEngine::Listener : public rocksdb::EventListener {
+ public:
+  Listener(std::string directory, std::shared_ptr<IdleIterators> idle)
+      : directory_(std::move(directory)), idle_(std::move(idle)) {}
+
+  uint64_t flush_count() const { return flush_count_.load(std::memory_order_acquire); }
+
+  void OnFlushed() {
+    flush_count_.fetch_add(1, std::memory_order_release);
+    idle_->OnFilesChanged();
+  }
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { OnFlushed(); }
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override {
+    idle_->OnFilesChanged();
+  }
+  void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
+    // No space for a compaction: what is there stays whole and is served.
+    if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsNoSpace()) return;
+    base::DiskFailed(fmt::format("{}: {}", directory_, error->ToString()));
+  }
+
+ private:
+  const std::string directory_;
+  const std::shared_ptr<IdleIterators> idle_;
+  std::atomic<uint64_t> flush_count_{0};
+};
+
+class RocksDbEngine::Snapshot : public EngineSnapshot {
+ public:
+  explicit Snapshot(rocksdb::DB& db) : db_(db), snapshot_(db.GetSnapshot()) {}
+  ~Snapshot() override { db_.ReleaseSnapshot(snapshot_); }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+  const rocksdb::Snapshot* get() const { return snapshot_; }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* const snapshot_;
+};
+
+class RocksDbEngine::RowIterator : public EngineIterator {
+ public:
+  RowIterator(std::unique_ptr<rocksdb::Iterator> rows, const std::string& directory)
+      : rows_(std::move(rows)), directory_(directory) {}
+
+  void Seek(std::string_view key) override { rows_->Seek(ToSlice(key)); }
+  void Next() override { rows_->Next(); }
+  bool Valid() const override { return rows_->Valid(); }
+  std::string_view key() const override { return FromSlice(rows_->key()); }
+  std::string_view value() const override { return FromSlice(rows_->value()); }
+  absl::Status status() const override { return Translate(directory_, rows_->status()); }
+
+ private:
+  const std::unique_ptr<rocksdb::Iterator> rows_;
+  const std::string& directory_;
+};
+
+RocksDbResources::RocksDbResources(const RocksDbSizes& sizes)
+    : shared_(std::make_unique<RocksDbShared>(sizes)) {}
+RocksDbResources::~RocksDbResources() = default;
+
+uint64_t RocksDbResources::BlockCacheBytes() const { return shared_->block_cache().GetUsage(); }
+uint64_t RocksDbResources::MemtableBytes() const { return shared_->memtables().memory_usage(); }
+
+RocksDbEngine::RocksDbEngine(std::string directory)
+    : directory_(std::move(directory)),
+      idle_(std::make_shared<IdleIterators>()),
+      listener_(std::make_shared<Listener>(directory_, idle_)) {}
+
+RocksDbEngine::~RocksDbEngine() {
+  idle_->OnFilesChanged();
+  if (db_ == nullptr) return;
+  for (rocksdb::ColumnFamilyHandle* handle : families_) {
+    db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
+  }
+  db_->Close().PermitUncheckedError();
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> RocksDbEngine::Open(const RocksDbResources& resources,
+                                                            const std::string& directory) {
+  std::unique_ptr<RocksDbEngine> engine(new RocksDbEngine(directory));
+  BASALT_RETURN_IF_ERROR(engine->OpenStore(resources.shared()));
+  return std::unique_ptr<Engine>(std::move(engine));
+}
+
+absl::Status RocksDbEngine::OpenStore(const RocksDbShared& shared) {
+  rocksdb::Options options = shared.StoreOptions();
+  // A directory without a store in it is one that lost it, not a new one.
+  options.create_if_missing = options.env->FileExists(directory_).IsNotFound();
+  options.listeners.push_back(listener_);
+  const std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {
+      {rocksdb::kDefaultColumnFamilyName, shared.DataOptions()},
+      {"state", shared.StateOptions()},
+  };
+  static_assert(kFamilyCount == 2);
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened =
+      rocksdb::DB::Open(options, directory_, descriptors, &families_, &db);
+  db_.reset(db);
+  if (opened.ok()) return absl::OkStatus();
+  // Missing files and bad arguments are how RocksDB reports most damage.
+  if (opened.IsNoSpace()) return Translate(directory_, opened);
+  if (opened.IsIOError() && !opened.IsPathNotFound()) return Translate(directory_, opened);
+  return base::DataLoss(fmt::format("{}: {}", directory_, opened.ToString()));
+}
+
+void RocksDbEngine::Write(const Batch& batch) {
+  constexpr size_t kWriteBatchHeadBytes = 12;
+  rocksdb::WriteBatch rows(batch.bytes() + kWriteBatchHeadBytes);
+  batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view value) {
+    const rocksdb::Status added = is_delete ? rows.Delete(family(to), ToSlice(key))
+                                            : rows.Put(family(to), ToSlice(key), ToSlice(value));
+    BASALT_CHECK_MSG(added.ok(), added.ToString());
+  });
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  const rocksdb::Status written = db_->Write(options, &rows);
+  if (!written.ok()) base::DiskFailed(fmt::format("{}: {}", directory_, written.ToString()));
+}
+
+absl::StatusOr<std::optional<std::string>> RocksDbEngine::Get(Family from, std::string_view key) {
+  std::string value;
+  const rocksdb::Status read = db_->Get(rocksdb::ReadOptions(), family(from), ToSlice(key), &value);
+  if (read.IsNotFound()) return std::optional<std::string>();
+  if (!read.ok()) return Translate(directory_, read);
+  return std::optional<std::string>(std::move(value));
+}
+
+absl::StatusOr<std::optional<std::string>> RocksDbEngine::GetFlushed(Family from,
+                                                                     std::string_view key) {
+  rocksdb::ReadOptions options;
+  options.read_tier = rocksdb::kPersistedTier;  // without a write-ahead log: files only
+  std::string value;
+  const rocksdb::Status read = db_->Get(options, family(from), ToSlice(key), &value);
+  if (read.IsNotFound()) return std::optional<std::string>();
+  if (!read.ok()) return Translate(directory_, read);
+  return std::optional<std::string>(std::move(value));
+}
+
+absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVisitor visit) {
+  BASALT_CHECK(key.size() >= kStampBytes);
+  IdleIterators::Borrowed borrowed = idle_->Borrow();
+  if (borrowed.iterator == nullptr) {
+    borrowed.iterator.reset(db_->NewIterator(StemReads(), family(Family::kData)));
+  } else if (const rocksdb::Status moved = borrowed.iterator->Refresh(); !moved.ok()) {
+    return Translate(directory_, moved);
+  }
+  rocksdb::Iterator& rows = *borrowed.iterator;
+  rows.Seek(ToSlice(key));
+  // prefix_same_as_start says nothing of a row that is not looked for, so the stem is compared.
+  const bool found = rows.Valid() && StemOf(FromSlice(rows.key())) == StemOf(key);
+  if (found) {
+    visit(FromSlice(rows.key()), FromSlice(rows.value()));
+  } else if (!rows.status().ok()) {
+    return Translate(directory_, rows.status());
+  }
+  idle_->GiveBack(std::move(borrowed));
+  return found;
+}
+
+std::unique_ptr<EngineIterator> RocksDbEngine::NewIterator(Family from,
+                                                           const EngineSnapshot* snapshot) {
+  rocksdb::ReadOptions options;
+  options.total_order_seek = true;
+  options.background_purge_on_iterator_cleanup = true;
+  if (snapshot != nullptr) options.snapshot = static_cast<const Snapshot*>(snapshot)->get();
+  return std::make_unique<RowIterator>(
+      std::unique_ptr<rocksdb::Iterator>(db_->NewIterator(options, family(from))), directory_);
+}
+
+std::shared_ptr<const EngineSnapshot> RocksDbEngine::TakeSnapshot() {
+  return std::make_shared<Snapshot>(*db_);
+}
+
+void RocksDbEngine::Flush() {
+  const rocksdb::Status flushed = db_->Flush(rocksdb::FlushOptions(), families_);
+  if (!flushed.ok()) base::DiskFailed(fmt::format("{}: {}", directory_, flushed.ToString()));
+  listener_->OnFlushed();  // the event comes from another thread, perhaps later
+}
+
+uint64_t RocksDbEngine::flush_count() const { return listener_->flush_count(); }
+
+absl::Status RocksDbEngine::CreateCheckpoint(const std::string& directory) {
+  rocksdb::Checkpoint* made = nullptr;
+  BASALT_RETURN_IF_ERROR(Translate(directory_, rocksdb::Checkpoint::Create(db_.get(), &made)));
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  absl::Status created = Translate(directory, checkpoint->CreateCheckpoint(directory));
+  listener_->OnFlushed();
+  return created;
+}
+
+uint64_t RocksDbEngine::ApproximateBytes() const {
+  uint64_t bytes = 0;
+  uint64_t total = 0;
+  for (rocksdb::ColumnFamilyHandle* handle : families_) {
+    if (db_->GetIntProperty(handle, rocksdb::DB::Properties::kTotalSstFilesSize, &bytes)) {
+      total += bytes;
+    }
+  }
+  return total;
+}
+
+}  // namespace basalt::storage

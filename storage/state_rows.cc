@@ -1,0 +1,73 @@
+#include "storage/state_rows.h"
+
+#include <algorithm>
+
+#include "storage/big_endian.h"
+
+namespace basalt::storage {
+namespace {
+
+constexpr uint8_t kAppliedLayout = 1;
+constexpr size_t kMemberBytes = 17;
+
+}  // namespace
+
+std::string EncodeAppliedRow(const AppliedRow& row) {
+  const std::vector<raft::Member>& members = row.base.configuration.members;
+  std::string bytes;
+  bytes.reserve(29 + members.size() * kMemberBytes);
+  AppendBigEndian<uint8_t>(kAppliedLayout, bytes);
+  AppendBigEndian<uint64_t>(row.base.index.value(), bytes);
+  AppendBigEndian<uint64_t>(row.base.term.value(), bytes);
+  AppendBigEndian<uint64_t>(row.highest_stamp, bytes);
+  AppendBigEndian<uint32_t>(static_cast<uint32_t>(members.size()), bytes);
+  for (const raft::Member& member : members) {
+    AppendBigEndian<uint64_t>(member.replica.value(), bytes);
+    AppendBigEndian<uint64_t>(member.node.value(), bytes);
+    AppendBigEndian<uint8_t>(static_cast<uint8_t>(member.role), bytes);
+  }
+  return bytes;
+}
+
+std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes) {
+  BigEndianReader reader(bytes);
+  if (reader.Take<uint8_t>() != kAppliedLayout) return std::nullopt;
+  AppliedRow row;
+  row.base.index = raft::LogIndex(reader.Take<uint64_t>());
+  row.base.term = raft::Term(reader.Take<uint64_t>());
+  row.highest_stamp = reader.Take<uint64_t>();
+  const auto count = reader.Take<uint32_t>();
+  for (uint32_t i = 0; i < count && reader.ok(); ++i) {
+    raft::Member member;
+    member.replica = raft::ReplicaId(reader.Take<uint64_t>());
+    member.node = raft::NodeId(reader.Take<uint64_t>());
+    const auto role = reader.Take<uint8_t>();
+    if (role != static_cast<uint8_t>(raft::MemberRole::kVoter)) return std::nullopt;
+    row.base.configuration.members.push_back(member);
+  }
+  if (!reader.ok() || !reader.AtEnd()) return std::nullopt;
+  return row;
+}
+
+std::string HashRowKey(uint32_t bucket) {
+  std::string key(kHashRowPrefix);
+  AppendBigEndian<uint16_t>(static_cast<uint16_t>(bucket), key);
+  return key;
+}
+
+std::string EncodeHashRow(uint64_t sum) {
+  std::string bytes;
+  AppendBigEndian<uint64_t>(sum, bytes);
+  return bytes;
+}
+
+std::optional<HashRow> DecodeHashRow(std::string_view key, std::string_view value) {
+  if (!key.starts_with(kHashRowPrefix) || key.size() != kHashRowPrefix.size() + 2 ||
+      value.size() != 8) {
+    return std::nullopt;
+  }
+  return HashRow{ReadBigEndian<uint16_t>(key.substr(kHashRowPrefix.size())),
+                 ReadBigEndian<uint64_t>(value)};
+}
+
+}  // namespace basalt::storage
