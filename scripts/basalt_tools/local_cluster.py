@@ -124,7 +124,7 @@ class LocalCluster:
         pid = self.pid(node)
         at_us = time.monotonic_ns() // 1000
         os.kill(pid, signal.SIGKILL)
-        wait_for(f"the end of node {node}", 10, lambda: not _is_alive(pid), interval_s=0.005)
+        wait_for(f"the end of node {node}", 10, lambda: not is_alive(pid), interval_s=0.005)
         (self.directory / f"node{node}.pid").unlink()
         return at_us
 
@@ -204,7 +204,7 @@ def http_status(port, path, timeout_s=2):
         return 0
 
 
-def _is_alive(pid):
+def is_alive(pid):
     """Whether the process runs; one that has ended and was not waited for counts as ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
