@@ -1,0 +1,117 @@
+// Cluster: the replicas of one group, a network and what watches over them, moved step by step.
+//
+// Every step gives one replica one input and carries out the effects: messages go into flight,
+// writes to the replica's disk, entries to its queue. The test (a script or a seeded generator)
+// chooses the next step, so it chooses every order, loss, doubling and crash.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "raft/core/raft_core.h"
+#include "tests/scenarios/raft/replica.h"
+#include "tests/scenarios/raft/safety.h"
+
+namespace basalt::raft {
+
+// How often things happened: a test that reached nothing proved nothing.
+struct Reached {
+  uint64_t leaders = 0;
+  uint64_t commits = 0;
+  uint64_t reads_served = 0;
+  uint64_t reads_refused = 0;
+  uint64_t truncations = 0;
+  uint64_t fetches = 0;
+  uint64_t own_fetches = 0;
+  uint64_t checkpoints_installed = 0;
+  uint64_t checkpoints_ignored = 0;
+  uint64_t logs_dropped = 0;
+  uint64_t logs_dropped_at_start = 0;
+  uint64_t writes_lost = 0;
+};
+
+class Cluster {
+ public:
+  // Replicas 1..count on nodes 1..count; `options` but for `self`. All start.
+  Cluster(uint64_t count, const CoreOptions& options);
+
+  // Inputs.
+  void Tick(ReplicaId id);
+  void Campaign(ReplicaId id);
+  bool Propose(ReplicaId id, const std::string& payload);
+  void Read(ReplicaId id);
+  // The oldest write under way completes.
+  void CompleteWrite(ReplicaId id);
+  // The next `count` entries, or the checkpoint under install, reach the state machine.
+  void Apply(ReplicaId id, size_t count);
+  void Flush(ReplicaId id);
+  void Compact(ReplicaId id, LogIndex index);
+  // The oldest question for entries is answered.
+  void AnswerFetch(ReplicaId id);
+  // The oldest checkpoint that the core asked for arrives at the follower, or is lost.
+  void CarryCheckpoint(ReplicaId id, bool arrives);
+  // What `from` holds now arrives at `to` as a checkpoint of `term` that nobody asked for.
+  void DeliverCheckpoint(ReplicaId from, ReplicaId to, Term term);
+  // Hands over message `position` of those in flight; it stays in flight when `again`.
+  void Deliver(size_t position, bool again);
+  void Drop(size_t position);
+  void Crash(ReplicaId id);
+  void Start(ReplicaId id);
+  // Messages between the two are lost, in the direction given.
+  void Cut(ReplicaId from, ReplicaId to) { cut_.emplace(from, to); }
+  void Mend() { cut_.clear(); }
+
+  Replica& replica(ReplicaId id) { return replicas_.at(id); }
+  const std::vector<ReplicaId>& ids() const { return ids_; }
+  const std::deque<Message>& in_flight() const { return in_flight_; }
+  // The running leader of the highest term.
+  std::optional<ReplicaId> Leader() const;
+  const Safety& safety() const { return safety_; }
+  const Reached& reached() const { return reached_; }
+  // What happened since the last call, a line each; kept only when asked for.
+  void KeepTrace() { keeps_trace_ = true; }
+  std::vector<std::string> TakeTrace() { return std::exchange(trace_, {}); }
+
+ private:
+  struct AskedRead {
+    ReplicaId replica;
+    uint64_t life = 0;
+    LogIndex committed_before;
+  };
+
+  void Collect(Replica& replica);
+  void CollectWrite(Replica& replica, Effects& effects);
+  void CollectReads(Replica& replica, const Effects& effects);
+  void Emit(Replica& replica, std::vector<Message> messages);
+  void ReleaseHeld(Replica& replica);
+  bool Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Term term);
+  void FinishInstall(Replica& replica);
+  template <typename... Words>
+  void Trace(const Words&... words);
+
+  std::vector<ReplicaId> ids_;
+  Safety::Replicas replicas_;
+  std::deque<Message> in_flight_;
+  std::set<std::pair<ReplicaId, ReplicaId>> cut_;
+  // Transfers that a leader waits for: follower, and the leader's life.
+  struct Transfer {
+    ReplicaId from;
+    uint64_t life;
+    ReplicaId to;
+  };
+  std::deque<Transfer> installing_;
+  std::map<ReadId, AskedRead> reads_;
+  uint64_t last_read_ = 0;
+  Safety safety_;
+  Reached reached_;
+  bool keeps_trace_ = false;
+  std::vector<std::string> trace_;
+};
+
+}  // namespace basalt::raft

@@ -1,0 +1,280 @@
+// Seeded random schedules of whole clusters of cores: loss, doubling, any order of messages,
+// crashes that lose what is not durable, slow disks, slow state machines, compaction, checkpoints,
+// cuts.
+//
+// BASALT_RAFT_SEED=n runs one seed and prints its trace; BASALT_RAFT_SEEDS=n sets how many run.
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "gtest/gtest.h"
+
+#include "base/random.h"
+#include "fmt/format.h"
+#include "tests/scenarios/raft/cluster.h"
+
+namespace basalt::raft {
+namespace {
+
+CoreOptions SmallOptions(base::Random& random, uint64_t seed) {
+  CoreOptions options;
+  options.group = GroupId(7);
+  options.seed = seed;
+  options.election_timeout_ticks = 6;
+  options.heartbeat_ticks = 2;
+  options.inflight_appends_max = static_cast<uint32_t>(random.Between(1, 4));
+  options.inflight_bytes_max = random.Between(60, 400);
+  options.append_bytes_max = random.Between(40, 200);
+  options.apply_bytes_max = random.Between(40, 300);
+  options.memory_bytes_max = random.OneIn(2) ? random.Between(0, 200) : 1u << 20;
+  options.uncommitted_bytes_max = 2000;
+  options.check_thoroughly = true;
+  return options;
+}
+
+class Schedule {
+ public:
+  explicit Schedule(uint64_t seed)
+      : random_(seed),
+        cluster_(random_.OneIn(3) ? 5 : 3, SmallOptions(random_, seed)),
+        lossy_(random_.OneIn(2)),
+        crashy_(random_.OneIn(2)),
+        restless_(random_.OneIn(2)) {}
+
+  Cluster& cluster() { return cluster_; }
+
+  void Run(int steps) {
+    for (int i = 0; i < steps && cluster_.safety().violation().empty(); ++i) Step();
+  }
+
+  // After all faults end: a leader, and an entry of its that everybody applies, soon.
+  std::string Heal() {
+    cluster_.Mend();
+    for (ReplicaId id : cluster_.ids()) cluster_.Start(id);
+    bool proposed = false;
+    for (int tick = 0; tick < 400 && cluster_.safety().violation().empty(); ++tick) {
+      for (ReplicaId id : cluster_.ids()) cluster_.Tick(id);
+      Settle();
+      const std::optional<ReplicaId> leader = cluster_.Leader();
+      if (leader && cluster_.replica(*leader).core->status().applied_own_term && !proposed) {
+        proposed = cluster_.Propose(*leader, "healed");
+        cluster_.Read(*leader);
+      }
+      if (proposed && AllEqual()) return "";
+    }
+    return cluster_.safety().violation().empty() ? "no progress after healing" : "";
+  }
+
+ private:
+  ReplicaId Any() { return cluster_.ids()[random_.Below(cluster_.ids().size())]; }
+
+  void Step() {
+    if (restless_ && random_.OneIn(60)) cluster_.Campaign(Any());
+    const uint64_t dice = random_.Below(100);
+    if (dice < 40) {
+      MoveMessage();
+    } else if (dice < 55) {
+      cluster_.CompleteWrite(Any());
+    } else if (dice < 65) {
+      ApplySome(Any());
+    } else if (dice < 78) {
+      cluster_.Tick(Any());
+    } else if (dice < 90) {
+      Ask();
+    } else if (dice < 97) {
+      Housekeep();
+    } else {
+      Fault();
+    }
+  }
+
+  void ApplySome(ReplicaId at) {
+    const bool installing = cluster_.replica(at).installing;
+    cluster_.Apply(at, random_.Between(1, 4));
+    // The state machine has it, the log does not know yet.
+    if (installing && crashy_ && random_.OneIn(3)) cluster_.Crash(at);
+  }
+
+  void MoveMessage() {
+    const size_t count = cluster_.in_flight().size();
+    if (count == 0) return;
+    if (count > 300) {
+      cluster_.Drop(random_.Below(count));
+      return;
+    }
+    const size_t position = random_.OneIn(3) ? random_.Below(count) : 0;
+    if (lossy_ && random_.OneIn(10)) {
+      cluster_.Drop(position);
+    } else {
+      cluster_.Deliver(position, random_.OneIn(20));
+    }
+  }
+
+  void Ask() {
+    // Mostly whoever thinks that it leads, also when it is wrong.
+    ReplicaId at = Any();
+    for (int i = 0; i < 4; ++i) {
+      if (cluster_.replica(at).running() && cluster_.replica(at).core->is_leader()) break;
+      at = Any();
+    }
+    if (random_.OneIn(3)) {
+      cluster_.Read(at);
+    } else {
+      cluster_.Propose(at, fmt::format("p{}", ++proposals_));
+    }
+  }
+
+  void Housekeep() {
+    switch (random_.Below(6)) {
+      case 0:
+      case 1:
+        cluster_.AnswerFetch(Any());
+        break;
+      case 2:
+      case 3:
+        cluster_.CarryCheckpoint(Any(), !random_.OneIn(4));
+        break;
+      case 4:
+        cluster_.Flush(Any());
+        break;
+      default: {
+        const ReplicaId at = Any();
+        cluster_.Compact(at, LogIndex(random_.Below(cluster_.safety().committed().value() + 1)));
+      }
+    }
+  }
+
+  void Fault() {
+    switch (random_.Below(6)) {
+      case 0:
+        if (crashy_) cluster_.Crash(Any());
+        break;
+      case 1:
+      case 2:
+        cluster_.Start(Any());
+        break;
+      case 3: {
+        // Nobody hears the one that leads, or it hears nobody, or one link breaks.
+        const ReplicaId at = cluster_.Leader().value_or(Any());
+        const uint64_t kind = random_.Below(3);
+        for (ReplicaId other : cluster_.ids()) {
+          if (kind != 1) cluster_.Cut(at, other);
+          if (kind != 0) cluster_.Cut(other, at);
+          if (kind == 2) break;
+        }
+        break;
+      }
+      case 4:
+        for (ReplicaId id : cluster_.ids()) {
+          if (crashy_ && random_.OneIn(2)) cluster_.Crash(id);
+        }
+        break;
+      default:
+        cluster_.Mend();
+    }
+  }
+
+  void Settle() {
+    for (int round = 0; round < 50; ++round) {
+      while (!cluster_.in_flight().empty()) cluster_.Deliver(0, false);
+      for (ReplicaId id : cluster_.ids()) {
+        cluster_.CompleteWrite(id);
+        cluster_.Apply(id, 100);
+        cluster_.AnswerFetch(id);
+        cluster_.CarryCheckpoint(id, true);
+      }
+    }
+  }
+
+  bool AllEqual() {
+    const MachineState& first = cluster_.replica(cluster_.ids().front()).machine;
+    for (ReplicaId id : cluster_.ids()) {
+      const MachineState& state = cluster_.replica(id).machine;
+      if (state.place.index != first.place.index || state.digest != first.digest) return false;
+      if (state.place.index < cluster_.safety().committed()) return false;
+    }
+    return true;
+  }
+
+  base::Random random_;
+  Cluster cluster_;
+  bool lossy_;
+  bool crashy_;
+  bool restless_;  // many elections
+  uint64_t proposals_ = 0;
+};
+
+void Add(Reached& sum, const Reached& one) {
+  sum.leaders += one.leaders;
+  sum.commits += one.commits;
+  sum.reads_served += one.reads_served;
+  sum.reads_refused += one.reads_refused;
+  sum.truncations += one.truncations;
+  sum.fetches += one.fetches;
+  sum.own_fetches += one.own_fetches;
+  sum.checkpoints_installed += one.checkpoints_installed;
+  sum.checkpoints_ignored += one.checkpoints_ignored;
+  sum.logs_dropped += one.logs_dropped;
+  sum.logs_dropped_at_start += one.logs_dropped_at_start;
+  sum.writes_lost += one.writes_lost;
+}
+
+void ExpectReached(const Reached& sum) {
+  EXPECT_GT(sum.leaders, 0u);
+  EXPECT_GT(sum.commits, 0u);
+  EXPECT_GT(sum.reads_served, 0u);
+  EXPECT_GT(sum.reads_refused, 0u);
+  EXPECT_GT(sum.truncations, 0u);
+  EXPECT_GT(sum.fetches, 0u);
+  EXPECT_GT(sum.own_fetches, 0u);
+  EXPECT_GT(sum.checkpoints_installed, 0u);
+  EXPECT_GT(sum.checkpoints_ignored, 0u);
+  EXPECT_GT(sum.logs_dropped, 0u);
+  EXPECT_GT(sum.logs_dropped_at_start, 0u);
+  EXPECT_GT(sum.writes_lost, 0u);
+  std::printf(
+      "reached: leaders %lu, commits %lu, reads served %lu, refused %lu, truncations %lu, fetches "
+      "%lu, own fetches %lu, checkpoints installed %lu, ignored %lu, logs dropped %lu, at start "
+      "%lu, writes lost %lu\n",
+      sum.leaders, sum.commits, sum.reads_served, sum.reads_refused, sum.truncations, sum.fetches,
+      sum.own_fetches, sum.checkpoints_installed, sum.checkpoints_ignored, sum.logs_dropped,
+      sum.logs_dropped_at_start, sum.writes_lost);
+}
+
+uint64_t Setting(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): one thread
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+std::string RunSeed(uint64_t seed, bool traced, Reached& sum) {
+  Schedule schedule(seed);
+  if (traced) schedule.cluster().KeepTrace();
+  schedule.Run(static_cast<int>(600 + seed % 900));
+  const std::string stuck = schedule.Heal();
+  for (const std::string& line : schedule.cluster().TakeTrace()) std::puts(line.c_str());
+  Add(sum, schedule.cluster().reached());
+  const std::string& violation = schedule.cluster().safety().violation();
+  return violation.empty() ? stuck : violation;
+}
+
+TEST(RandomCluster, KeepsItsPromisesUnderFaults) {
+  Reached sum;
+  if (const uint64_t seed = Setting("BASALT_RAFT_SEED", 0); seed != 0) {
+    EXPECT_EQ(RunSeed(seed, true, sum), "") << "seed " << seed;
+    return;
+  }
+  const uint64_t seeds = Setting("BASALT_RAFT_SEEDS", 4000);
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    // A failed CHECK ends the process: the last line says where to look.
+    if (seed % 100 == 1) {
+      std::printf("seeds from %lu\n", seed);
+      std::fflush(stdout);
+    }
+    ASSERT_EQ(RunSeed(seed, false, sum), "") << "seed " << seed;
+  }
+  ExpectReached(sum);
+}
+
+}  // namespace
+}  // namespace basalt::raft
