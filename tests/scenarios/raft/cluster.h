@@ -61,6 +61,8 @@ class Cluster {
   // Hands over message `position` of those in flight; it stays in flight when `again`.
   void Deliver(size_t position, bool again);
   void Drop(size_t position);
+  // One that was taken out before.
+  void PutInFlight(Message message) { in_flight_.push_back(std::move(message)); }
   void Crash(ReplicaId id);
   void Start(ReplicaId id);
   // Messages between the two are lost, in the direction given.

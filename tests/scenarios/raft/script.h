@@ -1,0 +1,56 @@
+// Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
+//
+//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N]
+//   tick I [count] | campaign I | propose I TEXT | read I | compact I INDEX | fetch I
+//   write I [count|all]       the oldest writes complete     apply I [count|all]
+//   flush I                   the state machine is durable   crash I | start I
+//   deliver A>B [count|all]   drop A>B [count|all]
+//   again A>B                 delivers the oldest and keeps it in flight
+//   hold A>B | release        the oldest is set aside; all that were come back, after the rest
+//   cut A>B | isolate I | mend
+//   checkpoint I [lost]       what I was asked for arrives
+//   checkpoint I>J term T     one that nobody asked for
+//   run                       delivers, writes, applies until nothing moves
+//   status [I] | log I | flight
+//   quietly COMMAND           the same without an answer
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/scenarios/raft/cluster.h"
+
+namespace basalt::raft {
+
+class Script {
+ public:
+  // One line; the answer's lines. An unknown command is answered with "error: ...".
+  std::vector<std::string> Do(const std::string& line);
+  // What Safety has to say in the end.
+  std::string violation() const { return cluster_ ? cluster_->safety().violation() : ""; }
+
+ private:
+  using Words = std::vector<std::string>;
+  struct Link {
+    ReplicaId from;
+    ReplicaId to;
+  };
+
+  std::string Act(const Words& words);
+  std::string ActOnReplica(const Words& words);
+  std::string ActOnLink(const Words& words);
+  void StartCluster(const Words& words);
+  std::string Checkpoint(const Words& words);
+  void Run();
+  void Show(const Words& words, std::vector<std::string>& answer) const;
+  // The position in flight of the oldest message of a link; in_flight().size() when there is none.
+  size_t Oldest(Link link) const;
+  static Link ParseLink(const std::string& word);
+  static ReplicaId ParseReplica(const std::string& word);
+
+  std::unique_ptr<Cluster> cluster_;
+  std::vector<Message> held_;
+};
+
+}  // namespace basalt::raft
