@@ -1,0 +1,335 @@
+// What storage/engine.h promises, asked of every engine.
+#include <atomic>
+#include <map>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+#include "storage/key_encoding.h"
+#include "tests/unit/engine/engine_kinds.h"
+
+namespace basalt::storage {
+namespace {
+
+using testing::EngineBench;
+using testing::EngineKind;
+
+using Rows = std::map<std::string, std::string>;
+struct Contents {
+  Rows families[kFamilyCount];
+};
+
+Rows ReadAll(Engine& engine, Family family, const EngineSnapshot* snapshot = nullptr) {
+  Rows rows;
+  const auto iterator = engine.NewIterator(family, snapshot);
+  for (iterator->Seek(""); iterator->Valid(); iterator->Next()) {
+    rows.emplace(iterator->key(), iterator->value());
+  }
+  EXPECT_TRUE(iterator->status().ok());
+  return rows;
+}
+
+void ExpectHolds(Engine& engine, const Contents& contents,
+                 const EngineSnapshot* snapshot = nullptr) {
+  for (const Family family : {Family::kData, Family::kState}) {
+    ASSERT_EQ(ReadAll(engine, family, snapshot), contents.families[static_cast<size_t>(family)]);
+  }
+}
+
+class EngineContract : public ::testing::TestWithParam<EngineKind> {
+ protected:
+  std::unique_ptr<Engine> Open(const std::string& name) {
+    auto engine = bench_.factory().Open(bench_.Path(name));
+    EXPECT_TRUE(engine.ok()) << engine.status();
+    return engine.ok() ? *std::move(engine) : nullptr;
+  }
+
+  EngineBench bench_{GetParam()};
+};
+
+TEST_P(EngineContract, ReadsWhatWasWritten) {
+  const auto engine = Open("db");
+  Batch batch;
+  batch.Put(Family::kState, "a", "1");
+  batch.Put(Family::kState, "b", "2", "3");
+  batch.Put(Family::kState, "c", "");
+  batch.Put(Family::kState, "a", "4");
+  batch.Delete(Family::kState, "b");
+  engine->Write(batch);
+  EXPECT_EQ(*engine->Get(Family::kState, "a"), "4");
+  EXPECT_EQ(*engine->Get(Family::kState, "b"), std::nullopt);
+  EXPECT_EQ(*engine->Get(Family::kState, "c"), "");
+  EXPECT_EQ(*engine->Get(Family::kState, "d"), std::nullopt);
+  EXPECT_EQ(ReadAll(*engine, Family::kData), Rows());
+}
+
+TEST_P(EngineContract, IteratorsAndSnapshotsSeeOneMoment) {
+  const auto engine = Open("db");
+  Batch batch;
+  batch.Put(Family::kState, "a", "1");
+  batch.Put(Family::kState, "b", "1");
+  engine->Write(batch);
+  const auto snapshot = engine->TakeSnapshot();
+  auto iterator = engine->NewIterator(Family::kState, nullptr);
+  iterator->Seek("");
+  batch.Clear();
+  batch.Delete(Family::kState, "a");
+  batch.Put(Family::kState, "b", "2");
+  batch.Put(Family::kState, "c", "2");
+  engine->Write(batch);
+  engine->Flush();
+  EXPECT_EQ(ReadAll(*engine, Family::kState, snapshot.get()), (Rows{{"a", "1"}, {"b", "1"}}));
+  EXPECT_EQ(ReadAll(*engine, Family::kState), (Rows{{"b", "2"}, {"c", "2"}}));
+  ASSERT_TRUE(iterator->Valid());
+  EXPECT_EQ(iterator->key(), "a");
+  iterator->Next();
+  ASSERT_TRUE(iterator->Valid());
+  EXPECT_EQ(iterator->value(), "1");
+  iterator->Next();
+  EXPECT_FALSE(iterator->Valid());
+}
+
+TEST_P(EngineContract, VisitsTheFirstRowOfTheStemOnly) {
+  const auto engine = Open("db");
+  const auto visit = [&](std::string_view key, uint64_t stamp) {
+    std::string seen = "none";
+    const auto found = engine->VisitFirstOfStem(
+        EncodeRowKey(key, stamp),
+        [&](std::string_view row, std::string_view value) { seen = std::string(value); 
+          EXPECT_EQ(DecodeRowKey(row)->key, key); });
+    EXPECT_TRUE(found.ok());
+    EXPECT_EQ(*found, seen != "none");
+    return seen;
+  };
+  EXPECT_EQ(visit("b", ~uint64_t{0}), "none");
+  for (const bool flush : {false, true}) {
+    Batch batch;
+    batch.Put(Family::kData, EncodeRowKey("b", 10), "b10");
+    batch.Put(Family::kData, EncodeRowKey("b", 20), "b20");
+    batch.Put(Family::kData, EncodeRowKey("d", 15), "d15");
+    engine->Write(batch);
+    if (flush) engine->Flush();
+    EXPECT_EQ(visit("b", ~uint64_t{0}), "b20");
+    EXPECT_EQ(visit("b", 20), "b20");
+    EXPECT_EQ(visit("b", 19), "b10");
+    EXPECT_EQ(visit("b", 9), "none");
+    EXPECT_EQ(visit("a", 9), "none");
+    EXPECT_EQ(visit("c", 99), "none");
+    EXPECT_EQ(visit("d", 99), "d15");
+  }
+  Batch newer;
+  newer.Put(Family::kData, EncodeRowKey("b", 30), "b30");
+  engine->Write(newer);
+  EXPECT_EQ(visit("b", ~uint64_t{0}), "b30");
+}
+
+TEST_P(EngineContract, RefusesADirectoryThatLostItsStore) {
+  ASSERT_TRUE(bench_.files().CreateDirectory(bench_.Path("empty")).ok());
+  EXPECT_TRUE(absl::IsDataLoss(bench_.factory().Open(bench_.Path("empty")).status()));
+}
+
+TEST_P(EngineContract, CheckpointRefusesADirectoryThatIsThere) {
+  const auto engine = Open("db");
+  ASSERT_TRUE(bench_.files().CreateDirectory(bench_.Path("there")).ok());
+  EXPECT_FALSE(engine->CreateCheckpoint(bench_.Path("there")).ok());
+}
+
+TEST_P(EngineContract, FlushedRowsAreKnownAtOnce) {
+  const auto engine = Open("db");
+  uint64_t count = engine->flush_count();
+  for (int i = 0; i < 20; ++i) {
+    Batch batch;
+    batch.Put(Family::kState, "row", std::to_string(i));
+    batch.Put(Family::kData, EncodeRowKey("k", static_cast<uint64_t>(i)), "v");
+    engine->Write(batch);
+    engine->Flush();
+    EXPECT_EQ(*engine->GetFlushed(Family::kState, "row"), std::to_string(i));
+    EXPECT_GT(engine->flush_count(), count);
+    count = engine->flush_count();
+  }
+}
+
+// Random batches, reads, snapshots, flushes, checkpoints and crashes against a model.
+class Walk {
+ public:
+  Walk(EngineBench& bench, uint64_t seed) : bench_(bench), random_(seed) { Reopen(); }
+
+  void Run(int steps) {
+    for (int step = 0; step < steps && !::testing::Test::HasFatalFailure(); ++step) {
+      switch (random_.Below(40)) {
+        case 0:
+          Crash();
+          break;
+        case 1:
+          engine_->Flush();
+          flushed_ = history_.size() - 1;
+          break;
+        case 2:
+          ExpectHolds(*engine_, history_.back());
+          break;
+        case 3:
+          Checkpoint();
+          break;
+        case 4:
+          snapshots_.emplace_back(history_.size() - 1, engine_->TakeSnapshot());
+          break;
+        case 5:
+          CheckSnapshots();
+          break;
+        case 6:
+          CheckFlushed();
+          break;
+        default:
+          Write();
+      }
+    }
+  }
+
+ private:
+  std::string RandomRow(Family family) {
+    const std::string name(1, static_cast<char>('a' + random_.Below(12)));
+    return family == Family::kState ? name : EncodeRowKey(name, random_.Below(3));
+  }
+
+  // Each batch also carries its number, so that a crash tells what it left.
+  void Write() {
+    Contents next = history_.back();
+    Batch batch;
+    for (uint64_t rows = random_.Below(8); rows > 0; --rows) {
+      const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
+      Rows& model = next.families[static_cast<size_t>(family)];
+      const std::string key = RandomRow(family);
+      if (random_.OneIn(3)) {
+        batch.Delete(family, key);
+        model.erase(key);
+      } else {
+        const std::string value(random_.Below(60), static_cast<char>('a' + random_.Below(26)));
+        batch.Put(family, key, value);
+        model[key] = value;
+      }
+    }
+    batch.Put(Family::kState, "number", std::to_string(history_.size()));
+    next.families[static_cast<size_t>(Family::kState)]["number"] = std::to_string(history_.size());
+    engine_->Write(batch);
+    history_.push_back(std::move(next));
+  }
+
+  static size_t NumberIn(const std::optional<std::string>& row) {
+    return row ? std::stoul(*row) : 0;
+  }
+
+  // The last batches are gone, none before the last flush, and no part of one is left.
+  void Crash() {
+    snapshots_.clear();
+    engine_.reset();
+    Reopen();
+    const size_t left = NumberIn(*engine_->Get(Family::kState, "number"));
+    ASSERT_GE(left, flushed_);
+    ASSERT_LT(left, history_.size());
+    history_.resize(left + 1);
+    flushed_ = left;
+    ExpectHolds(*engine_, history_.back());
+  }
+
+  void Checkpoint() {
+    const std::string path = bench_.Path("checkpoint" + std::to_string(++checkpoints_));
+    ASSERT_TRUE(engine_->CreateCheckpoint(path).ok());
+    Contents then = history_.back();
+    for (int i = 0; i < 5; ++i) Write();
+    auto copy = bench_.factory().Open(path);
+    ASSERT_TRUE(copy.ok()) << copy.status();
+    ExpectHolds(**copy, then);
+    copy->reset();
+    ASSERT_TRUE(bench_.files().RemoveTree(path).ok());
+  }
+
+  void CheckSnapshots() {
+    for (const auto& [number, snapshot] : snapshots_) {
+      ExpectHolds(*engine_, history_[number], snapshot.get());
+    }
+    snapshots_.clear();
+  }
+
+  void CheckFlushed() {
+    const size_t number = NumberIn(*engine_->GetFlushed(Family::kState, "number"));
+    ASSERT_GE(number, flushed_);
+    ASSERT_LT(number, history_.size());
+    const Rows& data = history_[number].families[static_cast<size_t>(Family::kData)];
+    for (const auto& [key, value] : data) {
+      ASSERT_EQ(*engine_->GetFlushed(Family::kData, key), value);
+    }
+  }
+
+  void Reopen() {
+    auto engine = bench_.factory().Open(bench_.Path("db"));
+    ASSERT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+  }
+
+  EngineBench& bench_;
+  base::Random random_;
+  std::unique_ptr<Engine> engine_;
+  std::vector<Contents> history_{Contents{}};  // by batch number
+  size_t flushed_ = 0;
+  int checkpoints_ = 0;
+  std::vector<std::pair<size_t, std::shared_ptr<const EngineSnapshot>>> snapshots_;
+};
+
+TEST_P(EngineContract, RandomWalkEqualsTheModel) {
+  const uint64_t seeds = GetParam() == EngineKind::kRocksDb ? 2 : 4;
+  for (uint64_t seed = 1; seed <= seeds && !HasFatalFailure(); ++seed) {
+    SCOPED_TRACE(seed);
+    EngineBench bench(GetParam());
+    Walk(bench, seed).Run(500);
+  }
+}
+
+// Writers' batches are seen whole by readers on other threads.
+TEST_P(EngineContract, ReadsRunBesideWrites) {
+  const auto engine = Open("db");
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (uint64_t stamp = 1; !stop.load(); ++stamp) {
+      Batch batch;
+      batch.Put(Family::kState, "row", std::to_string(stamp));
+      batch.Put(Family::kData, EncodeRowKey("k", stamp), std::to_string(stamp));
+      engine->Write(batch);
+      if (stamp % 500 == 0) engine->Flush();
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const auto snapshot = engine->TakeSnapshot();
+    const auto state = engine->NewIterator(Family::kState, snapshot.get());
+    const auto data = engine->NewIterator(Family::kData, snapshot.get());
+    state->Seek("row");
+    data->Seek(EncodeStem("k"));
+    ASSERT_EQ(state->Valid(), data->Valid());
+    std::string moment = "0";
+    if (state->Valid()) {
+      moment = std::string(state->value());
+      ASSERT_EQ(data->value(), moment);
+    }
+    uint64_t newest = 0;
+    ASSERT_TRUE(engine
+                    ->VisitFirstOfStem(EncodeRowKey("k", ~uint64_t{0}),
+                                       [&](std::string_view row, std::string_view) {
+                                         newest = StampOf(row);
+                                       })
+                    .ok());
+    ASSERT_GE(newest, std::stoull(moment));
+  }
+  stop.store(true);
+  writer.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, EngineContract,
+                         ::testing::Values(EngineKind::kMemory, EngineKind::kMemoryFlushingItself,
+                                           EngineKind::kRocksDb),
+                         [](const auto& kind) { return testing::EngineKindName(kind.param); });
+
+}  // namespace
+}  // namespace basalt::storage
