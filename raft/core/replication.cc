@@ -45,7 +45,8 @@ void SendAppend(CoreState& state, FollowerProgress& follower, std::vector<Entry>
 void SendAppendsTo(CoreState& state, FollowerProgress& follower) {
   if (follower.mode == Mode::kCheckpoint) return;
   if (follower.next <= state.log.base().index) {
-    StartCheckpoint(state, follower);
+    // After one that failed, not before the follower shows that it lives.
+    if (!follower.probe_sent || follower.resend_empty) StartCheckpoint(state, follower);
     return;
   }
   if (follower.resend_empty) {

@@ -78,6 +78,8 @@ void Script::StartCluster(const Words& words) {
 std::string Script::Act(const Words& words) {
   if (words[0] == "mend") {
     cluster_->Mend();
+  } else if (words[0] == "lose") {
+    while (!cluster_->in_flight().empty()) cluster_->Drop(0);
   } else if (words[0] == "run") {
     Run();
   } else if (words[0] == "release") {

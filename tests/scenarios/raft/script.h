@@ -7,6 +7,7 @@
 //   deliver A>B [count|all]   drop A>B [count|all]
 //   again A>B                 delivers the oldest and keeps it in flight
 //   hold A>B | release        the oldest is set aside; all that were come back, after the rest
+//   lose                      all that is in flight
 //   cut A>B | isolate I | mend
 //   checkpoint I [lost]       what I was asked for arrives
 //   checkpoint I>J term T     one that nobody asked for
