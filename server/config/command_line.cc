@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -31,13 +32,34 @@ absl::StatusOr<std::string> SingleResult(const CLI::Option& option, std::string_
   if (results.size() != 1) {
     return base::InvalidArgument(fmt::format("{}: given {} times", flag, results.size()));
   }
+  // CLI11 takes whatever follows a flag as its value, the next flag too. No value begins like one.
+  if (results.front().starts_with("--")) {
+    return base::InvalidArgument(
+        fmt::format("{}: has no value ({} follows)", flag, Quoted(results.front())));
+  }
   return results.front();
 }
 
-// "--" and what looks like a flag keep their usual meaning; CLI11 throws on a missing value.
-absl::Status Parse(CLI::App& app, const std::vector<std::string>& arguments) {
+// CLI11 reads "--zone=" as a flag without its value and takes the next argument for it; as two
+// arguments it means what it says.
+std::vector<std::string> SplitEmptyValues(const std::vector<std::string>& arguments) {
+  std::vector<std::string> split;
+  for (const std::string& argument : arguments) {
+    if (argument.starts_with("--") && argument.find('=') == argument.size() - 1) {
+      split.push_back(argument.substr(0, argument.size() - 1));
+      split.emplace_back();
+    } else {
+      split.push_back(argument);
+    }
+  }
+  return split;
+}
+
+absl::Status Parse(CLI::App& app, std::vector<std::string> arguments) {
+  // CLI11 takes a vector from its back.
+  std::reverse(arguments.begin(), arguments.end());
   try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return base::InvalidArgument(fmt::format("{}; see --help", Quoted(error.what())));
   }
@@ -65,7 +87,7 @@ absl::StatusOr<CommandLine> ReadCommandLine(const std::vector<std::string>& argu
             ? app.add_flag(setting.flag())->multi_option_policy(take_all)
             : app.add_option(setting.flag())->expected(1)->multi_option_policy(take_all);
   }
-  BASALT_RETURN_IF_ERROR(Parse(app, arguments));
+  BASALT_RETURN_IF_ERROR(Parse(app, SplitEmptyValues(arguments)));
   if (const auto extras = app.remaining(); !extras.empty()) return UnknownArgument(extras.front());
 
   if (!config->empty()) {

@@ -1,10 +1,12 @@
 #include "server/config/config_layer.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <exception>
+#include <cctype>
+#include <sstream>
 #include <string>
 
 #include "base/status.h"
@@ -47,6 +49,31 @@ absl::Status UnknownKey(const std::string& place, const std::string& key) {
   return base::InvalidArgument(
       fmt::format("{}: unknown setting {}{}", place, Quoted(key),
                   nearest != nullptr ? fmt::format("; did you mean {}?", nearest->key()) : ""));
+}
+
+// Hears a document and keeps nothing of it.
+class DeafHandler final : public YAML::EventHandler {
+  void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
+  void OnAlias(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
+  void OnScalar(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
+                const std::string& /*value*/) override {}
+  void OnSequenceStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/,
+                       YAML::anchor_t /*anchor*/, YAML::EmitterStyle::value /*style*/) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
+                  YAML::EmitterStyle::value /*style*/) override {}
+  void OnMapEnd() override {}
+};
+
+// Whether anything follows the first document. Never all of them at once: on a lone comma
+// yaml-cpp 0.7 finds empty documents for ever, until the memory is used up.
+bool HasSecondDocument(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DeafHandler handler;
+  return parser.HandleNextDocument(handler) && parser.HandleNextDocument(handler);
 }
 
 // A scalar's text, or the scalars of a list with commas between.
@@ -112,11 +139,10 @@ absl::StatusOr<ConfigLayer> ReadEnvironment(const std::map<std::string, std::str
 
 absl::StatusOr<ConfigLayer> ReadConfigFile(const std::string& path, const std::string& text) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    if (documents.empty()) return ConfigLayer{};
-    const YAML::Node& root = documents.front();
-    if (documents.size() > 1) {
-      return base::InvalidArgument(fmt::format("{}: holds more than one document", path));
+    const YAML::Node root = YAML::Load(text);
+    if (HasSecondDocument(text)) {
+      return base::InvalidArgument(
+          fmt::format("{}: holds more than one document, or what is none", path));
     }
     if (root.IsNull()) return ConfigLayer{};
     if (!root.IsMap()) {

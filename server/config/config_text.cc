@@ -115,7 +115,7 @@ std::string ConfigYaml(const NodeConfig& config,
       text += fmt::format("# {}\n", Title(setting.group));
     }
     const auto source = sources.find(setting.name);
-    const std::string_view from = source == sources.end() ? "default" : source->second;
+    const std::string from = source == sources.end() ? "default" : source->second;
     if (setting.name == "data-dir" && config.dev) {
       text += "# data_dir: a temporary directory\n";
       continue;
