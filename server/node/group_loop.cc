@@ -13,12 +13,13 @@ GroupLoop::GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock h
 GroupLoop::~GroupLoop() = default;
 
 void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                         uint64_t highest_stamp) {
+                         uint64_t highest_stamp, bool campaign) {
   hybrid_clock_.Pass(highest_stamp);
   const raft::LogBase applied = recovered.applied;
   auto hosted = std::make_unique<Hosted>(options, std::move(recovered));
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
+  if (campaign) hosted->group.core().Campaign();
   MarkDirty(*hosted);
   const bool added = hosted_.emplace(options.group, std::move(hosted)).second;
   BASALT_CHECK(added);
@@ -170,6 +171,18 @@ void GroupLoop::FinishTurn() {
   replies_.Flush();
 }
 
+void GroupLoop::Abandon() {
+  for (auto& [group, hosted] : hosted_) {
+    RefuseGathered(*hosted, v1::CODE_UNAVAILABLE);
+    for (const auto& [id, reads] : hosted->rounds) {
+      for (const PendingRead& read : reads) Refuse(*hosted, read, v1::CODE_UNAVAILABLE);
+    }
+    hosted->rounds.clear();
+    if (hosted->staged) std::exchange(hosted->staged, std::nullopt)->done("the node is stopping");
+  }
+  replies_.Flush();
+}
+
 void GroupLoop::CarryOut(raft::Turn& turn) {
   if (!turn.messages.empty()) ports_.transport.Send(std::move(turn.messages));
   if (!turn.writes.empty()) {
@@ -200,7 +213,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
   hosted.leader_node = hosted.NodeOf(leadership.leader);
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
-  if (leadership.role != raft::Role::kLeader) RefuseGathered(hosted);
+  if (leadership.role != raft::Role::kLeader) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
 }
 
 void GroupLoop::OnInstall(Hosted& hosted, raft::LogBase base) {

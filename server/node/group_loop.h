@@ -45,12 +45,15 @@ class GroupLoop {
   GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
   ~GroupLoop();
 
-  // Before the first event. `highest_stamp` is the state machine's.
+  // Before the first event. `highest_stamp` is the state machine's. `campaign`: stand for election
+  // at once, without waiting for a timeout.
   void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                uint64_t highest_stamp);
+                uint64_t highest_stamp, bool campaign);
 
   void Handle(GroupEvent event);
   void FinishTurn();
+  // The end: refuses what has gathered and was never proposed.
+  void Abandon();
 
  private:
   struct Hosted;
@@ -76,7 +79,7 @@ class GroupLoop {
   void ProposeGathered(Hosted& hosted);
   bool ProposeEntry(Hosted& hosted, size_t count, size_t bytes);
   void StartReadRound(Hosted& hosted);
-  void RefuseGathered(Hosted& hosted);
+  void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
   void Compact(Hosted& hosted);
 

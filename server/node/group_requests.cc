@@ -125,9 +125,9 @@ void GroupLoop::OnRefusedRead(Hosted& hosted, raft::ReadId read) {
   if (!hosted.reads.empty()) MarkDirty(hosted);
 }
 
-void GroupLoop::RefuseGathered(Hosted& hosted) {
-  for (const PendingWrite& write : hosted.writes) Refuse(hosted, write, v1::CODE_NOT_LEADER);
-  for (const PendingRead& read : hosted.reads) Refuse(hosted, read, v1::CODE_NOT_LEADER);
+void GroupLoop::RefuseGathered(Hosted& hosted, v1::Code code) {
+  for (const PendingWrite& write : hosted.writes) Refuse(hosted, write, code);
+  for (const PendingRead& read : hosted.reads) Refuse(hosted, read, code);
   hosted.writes.clear();
   hosted.writes_bytes = 0;
   hosted.reads.clear();
@@ -185,6 +185,9 @@ v1::Response GroupLoop::MakeRefusal(uint64_t request_id, v1::Code code, bool is_
     case v1::CODE_OVERLOADED:
       response.set_message("too many writes are waiting at the leader");
       response.set_retry_after_ms(kRetryAfterOverloadMs);
+      break;
+    case v1::CODE_UNAVAILABLE:
+      response.set_message("the node is stopping");
       break;
     case v1::CODE_DEADLINE:
       response.set_message("the time given was up before the request could be started");

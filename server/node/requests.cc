@@ -5,6 +5,19 @@
 
 namespace basalt::server {
 
+std::string EncodeCommandElement(const v1::Command& command) {
+  const size_t size = command.ByteSizeLong();
+  std::string bytes;
+  bytes.reserve(size + 8);
+  bytes.push_back('\x12');
+  for (size_t rest = size;; rest >>= 7) {
+    bytes.push_back(static_cast<char>((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0)));
+    if (rest <= 0x7f) break;
+  }
+  command.AppendToString(&bytes);
+  return bytes;
+}
+
 void ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, v1::Response response) {
   auto place = std::find_if(bundles_.begin(), bundles_.end(),
                             [&](const Bundle& bundle) { return bundle.sink == sink; });

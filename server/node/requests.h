@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "proto/client.pb.h"
+#include "proto/command.pb.h"
 #include "raft/core/types.h"
 #include "server/clock/clock.h"
 
@@ -36,6 +37,9 @@ struct PendingRead {
   MonotonicTime deadline{};
   v1::Request request;  // get or scan
 };
+
+// One element of CommandBatch.commands, with tag and length.
+std::string EncodeCommandElement(const v1::Command& command);
 
 // Gathers answers by sink, so that each stream gets one message for a whole batch.
 class ReplyBuffer {

@@ -82,24 +82,11 @@ std::string EncodeCommand(v1::Request& request) {
 
 void SetDescriptor(const v1::ClusterMap& map, uint64_t shard_id, v1::Response& response) {
   for (const v1::ShardDescriptor& shard : map.shards()) {
-    if (shard.shard_id() == shard_id) *response.mutable_descriptor() = shard;
+    if (shard.shard_id() == shard_id) *response.mutable_shard() = shard;
   }
 }
 
 }  // namespace
-
-std::string EncodeCommandElement(const v1::Command& command) {
-  const size_t size = command.ByteSizeLong();
-  std::string bytes;
-  bytes.reserve(size + 8);
-  bytes.push_back('\x12');
-  for (size_t rest = size;; rest >>= 7) {
-    bytes.push_back(static_cast<char>((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0)));
-    if (rest <= 0x7f) break;
-  }
-  command.AppendToString(&bytes);
-  return bytes;
-}
 
 std::shared_ptr<void> RequestBudget::Charge(uint64_t bytes) {
   if (bytes_.fetch_add(bytes) + bytes > bytes_max_) {

@@ -20,9 +20,6 @@ namespace basalt::server {
 inline constexpr size_t kKeyBytesMax = 4096;
 inline constexpr size_t kValueBytesMax = 8u << 20;
 
-// One element of CommandBatch.commands, with tag and length.
-std::string EncodeCommandElement(const v1::Command& command);
-
 // Bytes of client requests that a node holds at one time. Thread-safe.
 class RequestBudget {
  public:

@@ -1,5 +1,7 @@
 #include "server/rpc/kv_service.h"
 
+#include <algorithm>
+#include <atomic>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -169,13 +171,18 @@ class ClientCall final : public grpc::ServerUnaryReactor,
   }
 
   void Deliver(std::vector<v1::Response> responses) override {
+    if (ended_.exchange(true)) return;
     response_->Swap(&responses.front());
     Finish(grpc::Status::OK);
   }
 
+  void OnCancel() override {
+    if (!ended_.exchange(true)) Finish(grpc::Status::CANCELLED);
+  }
   void OnDone() override { self_.reset(); }
 
  private:
+  std::atomic<bool> ended_{false};
   v1::Response* response_;  // gRPC's, until Finish
   std::shared_ptr<ClientCall> self_;
 };

@@ -17,7 +17,7 @@ PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self
 void PeerTransport::Send(std::vector<raft::Message> messages) {
   std::map<raft::NodeId, std::vector<v1::RaftMessage>> by_node;
   for (const raft::Message& message : messages) {
-    by_node[message.to_node].push_back(raft::EncodeMessage(message));
+    raft::ToWire(message, by_node[message.to_node].emplace_back());
   }
   for (auto& [node, encoded] : by_node) {
     if (PeerLink* link = Link(node)) link->Send(std::move(encoded));
@@ -62,7 +62,8 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
   PeerMessagesArrived arrived;
   arrived.messages.reserve(static_cast<size_t>(frame.messages_size()));
   for (v1::RaftMessage& encoded : *frame.mutable_messages()) {
-    absl::StatusOr<raft::Message> message = raft::DecodeMessage(std::move(encoded));
+    absl::StatusOr<raft::Message> message = 
+        raft::FromWire(std::move(encoded), raft::NodeId(self_.node().node_id()));
     if (!message.ok()) return base::Message(message.status());
     arrived.messages.push_back(*std::move(message));
   }

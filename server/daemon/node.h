@@ -1,0 +1,95 @@
+// Node: one basaltd process: its directory, its servers, its part of a cluster. main() starts it,
+// calls Poll until a signal comes, and stops it; all from one thread.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/config/node_config.h"
+#include "server/node/forming.h"
+#include "server/node/shard_host.h"
+#include "server/node_directory/node_directory.h"
+#include "server/node_directory/temporary_directory.h"
+#include "server/observe/http_server.h"
+#include "server/rpc/admin_service.h"
+#include "server/rpc/checkpoint_receiver.h"
+#include "server/rpc/kv_service.h"
+#include "server/rpc/peer_dialer.h"
+#include "server/rpc/peer_service.h"
+
+namespace basalt::server {
+
+class Node {
+ public:
+  // Opens the directory and listens on all ports. Every error is one line.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(const NodeConfig& config, Logger& logger);
+  ~Node();
+
+  // Moves on what has no thread of its own: forming a cluster, housekeeping. Called ten times a
+  // second; may block for a second or two. An error is final: the process ends with that line.
+  absl::Status Poll();
+
+  // Unready at once, then finishes what is under way and closes everything, within 10 s.
+  void Stop();
+
+  NodeStatus Status();
+
+ private:
+  Node(const NodeConfig& config, Logger& logger);
+
+  absl::Status OpenDirectory();
+  absl::Status ListenForPeers();
+  absl::Status ListenForClients();
+  absl::Status ListenForHttp();
+  absl::Status BeginForming();
+  absl::Status JoinCluster(const v1::ClusterMap& layout);
+  absl::Status PersistLayout(const v1::ClusterMap& layout);
+  absl::Status SendCheckpoint(const CheckpointToSend& checkpoint);
+  void Housekeep();
+  void UpdateHealth();
+  void CheckDisk();
+  v1::StatusReply AdminStatus();
+  AdminHandlers MakeAdminHandlers();
+  std::vector<std::string> WhyNotReady(const std::vector<v1::ReplicaStatus>& replicas);
+  v1::Hello MakeHello() const;
+
+  const NodeConfig config_;
+  Logger& logger_;
+  SystemClock clock_;
+  const MonotonicTime started_at_;
+  const uint64_t process_;
+  std::unique_ptr<storage::FileSystem> files_;
+  std::unique_ptr<TemporaryDirectory> temporary_;
+  std::unique_ptr<NodeDirectory> directory_;
+  Metrics metrics_;
+  ClusterView view_;
+  RequestBudget budget_;
+  v1::NodeDescriptor self_;
+  GrpcPeerCalls peer_calls_;
+  std::unique_ptr<ClusterForming> forming_;
+  std::unique_ptr<ShardHost> host_;
+  std::unique_ptr<PeerTransport> transport_;
+  std::unique_ptr<PeerDialer> dialer_;
+  std::unique_ptr<CheckpointReceiver> receiver_;
+  PeerService peer_service_;
+  std::unique_ptr<Dispatch> dispatch_;
+  std::unique_ptr<KvService> kv_service_;
+  std::unique_ptr<AdminService> admin_service_;
+  std::unique_ptr<grpc::Server> peer_server_;
+  std::unique_ptr<grpc::Server> client_server_;
+  std::unique_ptr<HttpServer> http_server_;
+  std::atomic<bool> begun_{false};    // forming_ and all servers are there
+  std::atomic<bool> running_{false};  // part of a cluster, all threads started
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> disk_nearly_full_{false};
+  std::atomic<uint64_t> disk_free_bytes_{0};
+  bool said_ready_ = false;
+  bool said_unformed_ = false;
+  MonotonicTime next_housekeeping_{};
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,147 @@
+// What a node says of itself: health, status, admin answers.
+#include <utility>
+
+#include "base/status.h"
+#include "base/version.h"
+#include "server/daemon/node.h"
+#include "server/observe/service_notify.h"
+
+namespace basalt::server {
+namespace {
+
+// A loop that has not begun a round for so long is stuck.
+constexpr std::chrono::seconds kStallLimit{10};
+// Below this writes are refused; RocksDB and the log need room to go on serving reads.
+constexpr uint64_t kFreeBytesMin = 256ull << 20;
+// Entries that a follower may lag and still count as caught up.
+constexpr uint64_t kBehindMax = 10000;
+
+}  // namespace
+
+std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>& replicas) {
+  if (stopping_.load()) return {"the node is stopping"};
+  if (!running_.load()) return {"the node belongs to no cluster yet"};
+  std::vector<std::string> reasons;
+  if (replicas.empty()) reasons.push_back("the group thread does not answer");
+  for (const v1::ReplicaStatus& replica : replicas) {
+    const std::string shard = "shard " + std::to_string(replica.shard_id());
+    if (replica.leader_node() == 0) reasons.push_back(shard + " has no leader");
+    if (replica.commit_index() > replica.applied_index() + kBehindMax) {
+      reasons.push_back(shard + " is behind");
+    }
+  }
+  return reasons;
+}
+
+NodeStatus Node::Status() {
+  NodeStatus status;
+  status.node_id = config_.node_id;
+  status.client_address = self_.client_address();
+  status.peer_address = self_.peer_address();
+  status.uptime_ms = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - started_at_).count());
+  std::vector<v1::ReplicaStatus> replicas;
+  if (running_.load()) {
+    const auto known = view_.known();
+    status.cluster_id = ToHex(*RandomIdFromBytes(known->map.cluster_id()));
+    status.stalled = host_->Stalled(kStallLimit);
+    replicas = host_->ReplicaStatuses();
+    for (const v1::NodeDescriptor& node : known->map.nodes()) {
+      if (node.node_id() == config_.node_id) continue;
+      status.peers.push_back({node.node_id(), node.peer_address(), node.http_address(),
+                              transport_->Link(raft::NodeId(node.node_id()))->connected()});
+    }
+  }
+  for (const v1::ReplicaStatus& replica : replicas) {
+    status.shards.push_back({replica.shard_id(), replica.replica_id(), replica.role(),
+                             replica.leader_node(), replica.term(), replica.first_index(),
+                             replica.last_index(), replica.commit_index(),
+                             replica.applied_index(), replica.size_bytes()});
+  }
+  status.not_ready = WhyNotReady(replicas);
+  if (disk_nearly_full_.load()) status.problems.push_back("the disk is nearly full: reads only");
+  return status;
+}
+
+void Node::CheckDisk() {
+  const absl::StatusOr<uint64_t> free = files_->FreeBytes(directory_->path());
+  if (!free.ok()) return;
+  disk_free_bytes_.store(*free);
+  const bool full = *free < kFreeBytesMin || (running_.load() && host_->log().out_of_space());
+  if (disk_nearly_full_.exchange(full) != full) {
+    logger_.Warn({}, "{} bytes are free on the disk: writes are {}", *free,
+                 full ? "refused" : "taken again");
+  }
+  dispatch_->SetReadOnly(full);
+}
+
+void Node::UpdateHealth() {
+  const bool ready = Status().not_ready.empty();
+  grpc::HealthCheckServiceInterface* health = client_server_->GetHealthCheckService();
+  if (health != nullptr) {
+    health->SetServingStatus(ready);
+    health->SetServingStatus("basalt.v1.Kv", ready);
+    health->SetServingStatus("basalt.v1.Admin", !stopping_.load());
+  }
+  if (ready && !std::exchange(said_ready_, true)) {
+    logger_.Info({}, "ready: clients at {}", self_.client_address());
+    NotifyReady("serving clients at " + self_.client_address());
+  }
+}
+
+v1::StatusReply Node::AdminStatus() {
+  v1::StatusReply reply;
+  reply.set_version(std::string(base::GetBuildVersion().semver));
+  reply.set_node_id(config_.node_id);
+  reply.set_data_dir(directory_->path());
+  *reply.mutable_node() = self_;
+  reply.set_uptime_ms(static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - started_at_).count()));
+  reply.set_disk_free_bytes(disk_free_bytes_.load());
+  const NodeStatus status = Status();
+  reply.set_ready(status.not_ready.empty());
+  for (const std::string& reason : status.not_ready) reply.add_problems(reason);
+  for (const std::string& problem : status.problems) reply.add_problems(problem);
+  if (!begun_.load()) return reply;
+  if (!running_.load()) {
+    for (const v1::NodeDescriptor& node : forming_->Met()) {
+      if (node.node_id() == config_.node_id) continue;
+      *reply.add_peers()->mutable_node() = node;
+    }
+    return reply;
+  }
+  const auto known = view_.known();
+  reply.set_cluster_id(known->map.cluster_id());
+  for (v1::ReplicaStatus& replica : host_->ReplicaStatuses()) {
+    *reply.add_replicas() = std::move(replica);
+  }
+  for (const v1::NodeDescriptor& node : known->map.nodes()) {
+    if (node.node_id() == config_.node_id) continue;
+    v1::PeerState* peer = reply.add_peers();
+    *peer->mutable_node() = node;
+    peer->set_connected(transport_->Link(raft::NodeId(node.node_id()))->connected());
+  }
+  return reply;
+}
+
+AdminHandlers Node::MakeAdminHandlers() {
+  AdminHandlers handlers;
+  handlers.status = [this] { return AdminStatus(); };
+  handlers.init_cluster =
+      [this](const v1::InitClusterRequest& request) -> absl::StatusOr<v1::ClusterMap> {
+    const uint32_t shards = request.shards() == 0 ? config_.shards : request.shards();
+    const uint32_t replicas = request.replicas() == 0 ? config_.replicas : request.replicas();
+    if (shards > 4096) return base::InvalidArgument("a cluster starts with 1 to 4096 shards");
+    if (replicas > 9) return base::InvalidArgument("a shard has 1 to 9 replicas");
+    if (!begun_.load()) return base::Unavailable("the node is starting");
+    return forming_->Form(shards, replicas);
+  };
+  handlers.scan_replica =
+      [this](uint64_t shard_id) -> absl::StatusOr<std::unique_ptr<StoredScan>> {
+    if (!running_.load()) return base::FailedPrecondition("the node belongs to no cluster yet");
+    return host_->ScanReplica(shard_id);
+  };
+  return handlers;
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,247 @@
+#include "server/node/apply_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+
+namespace basalt::server {
+namespace {
+
+v1::Response MakeWriteAnswer(const PendingWrite& write, v1::Code code, v1::Outcome outcome) {
+  v1::Response response;
+  response.set_id(write.request_id);
+  response.set_code(code);
+  response.set_outcome(outcome);
+  return response;
+}
+
+v1::Response MakeReadAnswer(const PendingRead& read, v1::Code code, std::string message) {
+  v1::Response response;
+  response.set_id(read.request.id());
+  response.set_code(code);
+  response.set_mode(v1::READ_MODE_READ_INDEX);
+  if (!message.empty()) response.set_message(std::move(message));
+  return response;
+}
+
+void ServeGet(const ShardReads& reads, const v1::GetRequest& get, v1::Response& response) {
+  absl::StatusOr<std::optional<ReadValue>> value = reads.Get(get.key());
+  if (!value.ok()) {
+    response.set_code(v1::CODE_INTERNAL);
+    response.set_message(base::Message(value.status()));
+    return;
+  }
+  v1::GetResult* result = response.mutable_get();
+  if (!value->has_value()) return;
+  result->set_found(true);
+  result->set_value(std::move((*value)->bytes));
+  result->set_version((*value)->version);
+}
+
+void ServeScan(const ShardReads& reads, const v1::ScanRequest& scan, v1::Response& response) {
+  ScanBounds bounds{.from = scan.from(), .to = scan.to(), .keys_only = scan.keys_only(),
+                    .count_only = scan.count_only()};
+  if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
+  if (scan.bytes_max() > 0) {
+    bounds.bytes_max = std::min<size_t>(bounds.bytes_max, scan.bytes_max());
+  }
+  absl::StatusOr<ScanPage> page = reads.Scan(bounds);
+  if (!page.ok()) {
+    response.set_code(v1::CODE_INTERNAL);
+    response.set_message(base::Message(page.status()));
+    return;
+  }
+  v1::ScanResult* result = response.mutable_scan();
+  for (ScanRow& row : page->rows) {
+    v1::Row* added = result->add_rows();
+    added->set_key(std::move(row.key));
+    added->set_value(std::move(row.value));
+    added->set_version(row.version);
+  }
+  result->set_count(page->count);
+  if (page->resume) result->set_resume(*std::move(page->resume));
+}
+
+}  // namespace
+
+void ApplyLoop::AddReplica(ReplicaStateMachine& machine) {
+  replicas_[machine.group()].machine = &machine;
+}
+
+ApplyLoop::Replica& ApplyLoop::Find(raft::GroupId group) {
+  const auto place = replicas_.find(group);
+  BASALT_CHECK(place != replicas_.end());
+  return place->second;
+}
+
+void ApplyLoop::Handle(ApplyWork work) {
+  std::visit([this](auto& w) { On(w); }, work);
+}
+
+void ApplyLoop::FinishRound() { replies_.Flush(); }
+
+void ApplyLoop::Abandon() {
+  for (auto& [group, replica] : replicas_) {
+    for (const auto& [index, waiting] : replica.writes) {
+      for (const PendingWrite& write : waiting.writes) {
+        AnswerUnknown(write, v1::CODE_UNAVAILABLE, "the node stopped before the entry was decided");
+      }
+    }
+    for (const auto& [index, reads] : replica.reads) {
+      for (const PendingRead& read : reads) {
+        replies_.Add(read.sink,
+                     MakeReadAnswer(read, v1::CODE_UNAVAILABLE, "the node is stopping"));
+      }
+    }
+    replica.writes.clear();
+    replica.reads.clear();
+  }
+  replies_.Flush();
+}
+
+void ApplyLoop::On(WritesProposed& work) {
+  Find(work.group).writes.emplace(work.index, Waiting{work.term, std::move(work.writes)});
+}
+
+void ApplyLoop::On(ApplyEntries& work) {
+  Replica& replica = Find(work.group);
+  if (absl::Status status = replica.machine->Apply(work.entries); !status.ok()) {
+    ports_.replica_stopped(base::Message(status));
+    return;
+  }
+  const raft::Entry& last = work.entries.back();
+  ports_.groups.Put(
+      EntriesApplied{work.group, last.index, last.term, replica.machine->highest_stamp()});
+  ServeWaitingReads(replica);
+}
+
+void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
+                          std::span<const CommandOutcome> outcomes) {
+  Replica& replica = Find(group);
+  while (!replica.writes.empty() && replica.writes.begin()->first <= entry.index) {
+    auto waiting = replica.writes.extract(replica.writes.begin());
+    std::vector<PendingWrite>& writes = waiting.mapped().writes;
+    const bool ours = waiting.key() == entry.index && waiting.mapped().term == entry.term;
+    BASALT_CHECK(!ours || outcomes.size() == writes.size());
+    for (size_t i = 0; i < writes.size(); ++i) {
+      if (writes[i].sink == nullptr) continue;  // the cluster's own, or answered at its deadline
+      if (ours) {
+        AnswerApplied(writes[i], outcomes[i]);
+      } else {
+        AnswerLost(group, writes[i]);
+      }
+    }
+  }
+}
+
+void ApplyLoop::AnswerApplied(const PendingWrite& write, const CommandOutcome& outcome) {
+  if (outcome.verdict != CommandOutcome::Verdict::kApplied) {
+    v1::Response response =
+        MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
+    response.set_message("the key's slot had moved to another shard");
+    replies_.Add(write.sink, std::move(response));
+    return;
+  }
+  v1::Response response = MakeWriteAnswer(write, v1::CODE_OK, v1::OUTCOME_APPLIED);
+  response.mutable_write()->set_version(outcome.version);
+  response.mutable_write()->set_existed(outcome.existed);
+  response.set_clock(outcome.version);
+  replies_.Add(write.sink, std::move(response));
+}
+
+void ApplyLoop::AnswerLost(raft::GroupId group, const PendingWrite& write) {
+  v1::Response response = MakeWriteAnswer(write, v1::CODE_NOT_LEADER, v1::OUTCOME_NOT_APPLIED);
+  response.set_message("a new leader put another entry in this one's place");
+  *response.mutable_leader() = ports_.leader(group.value());
+  replies_.Add(write.sink, std::move(response));
+}
+
+void ApplyLoop::AnswerUnknown(const PendingWrite& write, v1::Code code, const char* why) {
+  if (write.sink == nullptr) return;
+  v1::Response response = MakeWriteAnswer(write, code, v1::OUTCOME_UNKNOWN);
+  response.set_message(why);
+  replies_.Add(write.sink, std::move(response));
+}
+
+void ApplyLoop::On(ServeReads& work) {
+  Replica& replica = Find(work.group);
+  if (replica.machine->applied().index < work.index) {
+    replica.reads.emplace(work.index, std::move(work.reads));
+    return;
+  }
+  Serve(replica, work.reads);
+}
+
+void ApplyLoop::ServeWaitingReads(Replica& replica) {
+  const raft::LogIndex applied = replica.machine->applied().index;
+  while (!replica.reads.empty() && replica.reads.begin()->first <= applied) {
+    auto waiting = replica.reads.extract(replica.reads.begin());
+    Serve(replica, waiting.mapped());
+  }
+}
+
+void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
+  const ShardReads reads(replica.machine->store().engine());
+  const MonotonicTime now = ports_.clock.Now();
+  for (PendingRead& read : pending) {
+    if (read.deadline <= now) {
+      replies_.Add(read.sink, MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
+      continue;
+    }
+    v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
+    if (read.request.has_get()) {
+      ServeGet(reads, read.request.get(), response);
+    } else {
+      ServeScan(reads, read.request.scan(), response);
+    }
+    replies_.Add(read.sink, std::move(response));
+  }
+}
+
+void ApplyLoop::On(InstallCheckpoint& work) {
+  Replica& replica = Find(work.group);
+  if (absl::Status status = replica.machine->Install(work.directory); !status.ok()) {
+    // It was verified when it arrived: what fails here is this node.
+    work.done(base::Message(status));
+    ports_.replica_stopped(base::Message(status));
+    return;
+  }
+  const raft::LogBase applied = replica.machine->applied();
+  while (!replica.writes.empty() && replica.writes.begin()->first <= applied.index) {
+    auto waiting = replica.writes.extract(replica.writes.begin());
+    for (const PendingWrite& write : waiting.mapped().writes) {
+      AnswerUnknown(write, v1::CODE_UNAVAILABLE, "a checkpoint took the place of the entry");
+    }
+  }
+  ports_.groups.Put(CheckpointInstalled{work.group, applied.index, applied.term,
+                                        replica.machine->highest_stamp()});
+  work.done({});
+  ServeWaitingReads(replica);
+}
+
+void ApplyLoop::On(WithStateMachine& work) { work.work(*Find(work.group).machine); }
+
+void ApplyLoop::On(SweepDeadlines&) {
+  const MonotonicTime now = ports_.clock.Now();
+  for (auto& [group, replica] : replicas_) {
+    for (auto& [index, waiting] : replica.writes) {
+      for (PendingWrite& write : waiting.writes) {
+        if (write.deadline > now || write.sink == nullptr) continue;
+        AnswerUnknown(write, v1::CODE_DEADLINE, "the entry was not decided in the time given");
+        write.sink = nullptr;
+        write.charge = nullptr;
+      }
+    }
+    for (auto& [index, reads] : replica.reads) {
+      for (const PendingRead& read : reads) {
+        if (read.deadline > now) continue;
+        replies_.Add(read.sink, MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
+      }
+      std::erase_if(reads, [now](const PendingRead& read) { return read.deadline <= now; });
+    }
+  }
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,77 @@
+// ApplyLoop: applies committed entries to the state machines of a node, answers the clients that
+// wait for them, and serves confirmed reads once the state is new enough. One owner (the apply
+// thread; in the simulator its one thread) calls Handle for what has gathered and then FinishRound,
+// which sends the gathered answers.
+//
+// A write is answered by what became of its entry, told by (index, term): the same term applied it;
+// another term at that index means that the entry is lost for good, hence "not applied"; a
+// deadline, or a checkpoint that jumps over the index, leaves it "unknown".
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "server/node/work.h"
+#include "server/shard/replica_state_machine.h"
+#include "server/shard/shard_reads.h"
+
+namespace basalt::server {
+
+class ApplyLoop final : public ApplyObserver {
+ public:
+  struct Ports {
+    GroupInbox& groups;
+    const Clock& clock;
+    // Who leads, for answers that send a client elsewhere.
+    std::function<v1::LeaderHint(uint64_t)> leader;
+    // A replica that stopped for good: damage, or an entry of a newer release. Ends the process.
+    std::function<void(const std::string&)> replica_stopped;
+  };
+
+  explicit ApplyLoop(Ports ports) : ports_(std::move(ports)) {}
+
+  // Before the first Handle. The machine was opened with this loop as its observer and outlives it.
+  void AddReplica(ReplicaStateMachine& machine);
+
+  void Handle(ApplyWork work);
+  void FinishRound();
+  // The end: answers whoever still waits, writes as "unknown".
+  void Abandon();
+
+  void OnApplied(raft::GroupId group, const raft::Entry& entry,
+                 std::span<const CommandOutcome> outcomes) override;
+
+ private:
+  struct Waiting {
+    raft::Term term;
+    std::vector<PendingWrite> writes;
+  };
+  struct Replica {
+    ReplicaStateMachine* machine = nullptr;
+    std::multimap<raft::LogIndex, Waiting> writes;
+    std::multimap<raft::LogIndex, std::vector<PendingRead>> reads;
+  };
+
+  void On(WritesProposed& work);
+  void On(ApplyEntries& work);
+  void On(ServeReads& work);
+  void On(InstallCheckpoint& work);
+  void On(WithStateMachine& work);
+  void On(SweepDeadlines& work);
+
+  Replica& Find(raft::GroupId group);
+  void ServeWaitingReads(Replica& replica);
+  void Serve(Replica& replica, std::vector<PendingRead>& reads);
+  void AnswerUnknown(const PendingWrite& write, v1::Code code, const char* why);
+  void AnswerApplied(const PendingWrite& write, const CommandOutcome& outcome);
+  void AnswerLost(raft::GroupId group, const PendingWrite& write);
+
+  Ports ports_;
+  std::map<raft::GroupId, Replica> replicas_;
+  ReplyBuffer replies_;
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,104 @@
+#include "server/node/follower_feed.h"
+
+#include <future>
+#include <utility>
+
+#include "base/status.h"
+
+namespace basalt::server {
+namespace {
+
+constexpr std::chrono::milliseconds kPause{500};
+
+}  // namespace
+
+FollowerFeed::FollowerFeed(Ports ports, std::string directory)
+    : ports_(std::move(ports)),
+      directory_(std::move(directory)),
+      fetches_({"fetch", kPause,
+                [this](std::vector<FetchForFollower>& works) {
+                  for (const FetchForFollower& work : works) Fetch(work);
+                }},
+               ports_.clock),
+      checkpoints_({"checkpoint", kPause,
+                    [this](std::vector<CheckpointForFollower>& works) {
+                      for (const CheckpointForFollower& work : works) Send(work);
+                    }},
+                   ports_.clock) {}
+
+void FollowerFeed::Start() {
+  fetches_.Start();
+  checkpoints_.Start();
+}
+
+void FollowerFeed::Stop() {
+  stopping_.store(true);
+  fetches_.Stop();
+  checkpoints_.Stop();
+}
+
+void FollowerFeed::Put(FeedWork work) {
+  if (auto* fetch = std::get_if<FetchForFollower>(&work)) {
+    fetches_.mailbox().Put(std::move(*fetch));
+  } else {
+    checkpoints_.mailbox().Put(std::get<CheckpointForFollower>(std::move(work)));
+  }
+}
+
+void FollowerFeed::Fetch(const FetchForFollower& work) {
+  const raft::FetchEntries& fetch = work.fetch;
+  absl::StatusOr<std::vector<raft::Entry>> entries =
+      ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
+  if (!entries.ok()) {
+    if (entries.status().code() != absl::StatusCode::kNotFound) {
+      ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
+                          base::Message(entries.status()));
+    }
+    entries = std::vector<raft::Entry>();
+  }
+  ports_.groups.Put(EntriesFetched{work.group, fetch.follower, *std::move(entries)});
+}
+
+void FollowerFeed::Send(const CheckpointForFollower& work) {
+  raft::LogBase base;
+  const absl::Status status = stopping_.load() ? base::Unavailable("stopping")
+                                               : MakeAndSend(work, base);
+  std::optional<raft::LogIndex> installed;
+  const LogContext context{.shard = work.group.value(), .term = work.term.value(),
+                           .peer = work.send.node.value()};
+  if (status.ok()) {
+    installed = base.index;
+    ports_.metrics.sent->Increment();
+    ports_.logger.Info(context, "checkpoint at {} sent and installed", base.index.value());
+  } else {
+    ports_.metrics.failed->Increment();
+    ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
+  }
+  ports_.groups.Put(CheckpointSent{work.group, work.send.follower, installed});
+}
+
+absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {
+  CheckpointToSend checkpoint{work.group, work.self, work.term, work.send, {}, {}};
+  checkpoint.directory = directory_ + "/" + std::to_string(work.group.value()) + "-" +
+                         std::to_string(next_number_++);
+  // What is in the memtable would be flushed while the apply thread waits; so it goes first.
+  ports_.flush(work.group);
+  std::promise<absl::StatusOr<raft::LogBase>> made;
+  std::future<absl::StatusOr<raft::LogBase>> answer = made.get_future();
+  ports_.apply.Put(WithStateMachine{work.group, [&](raft::StateMachine& machine) {
+                                      made.set_value(
+                                          machine.CreateCheckpoint(checkpoint.directory));
+                                    }});
+  while (answer.wait_for(kPause) != std::future_status::ready) {
+    // The apply thread handles what it was given before it stops, so this ends.
+  }
+  const absl::StatusOr<raft::LogBase> created = answer.get();
+  BASALT_RETURN_IF_ERROR(created.status());
+  ports_.metrics.created->Increment();
+  checkpoint.base = base = *created;
+  absl::Status status = ports_.send(checkpoint);
+  (void)ports_.files.RemoveTree(checkpoint.directory).ok();  // emptied at start anyway
+  return status;
+}
+
+}  // namespace basalt::server

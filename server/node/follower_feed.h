@@ -1,0 +1,67 @@
+// FollowerFeed: work for followers that lag: reads old entries from the log, makes checkpoints and
+// streams them. Two threads, because a checkpoint may take minutes.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "raft/log_store.h"
+#include "server/node/apply_loop.h"
+#include "server/node/loop_thread.h"
+#include "server/observe/logger.h"
+#include "server/observe/metrics.h"
+#include "storage/file_system.h"
+
+namespace basalt::server {
+
+// A checkpoint that lies in `directory` and is to reach `send.node`.
+struct CheckpointToSend {
+  raft::GroupId group;
+  raft::ReplicaId self;
+  raft::Term term;
+  raft::SendCheckpoint send;
+  raft::LogBase base;
+  std::string directory;
+};
+
+class FollowerFeed final : public FeedInbox {
+ public:
+  struct Ports {
+    raft::LogStore& log;
+    GroupInbox& groups;
+    ApplyInbox& apply;
+    storage::FileSystem& files;
+    Logger& logger;
+    CheckpointMetrics& metrics;
+    const Clock& clock;
+    // Flushes a group's state machine; thread-safe.
+    std::function<void(raft::GroupId)> flush;
+    // Sends; blocks until it is installed there or refused.
+    std::function<absl::Status(const CheckpointToSend&)> send;
+  };
+
+  // `directory`: where checkpoints are made.
+  FollowerFeed(Ports ports, std::string directory);
+
+  void Start();
+  // Waits for the work under way; `send` must be made to end early by its owner.
+  void Stop();
+
+  void Put(FeedWork work) override;
+
+ private:
+  void Fetch(const FetchForFollower& work);
+  void Send(const CheckpointForFollower& work);
+  absl::Status MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base);
+
+  Ports ports_;
+  const std::string directory_;
+  uint64_t next_number_ = 1;
+  std::atomic<bool> stopping_{false};
+  LoopThread<FetchForFollower> fetches_;
+  LoopThread<CheckpointForFollower> checkpoints_;
+};
+
+}  // namespace basalt::server

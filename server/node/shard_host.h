@@ -1,0 +1,125 @@
+// ShardHost: everything that a node runs once it belongs to a cluster: the log, the replicas and
+// the threads around them.
+//
+// Start and Stop from one thread; the rest is thread-safe.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "proto/admin.pb.h"
+#include "server/node/apply_loop.h"
+#include "server/node/cluster_view.h"
+#include "server/node/follower_feed.h"
+#include "server/node/group_loop.h"
+#include "server/node/loop_thread.h"
+#include "server/observe/logger.h"
+#include "server/observe/metrics.h"
+#include "storage/log_writer.h"
+#include "storage/replica_store.h"
+#include "storage/rocksdb_engine.h"
+
+namespace basalt::server {
+
+struct ShardHostOptions {
+  raft::NodeId node;
+  std::string log_directory;
+  std::string shards_directory;
+  std::string checkpoints_directory;
+  uint64_t log_segment_bytes = 64u << 20;
+  uint64_t log_retained_bytes = 64u << 20;  // all groups together
+  storage::RocksDbSizes sizes;
+  uint32_t election_timeout_ticks = 12;
+  uint32_t heartbeat_ticks = 2;
+  std::chrono::milliseconds tick{50};
+  uint64_t seed = 0;  // of the election timeouts
+};
+
+class ShardHost final : public GroupInbox,
+                        public ApplyInbox,
+                        public LeaderObserver,
+                        public ClusterMapObserver,
+                        public raft::LogStoreListener {
+ public:
+  // All outlive the host.
+  struct Ports {
+    storage::FileSystem& files;
+    const Clock& clock;
+    ClusterView& view;
+    Logger& logger;
+    Metrics& metrics;
+    std::function<absl::Status(const CheckpointToSend&)> send_checkpoint;
+  };
+
+  ShardHost(const ShardHostOptions& options, Ports ports);
+  ~ShardHost() override;
+
+  // Opens the log and this node's replicas of `layout`, making those that are not there yet. Every
+  // error is one line. Nothing runs yet.
+  absl::Status Open(const v1::ClusterMap& layout);
+  // Starts the threads. `transport` outlives Stop.
+  void Start(raft::Transport& transport);
+  // Writes and reads under way are finished or answered; everything durable is marked so.
+  void Stop();
+
+  // Flushes what keeps old log segments alive, and tells the loop what is flushed. Called about
+  // once a second by the node's own thread; blocks on the disk.
+  void Maintain();
+
+  std::vector<GroupState> States();
+  std::vector<v1::ReplicaStatus> ReplicaStatuses();
+  absl::StatusOr<std::unique_ptr<StoredScan>> ScanReplica(uint64_t shard_id);
+  // Loops that have not begun a round for `limit`.
+  std::vector<std::string> Stalled(std::chrono::milliseconds limit) const;
+  storage::LogWriter& log() { return *log_; }
+  const storage::RocksDbResources& resources() const { return resources_; }
+
+  void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
+  void Put(ApplyWork work) override { apply_thread_.mailbox().Put(std::move(work)); }
+  void PutQuietly(ApplyWork work) override { apply_thread_.mailbox().PutQuietly(std::move(work)); }
+
+  void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) override;
+  void OnClusterMap(std::shared_ptr<const v1::ClusterMap> map) override;
+  void OnDurable(std::span<const raft::PersistDone> done) override;
+
+ private:
+  absl::Status OpenLog(const v1::ClusterMap& layout);
+  std::string ReplicaDirectoryOf(uint64_t shard_id, uint64_t replica_id) const;
+  absl::Status OpenReplica(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
+  absl::Status AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
+  void RunGroupRound(std::vector<GroupEvent>& events);
+  void ProposeFormation();
+
+  const ShardHostOptions options_;
+  Ports ports_;
+  storage::RocksDbResources resources_;
+  storage::RocksDbEngineFactory engines_;
+  std::unique_ptr<storage::LogWriter> log_;
+  std::map<raft::GroupId, std::unique_ptr<ReplicaStateMachine>> machines_;  // fixed after Open
+  struct Recovered {
+    raft::CoreOptions options;
+    raft::RecoveredState state;
+    uint64_t highest_stamp = 0;
+    bool campaign = false;
+  };
+  std::vector<Recovered> recovered_;  // between Open and Start
+  std::string formation_;             // the layout as a command for the meta shard
+  std::atomic<bool> meta_formed_{false};
+
+  LoopThread<GroupEvent> group_thread_;
+  LoopThread<ApplyWork> apply_thread_;
+  ApplyLoop apply_loop_;
+  std::unique_ptr<FollowerFeed> feed_;
+  std::unique_ptr<GroupLoop> group_loop_;
+  MonotonicTime next_tick_{};
+  bool started_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace basalt::server

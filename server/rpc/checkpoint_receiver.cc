@@ -1,0 +1,138 @@
+#include "server/rpc/checkpoint_receiver.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "storage/checkpoint_files.h"
+
+namespace basalt::server {
+
+// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
+class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
+                                            public std::enable_shared_from_this<Reception> {
+ public:
+  Reception(CheckpointReceiver& receiver, v1::CheckpointReply* reply)
+      : receiver_(receiver), reply_(reply) {}
+
+  ~Reception() override {
+    if (reserved_) receiver_.Release(group_);
+  }
+
+  void Begin() {
+    self_ = shared_from_this();
+    StartRead(&chunk_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return HandOver();
+    if (absl::Status status = TakeChunk(); !status.ok()) return End(base::Message(status));
+    chunk_.Clear();
+    StartRead(&chunk_);
+  }
+
+  void OnCancel() override { End("cancelled"); }
+  void OnDone() override { self_.reset(); }
+
+ private:
+  absl::Status TakeChunk() {
+    if (staging_ == nullptr) {
+      if (!chunk_.has_header()) return base::InvalidArgument("the first chunk has no header");
+      return TakeHeader(chunk_.header());
+    }
+    return staging_->Write(chunk_.file(), chunk_.offset(), chunk_.bytes(), chunk_.crc32c());
+  }
+
+  absl::Status TakeHeader(const v1::CheckpointHeader& header) {
+    if (std::string problem = receiver_.transport_.CheckHello(header.hello()); !problem.empty()) {
+      return base::FailedPrecondition(problem);
+    }
+    if (!receiver_.Reserve(header.group())) {
+      return base::Unavailable("another checkpoint of the shard is under way");
+    }
+    reserved_ = true;
+    group_ = header.group();
+    arrived_.group = raft::GroupId(header.group());
+    arrived_.from = raft::ReplicaId(header.from());
+    arrived_.to = raft::ReplicaId(header.to());
+    arrived_.term = raft::Term(header.term());
+    raft::LogBase place{raft::LogIndex(header.index()), raft::Term(header.index_term()), {}};
+    for (const v1::Replica& voter : header.voters()) {
+      place.configuration.members.push_back({raft::ReplicaId(voter.replica_id()),
+                                             raft::NodeId(voter.node_id()),
+                                             raft::MemberRole::kVoter});
+    }
+    arrived_.body = raft::CheckpointArrived{std::move(place)};
+    std::vector<storage::CheckpointFile> list;
+    for (const v1::CheckpointFile& file : header.files()) {
+      list.push_back({file.name(), file.size(), file.crc32c()});
+    }
+    const std::string directory = receiver_.directory_ + "/" + std::to_string(group_) + "-" +
+                                  std::to_string(receiver_.next_number_.fetch_add(1));
+    BASALT_ASSIGN_OR_RETURN(staging_, storage::CheckpointStaging::Start(
+                                          receiver_.files_, directory, std::move(list)));
+    return absl::OkStatus();
+  }
+
+  // The sender is through.
+  void HandOver() {
+    if (staging_ == nullptr) return End("no header came");
+    if (!staging_->Whole()) return End("the stream broke off");
+    if (absl::Status status = staging_->Finish(); !status.ok()) {
+      return End(base::Message(status));
+    }
+    handed_over_ = true;
+    receiver_.groups_.Put(CheckpointStaged{
+        std::move(arrived_), staging_->directory(),
+        [self = shared_from_this()](std::string problem) { self->OnInstallEnded(problem); }});
+  }
+
+  void OnInstallEnded(const std::string& problem) {
+    if (!problem.empty()) {
+      (void)receiver_.files_.RemoveTree(staging_->directory()).ok();  // emptied at start anyway
+    }
+    End(problem);
+  }
+
+  // `problem` empty: installed.
+  void End(const std::string& problem) {
+    if (ended_.exchange(true)) return;
+    if (staging_ != nullptr && !handed_over_) {
+      (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
+    }
+    reply_->set_installed(problem.empty());
+    reply_->set_refusal(problem);
+    Finish(grpc::Status::OK);
+  }
+
+  CheckpointReceiver& receiver_;
+  v1::CheckpointReply* reply_;  // gRPC's, until Finish
+  std::shared_ptr<Reception> self_;
+  v1::CheckpointChunk chunk_;
+  uint64_t group_ = 0;
+  bool reserved_ = false;
+  std::atomic<bool> handed_over_{false};
+  std::atomic<bool> ended_{false};
+  raft::Message arrived_;
+  std::unique_ptr<storage::CheckpointStaging> staging_;
+};
+
+grpc::ServerReadReactor<v1::CheckpointChunk>* CheckpointReceiver::Accept(
+    v1::CheckpointReply* reply) {
+  auto reception = std::make_shared<Reception>(*this, reply);
+  reception->Begin();
+  return reception.get();
+}
+
+bool CheckpointReceiver::Reserve(uint64_t group) {
+  base::MutexLock lock(mutex_);
+  return receiving_.insert(group).second;
+}
+
+void CheckpointReceiver::Release(uint64_t group) {
+  base::MutexLock lock(mutex_);
+  receiving_.erase(group);
+}
+
+}  // namespace basalt::server

@@ -1,0 +1,40 @@
+// CheckpointSender: streams a checkpoint's files to another node, no faster than allowed.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "proto/peer.grpc.pb.h"
+#include "raft/core/types.h"
+#include "server/clock/clock.h"
+#include "storage/file_system.h"
+
+namespace basalt::server {
+
+struct OutgoingCheckpoint {
+  v1::Hello hello;
+  raft::GroupId group;
+  raft::ReplicaId from;
+  raft::ReplicaId to;
+  raft::Term term;
+  raft::LogBase base;
+  std::string directory;
+};
+
+struct SendLimits {
+  uint64_t bytes_per_second = 64u << 20;  // 0: no limit
+  std::chrono::milliseconds timeout{600000};
+  const std::atomic<bool>* stop = nullptr;  // ends the transfer early
+};
+
+// Blocks until the receiver installed the checkpoint or refused it. `sent_bytes` may be null.
+absl::Status SendCheckpointFiles(const std::shared_ptr<grpc::Channel>& channel,
+                                 storage::FileSystem& files, const OutgoingCheckpoint& checkpoint,
+                                 const SendLimits& limits, const Clock& clock);
+
+}  // namespace basalt::server
