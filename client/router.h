@@ -30,8 +30,9 @@ struct ShardView {
   uint64_t shard_id = 0;
   uint64_t epoch = 0;
   uint32_t first_slot = 0;
-  uint32_t slot_count = 0;      // 0: the meta shard, which holds no keys
-  std::vector<uint64_t> nodes;  // of its replicas
+  uint32_t slot_count = 0;         // 0: the meta shard, which holds no keys
+  std::vector<uint64_t> nodes;     // of its replicas
+  std::vector<uint64_t> replicas;  // ids, in the order of `nodes`
 };
 
 struct LeaderView {

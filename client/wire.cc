@@ -155,7 +155,10 @@ ShardView ToView(const v1::ShardDescriptor& descriptor) {
                  .epoch = descriptor.epoch(),
                  .first_slot = descriptor.first_slot(),
                  .slot_count = descriptor.slot_count()};
-  for (const v1::Replica& replica : descriptor.replicas()) view.nodes.push_back(replica.node_id());
+  for (const v1::Replica& replica : descriptor.replicas()) {
+    view.nodes.push_back(replica.node_id());
+    view.replicas.push_back(replica.replica_id());
+  }
   return view;
 }
 

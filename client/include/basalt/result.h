@@ -13,9 +13,12 @@ namespace basalt {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  // Both from what a function returns: `return value;`, `return status;`.
+  // NOLINTNEXTLINE(google-explicit-constructor): conversion is the point
+  Result(T value) : value_(std::move(value)) {}
   // `status` is not OK.
-  Result(Status status) : status_(std::move(status)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor): as above
+  Result(Status status) : status_(std::move(status)) {}
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }

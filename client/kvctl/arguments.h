@@ -1,0 +1,80 @@
+// What a command line asks for, parsed and checked.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "basalt/client.h"
+
+namespace basalt::kvctl {
+
+enum class Verb : uint8_t {
+  kPut,
+  kGet,
+  kDel,
+  kScan,
+  kCount,
+  kImport,
+  kExport,
+  kStatus,
+  kNodes,
+  kShards,
+  kShardOf,
+  kClusterInit,
+  kBench,
+  kDebugScanReplica,
+  kCompletion,
+  kVersion,
+};
+
+enum class OutputFormat : uint8_t { kTable, kJson, kRaw };
+enum class RowFormat : uint8_t { kJsonLines, kTsv };
+enum class Workload : uint8_t { kPut, kGet, kMixed };
+
+struct BenchPlan {
+  Workload workload = Workload::kPut;
+  uint32_t clients = 64;
+  uint64_t value_size = 256;
+  uint64_t keys = 10'000;
+  std::chrono::milliseconds duration{10'000};
+  uint64_t rate = 0;           // operations a second, all clients together; 0: as fast as it goes
+  uint32_t read_percent = 50;  // mixed
+  bool unary = false;
+  bool load = true;  // write all keys before a workload that reads
+  std::string key_prefix = "bench:";
+};
+
+struct Arguments {
+  Verb verb = Verb::kVersion;
+  // Everywhere.
+  std::vector<std::string> endpoints;
+  std::chrono::milliseconds timeout{5000};
+  OutputFormat output = OutputFormat::kTable;
+  bool hex = false;
+  // Where they apply. Keys and values as bytes, --hex undone.
+  std::string key;
+  std::string value;
+  bool value_from_stdin = false;
+  ReadMode read_mode = ReadMode::kLinearizable;
+  ScanOptions scan;
+  std::string file;  // import; "-": standard input
+  RowFormat row_format = RowFormat::kJsonLines;
+  bool base64 = false;
+  uint64_t from_line = 1;
+  uint32_t in_flight = 512;
+  uint32_t shards = 0;    // 0: the server's default
+  uint32_t replicas = 0;  // likewise
+  bool yes = false;
+  uint64_t shard_id = 0;
+  uint64_t node_id = 0;
+  std::string shell;
+  BenchPlan bench;
+};
+
+// What every verb needs of the arguments to reach the cluster.
+ClientOptions ClientOptionsOf(const Arguments& arguments);
+CallOptions CallOptionsOf(const Arguments& arguments);
+
+}  // namespace basalt::kvctl

@@ -1,0 +1,322 @@
+#include "client/kvctl/command_line.h"
+
+#include <map>
+#include <memory>
+#include <sstream>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+
+#include "base/version.h"
+#include "client/kvctl/quantities.h"
+#include "client/kvctl/row_text.h"
+
+namespace basalt::kvctl {
+namespace {
+
+constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
+constexpr const char* kNotOneSnapshot =
+    "Rows of all shards in key order. Each page read of a shard is linearizable; the whole is not "
+    "one snapshot of the cluster: a write that ends while it runs may be seen or not.";
+constexpr const char* kFooter =
+    "Exit codes: 0 done; 1 not found or a condition did not hold; 2 usage or malformed input;\n"
+    "3 unavailable or deadline, not applied; 4 outcome unknown; 5 refused (limit); 70 a bug.\n"
+    "A key or value that starts with '-' stands behind '--'.";
+
+// What CLI11 fills in, before it is checked and turned into Arguments.
+struct Raw {
+  std::string endpoints;
+  std::string timeout = "5s";
+  std::string key;
+  std::string value;
+  std::string prefix;
+  std::string from;
+  std::string to;
+  std::string value_size = "256";
+  std::string duration = "10s";
+  bool no_load = false;
+  Arguments arguments;
+};
+
+const std::map<std::string, OutputFormat> kOutputs = {
+    {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"raw", OutputFormat::kRaw}};
+const std::map<std::string, ReadMode> kReadModes = {{"linearizable", ReadMode::kLinearizable},
+                                                    {"read-index", ReadMode::kReadIndex}};
+const std::map<std::string, RowFormat> kRowFormats = {{"jsonl", RowFormat::kJsonLines},
+                                                      {"tsv", RowFormat::kTsv}};
+const std::map<std::string, Workload> kWorkloads = {
+    {"put", Workload::kPut}, {"get", Workload::kGet}, {"mixed", Workload::kMixed}};
+
+template <typename T>
+CLI::Option* AddChoice(CLI::App* app, const std::string& flag, T& target, const std::string& help,
+                       const std::map<std::string, T>& choices, const std::string& default_name) {
+  std::string names;
+  for (const auto& [name, value] : choices) names += (names.empty() ? "" : "|") + name;
+  return app
+      ->add_option_function<std::string>(
+          flag,
+          [&target, &choices, flag, names](const std::string& text) {
+            const auto it = choices.find(text);
+            if (it == choices.end()) {
+              throw CLI::ValidationError(flag, "'" + text + "' is not one of " + names);
+            }
+            target = it->second;
+          },
+          help)
+      ->type_name(names)
+      ->default_str(default_name);
+}
+
+CLI::App* AddVerb(CLI::App* app, Raw& raw, const std::string& name, Verb verb,
+                  const std::string& help, const std::string& group) {
+  CLI::App* added = app->add_subcommand(name, help);
+  added->fallthrough();
+  added->group(group);
+  added->callback([&raw, verb] { raw.arguments.verb = verb; });
+  return added;
+}
+
+void AddReadMode(CLI::App* app, Raw& raw) {
+  AddChoice(app, "--read", raw.arguments.read_mode,
+            "linearizable: the server's way; read-index: by a round of heartbeats", kReadModes,
+            "linearizable");
+}
+
+void AddRange(CLI::App* app, Raw& raw) {
+  app->add_option("--prefix", raw.prefix, "Only keys that start so");
+  app->add_option("--from", raw.from, "First key, included");
+  app->add_option("--to", raw.to, "Last key, excluded");
+  app->add_option("--limit", raw.arguments.scan.limit, "At most so many rows; 0: all");
+  AddReadMode(app, raw);
+}
+
+void AddDataVerbs(CLI::App* app, Raw& raw) {
+  Arguments& arguments = raw.arguments;
+  CLI::App* put = AddVerb(app, raw, "put", Verb::kPut, "Write a key", "Data");
+  put->add_option("KEY", raw.key)->required();
+  put->add_option("VALUE", raw.value, "The value; -: standard input")->required();
+
+  CLI::App* get = AddVerb(app, raw, "get", Verb::kGet, "Read a key", "Data");
+  get->add_option("KEY", raw.key)->required();
+  AddReadMode(get, raw);
+
+  CLI::App* del =
+      AddVerb(app, raw, "del", Verb::kDel, "Delete a key; exit code 1 when it was absent", "Data");
+  del->add_option("KEY", raw.key)->required();
+
+  CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kNotOneSnapshot, "Data");
+  AddRange(scan, raw);
+  scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
+
+  CLI::App* count =
+      AddVerb(app, raw, "count", Verb::kCount,
+              "How many rows scan would give. Linearizable page by page of each shard, not one "
+              "snapshot of the cluster.",
+              "Data");
+  AddRange(count, raw);
+}
+
+void AddTransferVerbs(CLI::App* app, Raw& raw) {
+  Arguments& arguments = raw.arguments;
+  const auto add_format = [&](CLI::App* verb) {
+    AddChoice(verb, "--format", arguments.row_format, "Of the lines", kRowFormats, "jsonl");
+    verb->add_flag("--base64", arguments.base64, "Keys and values are base64");
+  };
+  CLI::App* import =
+      AddVerb(app, raw, "import", Verb::kImport,
+              "Write the rows of a file, a line each: {\"key\":..,\"value\":..}", "Data");
+  import->add_option("FILE", arguments.file, "The file; -: standard input")->required();
+  import->add_option("--from-line", arguments.from_line, "Go on with this line (from 1)")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
+  import->add_option("--in-flight", arguments.in_flight, "Puts under way at once")
+      ->check(CLI::Range(1, 65536))
+      ->capture_default_str();
+  add_format(import);
+
+  CLI::App* export_rows =
+      AddVerb(app, raw, "export", Verb::kExport,
+              std::string("Print rows as import takes them. ") + kNotOneSnapshot, "Data");
+  AddRange(export_rows, raw);
+  add_format(export_rows);
+}
+
+void AddClusterVerbs(CLI::App* app, Raw& raw) {
+  Arguments& arguments = raw.arguments;
+  const std::string group = "Cluster";
+  AddVerb(app, raw, "status", Verb::kStatus, "Nodes and replicas, in full", group);
+  AddVerb(app, raw, "nodes", Verb::kNodes, "Nodes, one a line", group);
+  AddVerb(app, raw, "shards", Verb::kShards, "Shards, one a line", group);
+
+  CLI::App* shard = app->add_subcommand("shard", "One shard")->fallthrough()->group(group);
+  shard->require_subcommand(1);
+  CLI::App* of = AddVerb(shard, raw, "of", Verb::kShardOf, "The shard that owns a key", "");
+  of->group("Subcommands");
+  of->add_option("KEY", raw.key)->required();
+
+  CLI::App* cluster = app->add_subcommand("cluster", "The cluster")->fallthrough()->group(group);
+  cluster->require_subcommand(1);
+  CLI::App* init = AddVerb(cluster, raw, "init", Verb::kClusterInit,
+                           "Form a cluster of the nodes that see each other; without --yes, print "
+                           "the plan",
+                           "Subcommands");
+  init->add_option("--shards", arguments.shards, "Data shards [8]")->check(CLI::Range(1, 16384));
+  init->add_option("--replicas", arguments.replicas, "Replicas of each; fewer nodes give fewer [3]")
+      ->check(CLI::Range(1, 9));
+  init->add_flag("--yes", arguments.yes, "Carry the plan out");
+
+  CLI::App* debug = app->add_subcommand("debug", "For finding faults")->fallthrough()->group(group);
+  debug->require_subcommand(1);
+  CLI::App* scan = AddVerb(debug, raw, "scan-replica", Verb::kDebugScanReplica,
+                           "All that one replica stores, as JSON lines", "Subcommands");
+  scan->add_option("SHARD", arguments.shard_id)->required();
+  scan->add_option("--node", arguments.node_id, "The node that holds the replica")->required();
+}
+
+void AddToolVerbs(CLI::App* app, Raw& raw) {
+  BenchPlan& plan = raw.arguments.bench;
+  const std::string group = "Tools";
+  CLI::App* bench = AddVerb(app, raw, "bench", Verb::kBench, "Measure the cluster", group);
+  AddChoice(bench, "--workload", plan.workload, "What to do", kWorkloads, "put");
+  bench->add_option("--clients", plan.clients, "Operations open at once")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  bench->add_option("--value-size", raw.value_size, "Bytes: 256, 4KiB")->capture_default_str();
+  bench->add_option("--keys", plan.keys, "Different keys, at least one a client")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}))
+      ->capture_default_str();
+  bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();
+  bench->add_option("--duration", raw.duration, "10s, 1m")->capture_default_str();
+  bench->add_option("--rate", plan.rate, "Operations a second in all; 0: as fast as it goes")
+      ->capture_default_str();
+  bench->add_option("--read-percent", plan.read_percent, "Gets among 100 operations of mixed")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  bench->add_flag("--unary", plan.unary, "One RPC an operation instead of the shared stream");
+  bench->add_flag("--no-load", raw.no_load, "get, mixed: do not write all keys first");
+  AddReadMode(bench, raw);
+
+  CLI::App* completion = AddVerb(app, raw, "completion", Verb::kCompletion,
+                                 "Print the completion script of a shell", group);
+  completion->add_option("SHELL", raw.arguments.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  AddVerb(app, raw, "version", Verb::kVersion, "What this build is", group);
+}
+
+std::unique_ptr<CLI::App> MakeParser(Raw& raw) {
+  auto app = std::make_unique<CLI::App>("kvctl: the command line of Basalt", "kvctl");
+  app->footer(kFooter);
+  app->require_subcommand(1);
+  app->set_version_flag("--version",
+                        [] { return "kvctl " + std::string(base::GetBuildVersion().semver); });
+  app->add_option("--endpoints", raw.endpoints,
+                  "Addresses of any nodes, H:P,H:P...; flag over BASALT_ENDPOINTS over "
+                  "127.0.0.1:7400");
+  app->add_option("--timeout", raw.timeout, "For each operation: 500ms, 5s, 1m")
+      ->capture_default_str();
+  AddChoice(app.get(), "-o,--output", raw.arguments.output,
+            "table: for people; json: for programs; raw: bytes as they are", kOutputs, "table");
+  app->add_flag("--hex", raw.arguments.hex, "Keys and values are in hex, given and printed");
+  AddDataVerbs(app.get(), raw);
+  AddTransferVerbs(app.get(), raw);
+  AddClusterVerbs(app.get(), raw);
+  AddToolVerbs(app.get(), raw);
+  return app;
+}
+
+std::vector<std::string> SplitEndpoints(const std::string& text) {
+  std::vector<std::string> endpoints;
+  std::istringstream stream(text);
+  for (std::string endpoint; std::getline(stream, endpoint, ',');) {
+    if (!endpoint.empty()) endpoints.push_back(endpoint);
+  }
+  return endpoints;
+}
+
+// Bytes that the command line gives for a key or value; empty result text: fine.
+std::string TakeBytes(const std::string& name, const std::string& text, bool hex,
+                      std::string* bytes) {
+  if (!hex) {
+    *bytes = text;
+    return {};
+  }
+  std::optional<std::string> decoded = FromHex(text);
+  if (!decoded.has_value()) return name + ": '" + text + "' is not hex";
+  *bytes = std::move(*decoded);
+  return {};
+}
+
+// What is wrong with the arguments; empty: nothing, and raw.arguments is complete.
+std::string Complete(Raw& raw, const char* environment_endpoints) {
+  Arguments& arguments = raw.arguments;
+  std::string endpoints = raw.endpoints;
+  if (endpoints.empty() && environment_endpoints != nullptr) endpoints = environment_endpoints;
+  if (endpoints.empty()) endpoints = kDefaultEndpoint;
+  arguments.endpoints = SplitEndpoints(endpoints);
+  if (arguments.endpoints.empty()) return "--endpoints: '" + endpoints + "' names no endpoint";
+  for (const std::string& endpoint : arguments.endpoints) {
+    const size_t colon = endpoint.rfind(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == endpoint.size()) {
+      return "--endpoints: '" + endpoint + "' is not host:port";
+    }
+  }
+  const auto timeout = ParseDuration(raw.timeout);
+  if (!timeout.has_value() || timeout->count() == 0) {
+    return "--timeout: '" + raw.timeout + "' is not a time above 0 with a unit (500ms, 5s, 1m)";
+  }
+  arguments.timeout = *timeout;
+  arguments.value_from_stdin = arguments.verb == Verb::kPut && raw.value == "-";
+  std::string problem = TakeBytes("KEY", raw.key, arguments.hex, &arguments.key);
+  if (problem.empty() && !arguments.value_from_stdin) {
+    problem = TakeBytes("VALUE", raw.value, arguments.hex, &arguments.value);
+  }
+  ScanOptions& scan = arguments.scan;
+  if (problem.empty()) problem = TakeBytes("--prefix", raw.prefix, arguments.hex, &scan.prefix);
+  if (problem.empty()) problem = TakeBytes("--from", raw.from, arguments.hex, &scan.from);
+  if (problem.empty()) problem = TakeBytes("--to", raw.to, arguments.hex, &scan.to);
+  if (!problem.empty()) return problem;
+  if (!scan.prefix.empty() && !(scan.from.empty() && scan.to.empty())) {
+    return "--prefix excludes --from and --to";
+  }
+  const auto value_size = ParseBytes(raw.value_size);
+  if (!value_size.has_value() || *value_size > kValueBytesMax) {
+    return "--value-size: '" + raw.value_size + "' is not a size up to 8MiB";
+  }
+  arguments.bench.value_size = *value_size;
+  const auto duration = ParseDuration(raw.duration);
+  if (!duration.has_value() || duration->count() == 0) {
+    return "--duration: '" + raw.duration + "' is not a time above 0 with a unit (10s, 1m)";
+  }
+  arguments.bench.duration = *duration;
+  arguments.bench.load = !raw.no_load;
+  return {};
+}
+
+std::string OneLine(std::string text) {
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  return text;
+}
+
+}  // namespace
+
+CommandLine ParseCommandLine(int argc, const char* const* argv, const char* environment_endpoints) {
+  Raw raw;
+  const std::unique_ptr<CLI::App> app = MakeParser(raw);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {  // help or version
+      std::ostringstream text;
+      app->exit(error, text, text);
+      return {.text = text.str()};
+    }
+    return {.text = OneLine(error.what()) + " (kvctl --help)", .code = kUsage};
+  }
+  const std::string problem = Complete(raw, environment_endpoints);
+  if (!problem.empty()) return {.text = OneLine(problem), .code = kUsage};
+  return {.arguments = std::move(raw.arguments)};
+}
+
+}  // namespace basalt::kvctl

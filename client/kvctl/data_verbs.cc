@@ -1,0 +1,119 @@
+// put, get, del, scan, count.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+
+#include "client/kvctl/row_text.h"
+#include "client/kvctl/verbs.h"
+
+namespace basalt::kvctl {
+namespace {
+
+// Reads at most one byte more than a value may have; the library names the limit.
+std::string ReadStandardInput() {
+  std::string bytes;
+  char block[1 << 16];
+  size_t n = 0;
+  while (bytes.size() <= kValueBytesMax && (n = std::fread(block, 1, sizeof block, stdin)) > 0) {
+    bytes.append(block, n);
+  }
+  return bytes;
+}
+
+std::string Shown(const Arguments& arguments, std::string_view bytes) {
+  if (arguments.hex) return ToHex(bytes);
+  return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
+}
+
+}  // namespace
+
+void Print(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
+
+void Complain(std::string_view what) {
+  std::fflush(stdout);
+  std::fprintf(stderr, "kvctl: %.*s\n", static_cast<int>(what.size()), what.data());
+}
+
+ExitCode Report(const Status& status) {
+  if (!status.ok()) Complain(status.ToString());
+  return ExitCodeOf(status);
+}
+
+ExitCode RunPut(const Arguments& arguments) {
+  const std::string value = arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Status status = client->Put(arguments.key, value);
+  if (!status.ok()) return Report(status);
+  if (arguments.output == OutputFormat::kTable) Print("OK\n");
+  if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"applied\"}\n");
+  return kDone;
+}
+
+ExitCode RunGet(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  Result<std::optional<Value>> value = client->Get(arguments.key, CallOptionsOf(arguments));
+  if (!value.ok()) return Report(value.status());
+  if (!value->has_value()) {
+    Complain("not found");
+    return kNotFound;
+  }
+  Value& found = **value;
+  if (arguments.output == OutputFormat::kJson) {
+    Print(FormatRowJson({arguments.key, std::move(found.bytes), found.version}, false) + "\n");
+  } else {
+    Print(arguments.hex ? ToHex(found.bytes) : found.bytes);
+    if (arguments.output == OutputFormat::kTable) Print("\n");
+  }
+  return kDone;
+}
+
+ExitCode RunDel(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Result<bool> existed = client->Delete(arguments.key);
+  if (!existed.ok()) return Report(existed.status());
+  if (arguments.output == OutputFormat::kJson) {
+    Print(fmt::format("{{\"outcome\":\"applied\",\"existed\":{}}}\n", *existed));
+  }
+  if (!*existed) {
+    Complain("not found");
+    return kNotFound;
+  }
+  if (arguments.output == OutputFormat::kTable) Print("OK\n");
+  return kDone;
+}
+
+ExitCode RunScan(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  RowStream rows = client->Scan(arguments.scan, CallOptionsOf(arguments));
+  for (const Row& row : rows) {
+    if (arguments.output == OutputFormat::kJson) {
+      Print(FormatRowJson(row, arguments.scan.keys_only));
+    } else {
+      Print(Shown(arguments, row.key));
+      if (!arguments.scan.keys_only) {
+        Print("\t");
+        Print(Shown(arguments, row.value));
+      }
+    }
+    Print("\n");
+  }
+  return Report(rows.status());
+}
+
+ExitCode RunCount(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Result<uint64_t> count = client->Count(arguments.scan, CallOptionsOf(arguments));
+  if (!count.ok()) return Report(count.status());
+  Print(arguments.output == OutputFormat::kJson ? fmt::format("{{\"count\":{}}}\n", *count)
+                                                : fmt::format("{}\n", *count));
+  return kDone;
+}
+
+}  // namespace basalt::kvctl

@@ -1,0 +1,29 @@
+// Exit codes of kvctl. A promise to scripts; docs/kvctl.md lists them.
+#pragma once
+
+#include "basalt/status.h"
+
+namespace basalt::kvctl {
+
+enum ExitCode : int {
+  kDone = 0,
+  kNotFound = 1,     // or a condition did not hold
+  kUsage = 2,        // of the command line, or of the input that it names
+  kUnavailable = 3,  // or the deadline passed; certainly not applied
+  kUnknown = 4,      // the write may or may not have happened
+  kRefused = 5,      // a limit, a full disk
+};
+
+inline ExitCode ExitCodeOf(const Status& status) {
+  if (status.ok()) return kDone;
+  if (status.outcome() == Outcome::kUnknown) return kUnknown;
+  switch (status.code()) {
+    case Code::kInvalidArgument:
+    case Code::kReadOnly:
+      return kRefused;
+    default:
+      return kUnavailable;
+  }
+}
+
+}  // namespace basalt::kvctl

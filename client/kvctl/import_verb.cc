@@ -1,0 +1,232 @@
+// import: lines into puts, many at a time. Stops at the first line that is malformed or fails, lets
+// what is under way end, and says exactly what was applied and where to go on.
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/mutex.h"
+#include "client/kvctl/progress.h"
+#include "client/kvctl/quantities.h"
+#include "client/kvctl/row_text.h"
+#include "client/kvctl/verbs.h"
+
+namespace basalt::kvctl {
+namespace {
+
+using base::CondVar;
+using base::Mutex;
+using base::MutexLock;
+
+constexpr uint64_t kBytesUnderWayMost = 32 << 20;
+constexpr size_t kLinesNamed = 20;
+
+struct FileCloser {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+// Lines of a file without their ends; a last line without an end counts.
+class LineReader {
+ public:
+  explicit LineReader(std::FILE* file) : file_(file) {}
+  LineReader(const LineReader&) = delete;
+  LineReader& operator=(const LineReader&) = delete;
+  ~LineReader() { std::free(buffer_); }
+
+  bool Next(std::string_view* line) {
+    const ssize_t length = ::getline(&buffer_, &capacity_, file_);
+    if (length < 0) return false;
+    bytes_read_ += static_cast<uint64_t>(length);
+    *line = std::string_view(buffer_, static_cast<size_t>(length));
+    if (line->ends_with('\n')) line->remove_suffix(1);
+    return true;
+  }
+  bool failed() const { return std::ferror(file_) != 0; }
+  uint64_t bytes_read() const { return bytes_read_; }
+
+ private:
+  std::FILE* const file_;
+  char* buffer_ = nullptr;
+  size_t capacity_ = 0;
+  uint64_t bytes_read_ = 0;
+};
+
+struct FailedLine {
+  uint64_t line = 0;
+  Status status;
+};
+
+// The puts under way. Its counters are changed by library threads.
+class Pipeline {
+ public:
+  Pipeline(Client* client, uint32_t in_flight) : client_(client), in_flight_(in_flight) {}
+
+  // Waits for room. False: a put has failed, start no more.
+  bool Put(uint64_t line, const std::string& key, const std::string& value) {
+    const uint64_t bytes = key.size() + value.size();
+    {
+      const MutexLock lock(mutex_);
+      while (failed_.empty() && open_ > 0 &&
+             (open_ >= in_flight_ || open_bytes_ + bytes > kBytesUnderWayMost)) {
+        changed_.Wait(mutex_);
+      }
+      if (!failed_.empty()) return false;
+      ++open_;
+      open_bytes_ += bytes;
+    }
+    client_->PutAsync(key, value,
+                      [this, line, bytes](const Status& status) { OnPut(line, bytes, status); });
+    return true;
+  }
+
+  // After this nothing is under way. Failed lines in order.
+  std::vector<FailedLine> Drain() {
+    const MutexLock lock(mutex_);
+    while (open_ > 0) changed_.Wait(mutex_);
+    std::sort(failed_.begin(), failed_.end(),
+              [](const FailedLine& a, const FailedLine& b) { return a.line < b.line; });
+    return failed_;
+  }
+  uint64_t applied() {
+    const MutexLock lock(mutex_);
+    return applied_;
+  }
+  uint64_t applied_bytes() {
+    const MutexLock lock(mutex_);
+    return applied_bytes_;
+  }
+
+ private:
+  void OnPut(uint64_t line, uint64_t bytes, const Status& status) {
+    const MutexLock lock(mutex_);
+    --open_;
+    open_bytes_ -= bytes;
+    if (status.ok()) {
+      ++applied_;
+      applied_bytes_ += bytes;
+    } else {
+      failed_.push_back({line, status});
+    }
+    changed_.NotifyAll();
+  }
+
+  Client* const client_;
+  const uint32_t in_flight_;
+  Mutex mutex_;
+  CondVar changed_;
+  uint32_t open_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t open_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t applied_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t applied_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
+  std::vector<FailedLine> failed_ BASALT_GUARDED_BY(mutex_);
+};
+
+// Why reading stopped before the end.
+struct InputProblem {
+  uint64_t line = 0;
+  std::string reason;
+};
+
+// "3, 7, 9 and 12 more".
+std::string NameLines(const std::vector<FailedLine>& failed, Outcome outcome) {
+  std::string text;
+  size_t named = 0;
+  size_t more = 0;
+  for (const FailedLine& line : failed) {
+    if (line.status.outcome() != outcome) continue;
+    if (named == kLinesNamed) {
+      ++more;
+      continue;
+    }
+    text += (named++ == 0 ? "" : ", ") + std::to_string(line.line);
+  }
+  if (more > 0) text += fmt::format(" and {} more", more);
+  return text;
+}
+
+ExitCode ReportEnd(const std::vector<FailedLine>& failed, const InputProblem& problem,
+                   uint64_t next_line, uint64_t applied) {
+  ExitCode code = kDone;
+  uint64_t resume = next_line;
+  if (!problem.reason.empty()) {
+    Complain(fmt::format("line {}: {}", problem.line, problem.reason));
+    code = kUsage;
+    resume = problem.line;
+  }
+  if (!failed.empty()) {
+    Complain(fmt::format("line {}: {}", failed.front().line, failed.front().status.ToString()));
+    code = ExitCodeOf(failed.front().status);
+    const std::string refused = NameLines(failed, Outcome::kNotApplied);
+    const std::string unknown = NameLines(failed, Outcome::kUnknown);
+    if (!refused.empty()) Complain("not applied: line " + refused);
+    if (!unknown.empty()) {
+      Complain("outcome unknown: line " + unknown);
+      code = kUnknown;
+    }
+    resume = std::min(resume, failed.front().line);
+  }
+  if (code != kDone) {
+    Complain(fmt::format("{} lines were applied; all below line {} are; go on with --from-line {}",
+                         applied, resume, resume));
+  }
+  return code;
+}
+
+uint64_t SizeOf(std::FILE* file) {
+  struct stat status {};
+  if (::fstat(::fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) return 0;
+  return static_cast<uint64_t>(status.st_size);
+}
+
+}  // namespace
+
+ExitCode RunImport(const Arguments& arguments) {
+  const bool from_stdin = arguments.file == "-";
+  const File opened(from_stdin ? nullptr : std::fopen(arguments.file.c_str(), "rb"));
+  if (!from_stdin && opened == nullptr) {
+    Complain(fmt::format("{}: {}", arguments.file, std::strerror(errno)));
+    return kUsage;
+  }
+  std::FILE* const file = from_stdin ? stdin : opened.get();
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+
+  Pipeline pipeline(&*client, arguments.in_flight);
+  Progress progress("import", SizeOf(file));
+  LineReader reader(file);
+  InputProblem problem;
+  uint64_t line_number = 1;
+  for (std::string_view line; reader.Next(&line); ++line_number) {
+    if (line_number < arguments.from_line) continue;
+    const ParsedLine parsed = ParseLine(arguments.row_format, arguments.base64, line);
+    if (!parsed.problem.empty()) {
+      problem = {line_number, parsed.problem};
+      break;
+    }
+    if (!pipeline.Put(line_number, parsed.key, parsed.value)) break;
+    progress.Update(pipeline.applied(), reader.bytes_read());
+  }
+  if (reader.failed()) problem = {line_number, "the input cannot be read further"};
+  const std::vector<FailedLine> failed = pipeline.Drain();
+  progress.Clear();
+
+  const uint64_t applied = pipeline.applied();
+  const ExitCode code = ReportEnd(failed, problem, line_number, applied);
+  if (code == kDone) {
+    const double seconds = std::max(0.001, static_cast<double>(progress.elapsed().count()) / 1000);
+    Complain(
+        fmt::format("imported {} rows, {}, in {:.1f} s ({}/s)", CountForPeople(applied),
+                    BytesForPeople(pipeline.applied_bytes()), seconds,
+                    CountForPeople(static_cast<uint64_t>(static_cast<double>(applied) / seconds))));
+  }
+  return code;
+}
+
+}  // namespace basalt::kvctl

@@ -1,0 +1,71 @@
+// kvctl: Basalt's command line. docs/kvctl.md has the contract.
+#include <cstdio>
+#include <cstdlib>
+
+#include "client/kvctl/command_line.h"
+#include "client/kvctl/verbs.h"
+
+namespace basalt::kvctl {
+namespace {
+
+ExitCode Run(const Arguments& arguments) {
+  switch (arguments.verb) {
+    case Verb::kPut:
+      return RunPut(arguments);
+    case Verb::kGet:
+      return RunGet(arguments);
+    case Verb::kDel:
+      return RunDel(arguments);
+    case Verb::kScan:
+      return RunScan(arguments);
+    case Verb::kCount:
+      return RunCount(arguments);
+    case Verb::kImport:
+      return RunImport(arguments);
+    case Verb::kExport:
+      return RunExport(arguments);
+    case Verb::kStatus:
+      return RunStatus(arguments);
+    case Verb::kNodes:
+      return RunNodes(arguments);
+    case Verb::kShards:
+      return RunShards(arguments);
+    case Verb::kShardOf:
+      return RunShardOf(arguments);
+    case Verb::kClusterInit:
+      return RunClusterInit(arguments);
+    case Verb::kBench:
+      return RunBench(arguments);
+    case Verb::kDebugScanReplica:
+      return RunDebugScanReplica(arguments);
+    case Verb::kCompletion:
+      return RunCompletion(arguments);
+    case Verb::kVersion:
+      return RunVersion(arguments);
+  }
+  return kUsage;
+}
+
+int Main(int argc, char** argv) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet
+  const char* const endpoints = std::getenv("BASALT_ENDPOINTS");
+  const CommandLine line = ParseCommandLine(argc, argv, endpoints);
+  ExitCode code = line.code;
+  if (line.arguments.has_value()) {
+    code = Run(*line.arguments);
+  } else if (code == kDone) {
+    Print(line.text);
+  } else {
+    Complain(line.text);
+  }
+  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && code == kDone) {
+    Complain("standard output could not be written");
+    code = kUnavailable;
+  }
+  return code;
+}
+
+}  // namespace
+}  // namespace basalt::kvctl
+
+int main(int argc, char** argv) { return basalt::kvctl::Main(argc, argv); }

@@ -1,0 +1,38 @@
+// The verbs. Each takes parsed arguments, writes data to standard output and all else to standard
+// error, and returns the exit code.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "basalt/status.h"
+#include "client/kvctl/arguments.h"
+#include "client/kvctl/exit_code.h"
+
+namespace basalt::kvctl {
+
+ExitCode RunPut(const Arguments& arguments);
+ExitCode RunGet(const Arguments& arguments);
+ExitCode RunDel(const Arguments& arguments);
+ExitCode RunScan(const Arguments& arguments);
+ExitCode RunCount(const Arguments& arguments);
+ExitCode RunImport(const Arguments& arguments);
+ExitCode RunExport(const Arguments& arguments);
+ExitCode RunStatus(const Arguments& arguments);
+ExitCode RunNodes(const Arguments& arguments);
+ExitCode RunShards(const Arguments& arguments);
+ExitCode RunShardOf(const Arguments& arguments);
+ExitCode RunClusterInit(const Arguments& arguments);
+ExitCode RunBench(const Arguments& arguments);
+ExitCode RunDebugScanReplica(const Arguments& arguments);
+ExitCode RunCompletion(const Arguments& arguments);
+ExitCode RunVersion(const Arguments& arguments);
+
+// To standard output.
+void Print(std::string_view bytes);
+// "kvctl: <what>" to standard error.
+void Complain(std::string_view what);
+// Complains when the status is not OK; the exit code either way.
+ExitCode Report(const Status& status);
+
+}  // namespace basalt::kvctl
