@@ -98,9 +98,11 @@ absl::StatusOr<RecoveredChain> Recovery::Run() {
 
 absl::Status Recovery::FindSegments() {
   BASALT_RETURN_IF_ERROR(file_system_.CreateDirectory(directory_));
-  if (const size_t slash = directory_.rfind('/'); slash != std::string::npos && slash > 0) {
-    BASALT_RETURN_IF_ERROR(file_system_.SyncDirectory(directory_.substr(0, slash)));
-  }
+  const size_t slash = directory_.rfind('/');
+  const std::string parent = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : directory_.substr(0, slash);
+  BASALT_RETURN_IF_ERROR(file_system_.SyncDirectory(parent));
   BASALT_ASSIGN_OR_RETURN(std::vector<std::string> names, file_system_.List(directory_));
   for (const std::string& name : names) {
     const std::optional<FileNumber> number = ParseSegmentName(name);

@@ -33,8 +33,9 @@ absl::StatusOr<std::unique_ptr<RaftLog>> RaftLog::Open(FileSystem& file_system,
       raft_log::RecoverLog(file_system, directory, options.identity_for_new_log, index));
   std::unique_ptr<RaftLog> log(
       new RaftLog(file_system, std::move(directory), options, std::move(index), std::move(chain)));
-  log->RetireSegments();
+  // In this order: what retires only now is not yet given up by a durable header.
   BASALT_RETURN_IF_ERROR(log->chain_.TrimSpares());
+  log->RetireSegments();
   return log;
 }
 
