@@ -308,6 +308,11 @@ absl::Status Recovery::StartNewSegment() {
   header.log_identity = headed_.empty() ? identity_for_new_log_ : identity_;
   header.generation = started_generation_;
   header.first_sequence = synced_ + 1;
+  // Without this, segments that were emptied since the last header would be replayed for ever.
+  while (!links_.empty() && index_.UseOf(links_.front().segment->number).empty()) {
+    retired_.push_back(links_.front().segment);
+    links_.erase(links_.begin());
+  }
   header.oldest_sequence = header.first_sequence;
   if (!links_.empty()) {
     header.oldest_sequence =
