@@ -141,7 +141,8 @@ absl::StatusOr<std::unique_ptr<ReplicaStore>> ReplicaStore::Open(const Ports& po
 absl::Status ReplicaStore::RemoveLeftOvers(const std::string& except) {
   BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ports_.files.List(directory_));
   for (const std::string& name : names) {
-    if (name == except || !NumberOf(name)) continue;
+    const bool is_ours = NumberOf(name) || "/" + name == kFreshPointerName;
+    if (name == except || !is_ours) continue;
     BASALT_RETURN_IF_ERROR(Written(ports_.files.RemoveTree(directory_ + "/" + name)));
   }
   return absl::OkStatus();

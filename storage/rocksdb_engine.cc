@@ -92,6 +92,7 @@ class RocksDbEngine::Listener : public rocksdb::EventListener {
     idle_->OnFilesChanged();
   }
   void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* error) override {
+    if (error->IsShutdownInProgress()) return;  // work that a close cut short, lost as in a crash
     // No space for a compaction: what is there stays whole and is served.
     if (reason == rocksdb::BackgroundErrorReason::kCompaction && error->IsNoSpace()) return;
     base::DiskFailed(fmt::format("{}: {}", directory_, error->ToString()));

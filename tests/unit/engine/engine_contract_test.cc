@@ -1,12 +1,12 @@
 // What storage/engine.h promises, asked of every engine.
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <map>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "base/random.h"
 #include "storage/key_encoding.h"
@@ -97,10 +97,11 @@ TEST_P(EngineContract, VisitsTheFirstRowOfTheStemOnly) {
   const auto engine = Open("db");
   const auto visit = [&](std::string_view key, uint64_t stamp) {
     std::string seen = "none";
-    const auto found = engine->VisitFirstOfStem(
-        EncodeRowKey(key, stamp),
-        [&](std::string_view row, std::string_view value) { seen = std::string(value); 
-          EXPECT_EQ(DecodeRowKey(row)->key, key); });
+    const auto found = engine->VisitFirstOfStem(EncodeRowKey(key, stamp),
+                                                [&](std::string_view row, std::string_view value) {
+                                                  seen = std::string(value);
+                                                  EXPECT_EQ(DecodeRowKey(row)->key, key);
+                                                });
     EXPECT_TRUE(found.ok());
     EXPECT_EQ(*found, seen != "none");
     return seen;
@@ -280,7 +281,7 @@ class Walk {
 };
 
 TEST_P(EngineContract, RandomWalkEqualsTheModel) {
-  const uint64_t seeds = GetParam() == EngineKind::kRocksDb ? 2 : 4;
+  const uint64_t seeds = GetParam() == EngineKind::kRocksDb ? 2 : 10;
   for (uint64_t seed = 1; seed <= seeds && !HasFatalFailure(); ++seed) {
     SCOPED_TRACE(seed);
     EngineBench bench(GetParam());
@@ -315,10 +316,9 @@ TEST_P(EngineContract, ReadsRunBesideWrites) {
     }
     uint64_t newest = 0;
     ASSERT_TRUE(engine
-                    ->VisitFirstOfStem(EncodeRowKey("k", ~uint64_t{0}),
-                                       [&](std::string_view row, std::string_view) {
-                                         newest = StampOf(row);
-                                       })
+                    ->VisitFirstOfStem(
+                        EncodeRowKey("k", ~uint64_t{0}),
+                        [&](std::string_view row, std::string_view) { newest = StampOf(row); })
                     .ok());
     ASSERT_GE(newest, std::stoull(moment));
   }

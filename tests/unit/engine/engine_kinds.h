@@ -1,4 +1,5 @@
-// Both engines over the real file system, for suites that each of them must pass.
+// Both engines, for suites that each of them must pass: RocksDB over the real file system, memory
+// over the fake one.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include "storage/memory_engine.h"
 #include "storage/posix_file_system.h"
 #include "storage/rocksdb_engine.h"
+#include "tests/fakes/fake_file_system.h"
 #include "tests/unit/engine/scratch_directory.h"
 
 namespace basalt::testing {
@@ -29,7 +31,10 @@ inline std::string EngineKindName(EngineKind kind) {
 class EngineBench {
  public:
   explicit EngineBench(EngineKind kind)
-      : files_(storage::NewPosixFileSystem()), resources_(SmallSizes()) {
+      : files_(kind == EngineKind::kRocksDb ? storage::NewPosixFileSystem()
+                                            : std::make_unique<FakeFileSystem>()),
+        root_(kind == EngineKind::kRocksDb ? directory_.path() : ""),
+        resources_(SmallSizes()) {
     if (kind == EngineKind::kRocksDb) {
       factory_ = std::make_unique<storage::RocksDbEngineFactory>(resources_);
     } else {
@@ -41,7 +46,7 @@ class EngineBench {
 
   storage::FileSystem& files() { return *files_; }
   storage::EngineFactory& factory() { return *factory_; }
-  std::string Path(const std::string& name) const { return directory_.path() + "/" + name; }
+  std::string Path(const std::string& name) const { return root_ + "/" + name; }
 
  private:
   static storage::RocksDbSizes SmallSizes() {
@@ -54,6 +59,7 @@ class EngineBench {
 
   ScratchDirectory directory_;
   const std::unique_ptr<storage::FileSystem> files_;
+  const std::string root_;
   storage::RocksDbResources resources_;
   std::unique_ptr<storage::EngineFactory> factory_;
 };

@@ -1,10 +1,10 @@
 #include "storage/key_encoding.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "base/random.h"
 #include "tests/unit/engine/hex.h"
@@ -21,7 +21,10 @@ TEST(KeyEncoding, GoldenBytes) {
   EXPECT_EQ(ToHex(EncodeRowKey("pkg:bash", 0x0123456789abcdef)),
             "706b673a626173680001fedcba9876543210");
   EXPECT_EQ(ToHex(EncodeRowKey(std::string("\0", 1), 0)), "00ff0001ffffffffffffffff");
-  EXPECT_EQ(ToHex(EncodeRowKey(std::string("a\0\xff" "b", 4), ~uint64_t{0})),
+  EXPECT_EQ(ToHex(EncodeRowKey(std::string("a\0\xff"
+                                           "b",
+                                           4),
+                               ~uint64_t{0})),
             "6100ffff6200010000000000000000");
 }
 
@@ -63,8 +66,9 @@ TEST(KeyEncoding, OrdersAsKeyThenNewestFirstAndComesBack) {
 }
 
 TEST(KeyEncoding, RefusesWhatIsNoRowKey) {
-  for (const char* hex : {"", "00", "0001", "61", "6100", "61000100000000", "6100020000000000000000",
-                          "610001000100000000000000ff", "61fffffffffffffffe"}) {
+  for (const char* hex :
+       {"", "00", "0001", "61", "6100", "61000100000000", "6100020000000000000000",
+        "610001000100000000000000ff", "61fffffffffffffffe"}) {
     EXPECT_FALSE(DecodeRowKey(FromHex(hex))) << hex;
   }
 }
