@@ -45,7 +45,7 @@ target_compile_options(basalt_flags INTERFACE
   "-ffile-prefix-map=${PROJECT_SOURCE_DIR}/="
   $<$<BOOL:${BASALT_WERROR}>:-Werror>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 warns falsely on std::string + (PR105651)
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wthread-safety-beta -Wextra-semi>)
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety -Wextra-semi>)
 
 if(BASALT_SANITIZE)
   list(JOIN BASALT_SANITIZE "," _sanitizers)
