@@ -1,0 +1,149 @@
+// What /metrics says, and that promtool has nothing to say about it.
+#include "server/observe/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "server/node_directory/temporary_directory.h"
+#include "server/observe/process_stats.h"
+
+namespace basalt::server {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+NodeStatus StatusOfTwoShards() {
+  return {.node_id = 1,
+          .cluster_id = "22",
+          .uptime_ms = 1500,
+          .not_ready = {"shard 8 has no leader"},
+          .shards = {{.shard_id = 0,
+                      .replica_id = 1,
+                      .role = "leader",
+                      .leader_node = 1,
+                      .term = 4,
+                      .first_index = 11,
+                      .last_index = 20,
+                      .commit_index = 20,
+                      .applied_index = 12'345'678'901,
+                      .size_bytes = 1u << 20},
+                     {.shard_id = 8, .role = "candidate", .term = 5}},
+          .peers = {{.node_id = 2, .connected = true}, {.node_id = 3}}};
+}
+
+void FillEverything(Metrics& metrics) {
+  metrics.SetStatusSource(StatusOfTwoShards);
+  metrics.AddPulledSource([] {
+    return std::vector<PulledSample>{
+        {"basalt_storage_compaction_read_bytes_total", "Bytes.", true, {}, 7},
+        {"basalt_storage_memtable_bytes", "Bytes.", false, {{"shard", "1"}}, 2},
+        {"basalt_storage_memtable_bytes", "Bytes.", false, {{"shard", "0"}}, 1}};
+  });
+  metrics.requests().Record(Operation::kPut, 0, 0.002);
+  metrics.requests().Record(Operation::kGet, 3, 0.0002);
+  metrics.requests().Count(Operation::kGet, 0, 64);
+  metrics.log().syncs->Increment();
+  metrics.log().sync_seconds->Observe(0.001);
+  metrics.log().batch_entries->Observe(17);
+  metrics.queue(Queue::kMailbox).depth->Set(3);
+}
+
+TEST(Metrics, CountsByOperationAndCode) {
+  Metrics metrics(1);
+  FillEverything(metrics);
+  metrics.requests().Record(Operation::kScan, 77, 1);
+  metrics.requests().Record(Operation::kScan, -1, 1);
+  const std::string text = metrics.Render();
+  EXPECT_THAT(text, AllOf(HasSubstr("basalt_requests_total{code=\"ok\",operation=\"get\"} 64\n"),
+                          HasSubstr("basalt_requests_total{code=\"ok\",operation=\"put\"} 1\n"),
+                          HasSubstr("{code=\"not_leader\",operation=\"get\"} 1\n"),
+                          HasSubstr("{code=\"internal\",operation=\"scan\"} 2\n")));
+  EXPECT_THAT(text,
+              HasSubstr("basalt_request_seconds_bucket{operation=\"put\",le=\"0.0025\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("basalt_request_seconds_bucket{operation=\"put\",le=\"0.001\"} 0\n"));
+}
+
+TEST(Metrics, ShowsTheNodesStatus) {
+  Metrics metrics(1);
+  FillEverything(metrics);
+  EXPECT_THAT(metrics.Render(),
+              AllOf(HasSubstr("basalt_ready 0\n"), HasSubstr("basalt_alive 1\n"),
+                    HasSubstr("basalt_formed 1\n"), HasSubstr("basalt_uptime_seconds 1.5\n"),
+                    HasSubstr("basalt_raft_is_leader{shard=\"0\"} 1\n"),
+                    HasSubstr("basalt_raft_is_leader{shard=\"8\"} 0\n"),
+                    HasSubstr("basalt_raft_applied_index{shard=\"0\"} 12345678901\n"),
+                    HasSubstr("basalt_raft_log_entries{shard=\"0\"} 10\n"),
+                    HasSubstr("basalt_peer_connected{peer=\"3\"} 0\n"),
+                    HasSubstr("basalt_storage_memtable_bytes{shard=\"1\"} 2\n"),
+                    HasSubstr("basalt_queue_items{queue=\"mailbox\"} 3\n")));
+}
+
+TEST(Metrics, TellsBuildAndProcess) {
+  const Metrics metrics(9);
+  const std::string text = metrics.Render();
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("basalt_build_info{"), HasSubstr("version=\""),
+                    HasSubstr("basalt_node_info{node=\"9\"} 1\n"),
+                    HasSubstr("process_resident_memory_bytes "), HasSubstr("process_open_fds ")));
+  EXPECT_THAT(text, Not(HasSubstr("basalt_ready")));  // no status source
+}
+
+TEST(Metrics, EqualStateGivesEqualOrder) {
+  Metrics one(1);
+  Metrics two(1);
+  FillEverything(one);
+  FillEverything(two);
+  const auto names = [](const std::string& text) {
+    std::string kept;
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = text.find('\n', at);
+      kept +=
+          text.substr(at, text.find(' ', text.find('}', at) < end ? text.find('}', at) : at) - at);
+      kept += '\n';
+      at = end + 1;
+    }
+    return kept;
+  };
+  EXPECT_EQ(names(one.Render()), names(two.Render()));
+}
+
+TEST(Metrics, PromtoolFindsNothingToSay) {
+  if (std::system("command -v promtool >/dev/null") != 0) {
+    GTEST_SKIP() << "promtool (package prometheus) is not installed";
+  }
+  Metrics metrics(1);
+  FillEverything(metrics);
+  const auto directory = TemporaryDirectory::Create();
+  ASSERT_TRUE(directory.ok());
+  const std::string input = (*directory)->path() + "/metrics";
+  const std::string output = (*directory)->path() + "/said";
+  std::ofstream(input) << metrics.Render();
+  const int code =
+      std::system(("promtool check metrics <" + input + " >" + output + " 2>&1").c_str());
+  std::ifstream said(output);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(said), {}), "");
+  EXPECT_EQ(code, 0);
+}
+
+TEST(ProcessStats, AreThoseOfThisProcess) {
+  const ProcessStats stats = ReadProcessStats();
+  EXPECT_GT(stats.resident_bytes, 1u << 20);
+  EXPECT_GE(stats.virtual_bytes, stats.resident_bytes);
+  EXPECT_GE(stats.threads, 1u);
+  EXPECT_GE(stats.open_descriptors, 3u);
+  EXPECT_GE(stats.max_descriptors, stats.open_descriptors);
+  EXPECT_GT(stats.start_time_seconds, 1.5e9);
+  const double resident = static_cast<double>(ReadResidentBytes());
+  EXPECT_NEAR(resident, static_cast<double>(stats.resident_bytes), 16e6);
+}
+
+}  // namespace
+}  // namespace basalt::server
