@@ -16,6 +16,9 @@ namespace {
 // A node that promised itself to a cluster which then never came is free again after this.
 constexpr MonotonicTime kReservation = std::chrono::seconds(10);
 
+// How long forming a cluster waits for a node that does not answer.
+constexpr MonotonicTime kPatience = std::chrono::seconds(3);
+
 v1::ClusterMap MakeLayout(const std::string& cluster_id,
                           const std::vector<v1::NodeDescriptor>& nodes, uint32_t shards,
                           uint32_t replicas) {
@@ -158,7 +161,7 @@ absl::Status ClusterForming::Adopt(const v1::ClusterMap& layout) {
                  ? absl::OkStatus()
                  : base::FailedPrecondition("this node belongs to another cluster");
     }
-    if (adopting_) return base::Unavailable("this node is adopting a layout just now");
+    if (adopting_) return absl::OkStatus();  // the other thread says how it ended
     adopting_ = true;
   }
   absl::Status status = persist_(layout);
@@ -197,8 +200,13 @@ absl::StatusOr<v1::ClusterMap> ClusterForming::Form(uint32_t shards, uint32_t re
     }
   }
   absl::StatusOr<v1::ClusterMap> map = [&]() -> absl::StatusOr<v1::ClusterMap> {
+    // Nodes that were started together with this one may need a moment.
     std::vector<std::string> unreachable;
-    BASALT_RETURN_IF_ERROR(MeetAll(&unreachable));
+    const MonotonicTime until = clock_.Now() + kPatience;
+    do {
+      unreachable.clear();
+      BASALT_RETURN_IF_ERROR(MeetAll(&unreachable));
+    } while (!unreachable.empty() && clock_.Now() < until);
     if (!unreachable.empty()) {
       return base::FailedPrecondition("no answer from " + unreachable.front() +
                                       ": every node named by --join must be up when a cluster is "

@@ -7,6 +7,7 @@
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <ctime>
@@ -54,13 +55,12 @@ class DescriptorSink final : public spdlog::sinks::base_sink<spdlog::details::nu
   bool WaitUntilWritable() {
     pollfd polled{.fd = descriptor_, .events = POLLOUT, .revents = 0};
     while (true) {
-      const int ready = ::poll(&polled, 1, kPollMs);
-      if (ready > 0) return true;
-      if (ready < 0 && errno != EINTR) return false;
       const auto give_up_at = give_up_at_.load(std::memory_order_relaxed);
-      if (give_up_at != 0 && steady_clock::now().time_since_epoch().count() > give_up_at) {
-        return false;
-      }
+      const bool late =
+          give_up_at != 0 && steady_clock::now().time_since_epoch().count() > give_up_at;
+      const int ready = ::poll(&polled, 1, late ? 0 : kPollMs);
+      if (ready > 0) return true;
+      if (late || (ready < 0 && errno != EINTR)) return false;
     }
   }
 

@@ -18,6 +18,7 @@ template <typename Reply, typename Call>
 absl::StatusOr<Reply> CallWithTimeout(const std::string& address, Call call) {
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kCallTimeout);
+  context.set_wait_for_ready(true);  // for a node that is just being started
   Reply reply;
   const grpc::Status status = call(context, reply);
   if (!status.ok()) return base::Unavailable(address + ": " + status.error_message());
