@@ -269,6 +269,11 @@ void Cluster::Collect(Replica& at) {
   CollectWrite(at, effects);
   if (effects.leadership && effects.leadership->role == Role::kLeader) {
     ++reached_.leaders;
+    for (const auto& [other, replica] : replicas_) {
+      if (other != id && replica.running() && replica.core->is_leader()) {
+        ++reached_.overlapping_leaders;
+      }
+    }
     safety_.OnLeader(at, effects.leadership->term);
   }
   Emit(at, std::move(effects.messages));

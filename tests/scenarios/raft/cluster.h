@@ -23,6 +23,7 @@ namespace basalt::raft {
 // How often things happened: a test that reached nothing proved nothing.
 struct Reached {
   uint64_t leaders = 0;
+  uint64_t overlapping_leaders = 0;  // elected while another thought that it leads
   uint64_t commits = 0;
   uint64_t reads_served = 0;
   uint64_t reads_refused = 0;

@@ -299,6 +299,17 @@ TEST(RaftCore, RestartsBehindItsStateMachine) {
   EXPECT_FALSE(effects.persist->hard_state.has_value());
 }
 
+TEST(RaftCore, RestartsBesideItsStateMachine) {
+  // The log is longer, but holds another entry where the installed checkpoint stands.
+  RecoveredState state = Fresh(3);
+  state.hard_state = {Term(3), ReplicaId(1)};
+  state.entries = MakeEntries(1, {1, 1, 1, 1});
+  state.applied = MakeBase(2, 3);
+  RaftCore core(Options(), std::move(state));
+  EXPECT_EQ(core.status().base, LogIndex(2));
+  EXPECT_EQ(core.status().last, LogIndex(2));
+}
+
 TEST(RaftCore, RestartsInsideItsLog) {
   RecoveredState state = Fresh(3);
   state.hard_state = {Term(2), ReplicaId(3)};

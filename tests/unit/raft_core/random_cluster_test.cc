@@ -40,7 +40,10 @@ class Schedule {
         cluster_(random_.OneIn(3) ? 5 : 3, SmallOptions(random_, seed)),
         lossy_(random_.OneIn(2)),
         crashy_(random_.OneIn(2)),
-        restless_(random_.OneIn(2)) {}
+        restless_(random_.OneIn(2)),
+        slow_(random_.OneIn(2) ? Any() : ReplicaId(0)),
+        read_share_(random_.OneIn(2) ? 3 : 30),
+        in_flight_max_(random_.Between(10, 200)) {}
 
   Cluster& cluster() { return cluster_; }
 
@@ -71,6 +74,8 @@ class Schedule {
 
   void Step() {
     if (restless_ && random_.OneIn(60)) cluster_.Campaign(Any());
+    if (restless_ && random_.OneIn(3)) TickSome(Any());
+    if (random_.OneIn(2)) MoveMessage();
     const uint64_t dice = random_.Below(100);
     if (dice < 40) {
       MoveMessage();
@@ -79,7 +84,7 @@ class Schedule {
     } else if (dice < 65) {
       ApplySome(Any());
     } else if (dice < 78) {
-      cluster_.Tick(Any());
+      TickSome(Any());
     } else if (dice < 90) {
       Ask();
     } else if (dice < 97) {
@@ -87,6 +92,10 @@ class Schedule {
     } else {
       Fault();
     }
+  }
+
+  void TickSome(ReplicaId at) {
+    if (at != slow_ || random_.OneIn(12)) cluster_.Tick(at);
   }
 
   void ApplySome(ReplicaId at) {
@@ -99,7 +108,7 @@ class Schedule {
   void MoveMessage() {
     const size_t count = cluster_.in_flight().size();
     if (count == 0) return;
-    if (count > 300) {
+    if (count > in_flight_max_) {
       cluster_.Drop(random_.Below(count));
       return;
     }
@@ -118,7 +127,7 @@ class Schedule {
       if (cluster_.replica(at).running() && cluster_.replica(at).core->is_leader()) break;
       at = Any();
     }
-    if (random_.OneIn(3)) {
+    if (random_.OneIn(read_share_)) {
       cluster_.Read(at);
     } else {
       cluster_.Propose(at, fmt::format("p{}", ++proposals_));
@@ -146,37 +155,64 @@ class Schedule {
   }
 
   void Fault() {
-    switch (random_.Below(6)) {
+    switch (random_.Below(10)) {
       case 0:
+      case 1:
         if (crashy_) cluster_.Crash(Any());
         break;
-      case 1:
       case 2:
-        cluster_.Start(Any());
-        break;
-      case 3: {
-        // Nobody hears the one that leads, or it hears nobody, or one link breaks.
-        const ReplicaId at = cluster_.Leader().value_or(Any());
-        const uint64_t kind = random_.Below(3);
-        for (ReplicaId other : cluster_.ids()) {
-          if (kind != 1) cluster_.Cut(at, other);
-          if (kind != 0) cluster_.Cut(other, at);
-          if (kind == 2) break;
-        }
-        break;
-      }
-      case 4:
         for (ReplicaId id : cluster_.ids()) {
           if (crashy_ && random_.OneIn(2)) cluster_.Crash(id);
         }
+        break;
+      case 3:
+      case 4:
+        CutSome(cluster_.Leader().value_or(Any()));
+        break;
+      case 5:
+        Usurp();
+        break;
+      case 6:
+        for (ReplicaId id : cluster_.ids()) cluster_.Start(id);
         break;
       default:
         cluster_.Mend();
     }
   }
 
+  // The leader is cut off while the others elect another, who commits; then it is asked to read.
+  void Usurp() {
+    const std::optional<ReplicaId> old = cluster_.Leader();
+    if (!old) return;
+    for (ReplicaId other : cluster_.ids()) {
+      cluster_.Cut(*old, other);
+      cluster_.Cut(other, *old);
+    }
+    for (int tick = 0; tick < 30 && cluster_.Leader() == old; ++tick) {
+      for (ReplicaId id : cluster_.ids()) {
+        if (id != *old) cluster_.Tick(id);
+      }
+      Settle();
+    }
+    if (cluster_.Leader() != old) cluster_.Propose(*cluster_.Leader(), "usurped");
+    Settle();
+    cluster_.Read(*old);
+    cluster_.Propose(*old, "too late");
+    if (random_.OneIn(2)) cluster_.Mend();
+  }
+
+  // Nobody hears `at`, or it hears nobody, or both, or one of its links breaks.
+  void CutSome(ReplicaId at) {
+    const uint64_t kind = random_.Below(4);
+    for (ReplicaId other : cluster_.ids()) {
+      if (kind != 1) cluster_.Cut(at, other);
+      if (kind != 0) cluster_.Cut(other, at);
+      if (kind == 2 && random_.OneIn(2)) break;
+    }
+  }
+
   void Settle() {
-    for (int round = 0; round < 50; ++round) {
+    for (int round = 0; round < 20; ++round) {
       while (!cluster_.in_flight().empty()) cluster_.Deliver(0, false);
       for (ReplicaId id : cluster_.ids()) {
         cluster_.CompleteWrite(id);
@@ -201,12 +237,16 @@ class Schedule {
   Cluster cluster_;
   bool lossy_;
   bool crashy_;
-  bool restless_;  // many elections
+  bool restless_;   // many elections
+  ReplicaId slow_;  // its clock hardly moves: it goes on leading when others lead already
+  uint64_t read_share_;
+  size_t in_flight_max_;
   uint64_t proposals_ = 0;
 };
 
 void Add(Reached& sum, const Reached& one) {
   sum.leaders += one.leaders;
+  sum.overlapping_leaders += one.overlapping_leaders;
   sum.commits += one.commits;
   sum.reads_served += one.reads_served;
   sum.reads_refused += one.reads_refused;
@@ -222,6 +262,7 @@ void Add(Reached& sum, const Reached& one) {
 
 void ExpectReached(const Reached& sum) {
   EXPECT_GT(sum.leaders, 0u);
+  EXPECT_GT(sum.overlapping_leaders, 0u);
   EXPECT_GT(sum.commits, 0u);
   EXPECT_GT(sum.reads_served, 0u);
   EXPECT_GT(sum.reads_refused, 0u);
@@ -234,12 +275,13 @@ void ExpectReached(const Reached& sum) {
   EXPECT_GT(sum.logs_dropped_at_start, 0u);
   EXPECT_GT(sum.writes_lost, 0u);
   std::printf(
-      "reached: leaders %lu, commits %lu, reads served %lu, refused %lu, truncations %lu, fetches "
+      "reached: leaders %lu, overlapping %lu, commits %lu, reads served %lu, refused %lu, "
+      "truncations %lu, fetches "
       "%lu, own fetches %lu, checkpoints installed %lu, ignored %lu, logs dropped %lu, at start "
       "%lu, writes lost %lu\n",
-      sum.leaders, sum.commits, sum.reads_served, sum.reads_refused, sum.truncations, sum.fetches,
-      sum.own_fetches, sum.checkpoints_installed, sum.checkpoints_ignored, sum.logs_dropped,
-      sum.logs_dropped_at_start, sum.writes_lost);
+      sum.leaders, sum.overlapping_leaders, sum.commits, sum.reads_served, sum.reads_refused,
+      sum.truncations, sum.fetches, sum.own_fetches, sum.checkpoints_installed,
+      sum.checkpoints_ignored, sum.logs_dropped, sum.logs_dropped_at_start, sum.writes_lost);
 }
 
 uint64_t Setting(const char* name, uint64_t otherwise) {
