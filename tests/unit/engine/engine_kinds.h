@@ -33,10 +33,10 @@ class EngineBench {
   explicit EngineBench(EngineKind kind)
       : files_(kind == EngineKind::kRocksDb ? storage::NewPosixFileSystem()
                                             : std::make_unique<FakeFileSystem>()),
-        root_(kind == EngineKind::kRocksDb ? directory_.path() : ""),
-        resources_(SmallSizes()) {
+        root_(kind == EngineKind::kRocksDb ? directory_.path() : "") {
     if (kind == EngineKind::kRocksDb) {
-      factory_ = std::make_unique<storage::RocksDbEngineFactory>(resources_);
+      resources_ = std::make_unique<storage::RocksDbResources>(SmallSizes());
+      factory_ = std::make_unique<storage::RocksDbEngineFactory>(*resources_);
     } else {
       const size_t flush_every = kind == EngineKind::kMemory ? 0 : 2000;
       factory_ = std::make_unique<storage::MemoryEngineFactory>(
@@ -60,7 +60,7 @@ class EngineBench {
   ScratchDirectory directory_;
   const std::unique_ptr<storage::FileSystem> files_;
   const std::string root_;
-  storage::RocksDbResources resources_;
+  std::unique_ptr<storage::RocksDbResources> resources_;  // null: no RocksDB, no threads
   std::unique_ptr<storage::EngineFactory> factory_;
 };
 

@@ -1,0 +1,64 @@
+// The bytes of docs/formats.md, "Entries", "State rows" and "Checkpoint": on disks and in the logs
+// of every release. A change here needs a new operation or field, not a new meaning of an old one.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "proto/peer.pb.h"
+#include "tests/unit/engine/hex.h"
+#include "tests/unit/shard/shard_replica.h"
+
+namespace basalt::server {
+namespace {
+
+using testing::ToHex;
+
+TEST(GoldenBytes, CommandBatch) {
+  v1::CommandBatch batch;
+  batch.set_first_stamp(0x0000018bcfe56800);
+  v1::Command& put = *batch.add_commands();
+  put.mutable_id()->set_client_high(1);
+  put.mutable_id()->set_client_low(2);
+  put.mutable_id()->set_sequence(3);
+  put.mutable_id()->set_lowest_open(2);
+  put.mutable_id()->set_issued(0x0000018bcfe56000);
+  put.mutable_put()->set_key("k");
+  put.mutable_put()->set_value("v");
+  batch.add_commands()->mutable_delete_()->set_key("k");
+  batch.add_commands()->mutable_form_cluster()->set_map("m");
+  batch.add_commands()->mutable_set_node()->set_node("n");
+  const std::string golden =
+      "090068e5cf8b01000012290a1f0901000000000000001102000000000000001803200229"
+      "0060e5cf8b01000052060a016b12017612055a030a016b1206f201030a016d1206fa0103"
+      "0a016e";
+  EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
+}
+
+TEST(GoldenBytes, Descriptor) {
+  const std::string golden = "080710011880102080102a04084710012a04084810022a0408491003";
+  EXPECT_EQ(ToHex(testing::Descriptor(7, 2048, 2048).SerializeAsString()), golden);
+}
+
+TEST(GoldenBytes, CheckpointHeader) {
+  v1::CheckpointHeader header;
+  header.set_group(7);
+  header.set_from(71);
+  header.set_to(72);
+  header.set_term(3);
+  header.set_index(1000);
+  header.set_index_term(2);
+  v1::Replica& voter = *header.add_voters();
+  voter.set_replica_id(71);
+  voter.set_node_id(1);
+  v1::CheckpointFile& file = *header.add_files();
+  file.set_name("CURRENT");
+  file.set_size(16);
+  file.set_crc32c(0x01020304);
+  const std::string golden =
+      "100718472048280330e80738024204084710014a100a0743555252454e5410101d040302"
+      "01";
+  EXPECT_EQ(ToHex(header.SerializeAsString()), golden);
+}
+
+}  // namespace
+}  // namespace basalt::server

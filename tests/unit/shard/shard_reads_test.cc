@@ -1,0 +1,168 @@
+#include "server/shard/shard_reads.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/random.h"
+#include "tests/unit/engine/engine_kinds.h"
+#include "tests/unit/shard/shard_replica.h"
+
+namespace basalt::server {
+namespace {
+
+using testing::ApplyOne;
+using testing::Descriptor;
+using testing::EngineBench;
+using testing::EngineKind;
+using testing::EntryBuilder;
+using testing::OpenShard;
+
+class Reads : public ::testing::TestWithParam<EngineKind> {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path("r"), Descriptor(7)).ok());
+    machine_ = OpenShard(ports_, bench_.Path("r"));
+    ASSERT_NE(machine_, nullptr);
+  }
+
+  EngineBench bench_{GetParam()};
+  storage::ReplicaStore::Ports ports_{bench_.files(), bench_.factory()};
+  std::unique_ptr<ReplicaStateMachine> machine_;
+};
+
+// Pages with all kinds of bounds, put together, equal the model.
+TEST_P(Reads, PagesOfAScanEqualTheModel) {
+  base::Random random(3);
+  std::map<std::string, std::string> model;
+  uint64_t stamp = 1;
+  for (uint64_t index = 1; index <= 40; ++index, stamp += 10) {
+    EntryBuilder entry(index, stamp);
+    for (int i = 0; i < 10; ++i) {
+      std::string key = "k" + std::string(1, static_cast<char>(random.Below(256)));
+      if (random.OneIn(3)) key.push_back('\0');
+      if (random.OneIn(3)) {
+        entry.Delete(key);
+        model.erase(key);
+      } else {
+        model[key] = std::string(random.Below(20), 'v') + std::to_string(stamp);
+        entry.Put(key, model[key]);
+      }
+    }
+    ASSERT_TRUE(ApplyOne(*machine_, entry.Build()).ok());
+  }
+  const ShardReads reads(machine_->store().engine());
+  const auto bound = [&] {
+    return random.OneIn(4) ? std::string()
+                           : "k" + std::string(1, static_cast<char>(random.Below(256)));
+  };
+  for (int round = 0; round < 200; ++round) {
+    const std::string from = bound();
+    const std::string to = bound();
+    std::string next = from;
+    std::map<std::string, std::string> seen;
+    uint64_t count = 0;
+    ScanBounds bounds;
+    bounds.to = to;
+    bounds.rows_max = static_cast<uint32_t>(random.Between(1, 30));
+    bounds.bytes_max = random.Between(1, 300);
+    bounds.visits_max = static_cast<uint32_t>(random.Between(1, 50));
+    bounds.keys_only = random.OneIn(4);
+    bounds.count_only = random.OneIn(4);
+    for (bool more = true; more;) {
+      bounds.from = next;
+      auto page = reads.Scan(bounds);
+      ASSERT_TRUE(page.ok());
+      ASSERT_LE(page->rows.size(), bounds.rows_max);
+      count += page->count;
+      for (const ScanRow& row : page->rows) {
+        ASSERT_TRUE(seen.emplace(row.key, row.value).second);
+        ASSERT_EQ(row.version, (*reads.Get(row.key))->version);
+      }
+      more = page->resume.has_value();
+      if (more) next = *page->resume;
+    }
+    auto first = model.lower_bound(from);
+    const auto last = to.empty() ? model.end() : model.lower_bound(to);
+    std::map<std::string, std::string> expected;
+    if (to.empty() || from < to) expected = {first, last};
+    ASSERT_EQ(count, expected.size());
+    if (bounds.count_only) expected.clear();
+    if (bounds.keys_only) {
+      for (auto& [key, value] : expected) value.clear();
+    }
+    ASSERT_EQ(seen, expected);
+  }
+}
+
+TEST_P(Reads, APageHoldsAtLeastOneRowAndSaysWhereToGoOn) {
+  ASSERT_TRUE(
+      ApplyOne(
+          *machine_,
+          EntryBuilder(1, 1).Put("a", std::string(1000, 'x')).Put("b", "1").Delete("c").Build())
+          .ok());
+  const ShardReads reads(machine_->store().engine());
+  auto page = *reads.Scan({.bytes_max = 1});
+  ASSERT_EQ(page.rows.size(), 1u);
+  EXPECT_EQ(page.resume, "b");
+  page = *reads.Scan({.from = "b", .rows_max = 1});
+  ASSERT_EQ(page.rows.size(), 1u);
+  EXPECT_EQ(page.resume, "c") << "nothing is known yet of what follows";
+  page = *reads.Scan({.from = "c"});
+  EXPECT_TRUE(page.rows.empty());
+  EXPECT_EQ(page.resume, std::nullopt);
+}
+
+// Stored scans and newest reads on other threads beside applies and installs: what is seen is one
+// applied index, whole.
+TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
+  constexpr uint64_t kEntries = 300;
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    uint64_t highest = 0;
+    while (!done.load()) {
+      auto scan = StoredScan::Open(machine_->store().engine());
+      ASSERT_TRUE(scan.ok()) << scan.status();
+      const uint64_t applied = (*scan)->applied().base.index.value();
+      highest = std::max(highest, applied);
+      uint64_t versions = 0;
+      for (auto rows = (*scan)->Next(500); !rows->empty(); rows = (*scan)->Next(500)) {
+        versions += rows->size();
+      }
+      ASSERT_EQ(versions, applied * 2) << "each entry writes two versions";
+      const ShardReads reads(machine_->store().engine());
+      const auto left = *reads.Get("left");
+      const auto right = *reads.Get("right");
+      if (left) {
+        ASSERT_TRUE(right);
+        ASSERT_GE(right->version, left->version);
+      }
+    }
+  });
+  const std::string staged = bench_.Path("staged");
+  for (uint64_t index = 1; index <= kEntries; ++index) {
+    ASSERT_TRUE(ApplyOne(*machine_, EntryBuilder(index, index * 10)
+                                        .Put("left", std::to_string(index))
+                                        .Put("right", std::to_string(index))
+                                        .Build())
+                    .ok());
+    if (index % 100 == 0) {
+      ASSERT_TRUE(machine_->CreateCheckpoint(staged).ok());
+      ASSERT_TRUE(machine_->Install(staged).ok());
+    }
+  }
+  done.store(true);
+  reader.join();
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, Reads,
+                         ::testing::Values(EngineKind::kMemory, EngineKind::kRocksDb),
+                         [](const auto& kind) { return testing::EngineKindName(kind.param); });
+
+}  // namespace
+}  // namespace basalt::server

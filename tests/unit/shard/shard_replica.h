@@ -1,0 +1,129 @@
+// A shard's replica for tests, entries for it, and what it stores, as text.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "proto/command.pb.h"
+#include "server/shard/meta_commands.h"
+#include "server/shard/replica_state_machine.h"
+#include "server/shard/shard_commands.h"
+#include "server/shard/shard_reads.h"
+
+namespace basalt::testing {
+
+// Builds one entry of kind "commands".
+class EntryBuilder {
+ public:
+  EntryBuilder(uint64_t index, uint64_t first_stamp) : index_(index) {
+    batch_.set_first_stamp(first_stamp);
+  }
+  EntryBuilder& Put(std::string_view key, std::string_view value) {
+    v1::PutCommand& put = *batch_.add_commands()->mutable_put();
+    put.set_key(std::string(key));
+    put.set_value(std::string(value));
+    return *this;
+  }
+  EntryBuilder& Delete(std::string_view key) {
+    batch_.add_commands()->mutable_delete_()->set_key(std::string(key));
+    return *this;
+  }
+  v1::CommandBatch& batch() { return batch_; }
+
+  raft::Entry Build() const {
+    return {raft::LogIndex(index_), raft::Term(1), raft::EntryKind::kCommands,
+            raft::MakePayload(batch_.SerializeAsString())};
+  }
+
+ private:
+  const uint64_t index_;
+  v1::CommandBatch batch_;
+};
+
+inline raft::Entry NoOpEntry(uint64_t index) {
+  return {raft::LogIndex(index), raft::Term(1), raft::EntryKind::kNoOp, nullptr};
+}
+
+inline v1::ShardDescriptor Descriptor(uint64_t shard_id, uint32_t first_slot = 0,
+                                      uint32_t slot_count = 16384) {
+  v1::ShardDescriptor descriptor;
+  descriptor.set_shard_id(shard_id);
+  descriptor.set_epoch(1);
+  descriptor.set_first_slot(first_slot);
+  descriptor.set_slot_count(slot_count);
+  for (uint64_t id = 1; id <= 3; ++id) {
+    v1::Replica& replica = *descriptor.add_replicas();
+    replica.set_replica_id(shard_id * 10 + id);
+    replica.set_node_id(id);
+  }
+  return descriptor;
+}
+
+// Writes down what it is told.
+class NotedOutcomes : public server::ApplyObserver {
+ public:
+  void OnApplied(raft::GroupId, const raft::Entry& entry,
+                 std::span<const server::CommandOutcome> outcomes) override {
+    text_ += std::to_string(entry.index.value()) + ":";
+    for (const server::CommandOutcome& outcome : outcomes) text_ += " " + ToText(outcome);
+    text_ += "\n";
+  }
+  std::string Take() { return std::exchange(text_, {}); }
+
+ private:
+  static std::string ToText(const server::CommandOutcome& outcome) {
+    using Verdict = server::CommandOutcome::Verdict;
+    switch (outcome.verdict) {
+      case Verdict::kApplied:
+        return std::to_string(outcome.version) + (outcome.existed ? "+existed" : "");
+      case Verdict::kWrongShard:
+        return "wrong-shard";
+      case Verdict::kNoEffect:
+        return "no-effect";
+    }
+    return "?";
+  }
+
+  std::string text_;
+};
+
+// All that is stored, and what it stands for.
+inline std::string StoredText(storage::ReplicaStore& store) {
+  auto scan = server::StoredScan::Open(store.engine());
+  if (!scan.ok()) return std::string(scan.status().message());
+  std::string text = "applied " + std::to_string((*scan)->applied().base.index.value()) +
+                     " stamp " + std::to_string((*scan)->applied().highest_stamp) + " hash " +
+                     std::to_string((*scan)->applied_hash()) + "\n";
+  for (;;) {
+    const auto rows = (*scan)->Next(100);
+    if (!rows.ok()) return std::string(rows.status().message());
+    if (rows->empty()) return text;
+    for (const server::StoredScan::Row& row : *rows) {
+      text += row.key + "@" + std::to_string(row.stamp) +
+              (row.kind == storage::VersionKind::kTombstone ? " deleted" : "=" + row.value) + "\n";
+    }
+  }
+}
+
+inline std::unique_ptr<server::ReplicaStateMachine> OpenShard(
+    const storage::ReplicaStore::Ports& ports, const std::string& directory,
+    server::ApplyObserver* observer = nullptr) {
+  auto machine =
+      server::ReplicaStateMachine::Open(ports, directory,
+                                        std::make_unique<server::ShardCommands>(
+                                            server::ShardCommandsOptions{.check_every_key = true}),
+                                        observer);
+  EXPECT_TRUE(machine.ok()) << machine.status();
+  return machine.ok() ? *std::move(machine) : nullptr;
+}
+
+inline absl::Status ApplyOne(server::ReplicaStateMachine& machine, const raft::Entry& entry) {
+  return machine.Apply(std::span(&entry, 1));
+}
+
+}  // namespace basalt::testing
