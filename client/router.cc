@@ -12,6 +12,10 @@ bool IsWellFormed(const ShardView& shard) {
          shard.slot_count <= base::kSlotCount - shard.first_slot;
 }
 
+bool IsReplica(const ShardView& shard, uint64_t node_id) {
+  return std::find(shard.nodes.begin(), shard.nodes.end(), node_id) != shard.nodes.end();
+}
+
 }  // namespace
 
 bool Router::TakeMap(const ClusterView& view) {
@@ -26,7 +30,10 @@ bool Router::TakeMap(const ClusterView& view) {
   }
   for (const LeaderView& leader : view.leaders) {
     const auto it = routes_.find(leader.shard_id);
-    if (it != routes_.end()) FollowHint(it->second, leader, 0);
+    // A map may be older than the descriptor known; an answer's hint is not (OnNotLeader).
+    if (it != routes_.end() && IsReplica(it->second.view, leader.node_id)) {
+      FollowHint(it->second, leader, 0);
+    }
   }
   return true;
 }
@@ -46,7 +53,7 @@ void Router::AddShard(const ShardView& shard) {
     if (slot != by_first_slot_.end() && slot->second == shard.shard_id) by_first_slot_.erase(slot);
   }
   route.view = shard;
-  if (std::find(shard.nodes.begin(), shard.nodes.end(), route.target) == shard.nodes.end()) {
+  if (!IsReplica(shard, route.target)) {
     // Spread first guesses: not everything starts at the first replica.
     route.target = shard.nodes[shard.shard_id % shard.nodes.size()];
   }

@@ -86,7 +86,8 @@ void AddRange(CLI::App* app, Raw& raw) {
   app->add_option("--prefix", raw.prefix, "Only keys that start so");
   app->add_option("--from", raw.from, "First key, included");
   app->add_option("--to", raw.to, "Last key, excluded");
-  app->add_option("--limit", raw.arguments.scan.limit, "At most so many rows; 0: all");
+  app->add_option("--limit", raw.arguments.scan.limit, "At most so many rows; 0: all")
+      ->check(CLI::NonNegativeNumber);
   AddReadMode(app, raw);
 }
 
@@ -168,8 +169,10 @@ void AddClusterVerbs(CLI::App* app, Raw& raw) {
   debug->require_subcommand(1);
   CLI::App* scan = AddVerb(debug, raw, "scan-replica", Verb::kDebugScanReplica,
                            "All that one replica stores, as JSON lines", "Subcommands");
-  scan->add_option("SHARD", arguments.shard_id)->required();
-  scan->add_option("--node", arguments.node_id, "The node that holds the replica")->required();
+  scan->add_option("SHARD", arguments.shard_id)->required()->check(CLI::NonNegativeNumber);
+  scan->add_option("--node", arguments.node_id, "The node that holds the replica")
+      ->required()
+      ->check(CLI::NonNegativeNumber);
 }
 
 void AddToolVerbs(CLI::App* app, Raw& raw) {
@@ -187,6 +190,7 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();
   bench->add_option("--duration", raw.duration, "10s, 1m")->capture_default_str();
   bench->add_option("--rate", plan.rate, "Operations a second in all; 0: as fast as it goes")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   bench->add_option("--read-percent", plan.read_percent, "Gets among 100 operations of mixed")
       ->check(CLI::Range(0, 100))
@@ -312,7 +316,11 @@ CommandLine ParseCommandLine(int argc, const char* const* argv, const char* envi
       app->exit(error, text, text);
       return {.text = text.str()};
     }
-    return {.text = OneLine(error.what()) + " (kvctl --help)", .code = kUsage};
+    const std::vector<std::string> unknown = app->remaining(true);
+    const bool no_verb = error.get_name() == "RequiredError" && !unknown.empty() &&
+                         std::string(error.what()).find("subcommand") != std::string::npos;
+    std::string text = no_verb ? "unknown verb '" + unknown.front() + "'" : error.what();
+    return {.text = OneLine(std::move(text)) + " (kvctl --help)", .code = kUsage};
   }
   const std::string problem = Complete(raw, environment_endpoints);
   if (!problem.empty()) return {.text = OneLine(problem), .code = kUsage};

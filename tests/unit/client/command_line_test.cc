@@ -1,0 +1,147 @@
+#include "client/kvctl/command_line.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace basalt::kvctl {
+namespace {
+
+CommandLine Parse(std::vector<std::string> words, const char* environment = nullptr) {
+  words.insert(words.begin(), "kvctl");
+  std::vector<const char*> argv;
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return ParseCommandLine(static_cast<int>(argv.size()), argv.data(), environment);
+}
+
+CommandLine ParseWords(const std::string& line) {
+  std::istringstream stream(line);
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return Parse(std::move(words));
+}
+
+TEST(CommandLineTest, FlagsStandAnywhere) {
+  for (const char* line : {"--timeout 3s -o json put k v", "put k v --timeout 3s -o json",
+                           "put --output json k --timeout=3s v"}) {
+    const CommandLine parsed = ParseWords(line);
+    ASSERT_TRUE(parsed.arguments.has_value()) << line << ": " << parsed.text;
+    EXPECT_EQ(parsed.arguments->verb, Verb::kPut);
+    EXPECT_EQ(parsed.arguments->key, "k");
+    EXPECT_EQ(parsed.arguments->value, "v");
+    EXPECT_EQ(parsed.arguments->timeout, std::chrono::seconds(3));
+    EXPECT_EQ(parsed.arguments->output, OutputFormat::kJson);
+  }
+}
+
+TEST(CommandLineTest, EveryVerbParses) {
+  const std::pair<const char*, Verb> verbs[] = {
+      {"put k v", Verb::kPut},
+      {"get k --read read-index", Verb::kGet},
+      {"del k", Verb::kDel},
+      {"scan --prefix p --limit 3 --keys-only", Verb::kScan},
+      {"count --from a --to b", Verb::kCount},
+      {"import - --format tsv --base64 --from-line 7 --in-flight 10", Verb::kImport},
+      {"export --format tsv --from a", Verb::kExport},
+      {"status", Verb::kStatus},
+      {"nodes", Verb::kNodes},
+      {"shards", Verb::kShards},
+      {"shard of k", Verb::kShardOf},
+      {"cluster init --shards 4 --replicas 3 --yes", Verb::kClusterInit},
+      {"bench --workload get --clients 8 --value-size 1KiB --keys 100 --duration 1s --rate 5 "
+       "--unary",
+       Verb::kBench},
+      {"debug scan-replica 3 --node 2", Verb::kDebugScanReplica},
+      {"completion zsh", Verb::kCompletion},
+      {"version", Verb::kVersion}};
+  for (const auto& [line, verb] : verbs) {
+    const CommandLine parsed = ParseWords(line);
+    ASSERT_TRUE(parsed.arguments.has_value()) << line << ": " << parsed.text;
+    EXPECT_EQ(parsed.arguments->verb, verb) << line;
+  }
+}
+
+TEST(CommandLineTest, WhatIsReadOfTheArguments) {
+  const CommandLine bench =
+      ParseWords("bench --workload get --value-size 1KiB --duration 1m --no-load");
+  EXPECT_EQ(bench.arguments->bench.workload, Workload::kGet);
+  EXPECT_EQ(bench.arguments->bench.value_size, 1024U);
+  EXPECT_EQ(bench.arguments->bench.duration, std::chrono::minutes(1));
+  EXPECT_FALSE(bench.arguments->bench.load);
+  const CommandLine scan = ParseWords("debug scan-replica 3 --node 2");
+  EXPECT_EQ(scan.arguments->shard_id, 3U);
+  EXPECT_EQ(scan.arguments->node_id, 2U);
+  EXPECT_TRUE(Parse({"put", "k", "-"}).arguments->value_from_stdin);
+  EXPECT_EQ(Parse({"put", "", ""}).arguments->key, "");
+  EXPECT_EQ(Parse({"put", "--", "-k", "-v"}).arguments->value, "-v");
+  EXPECT_EQ(Parse({"put", "get", "put"}).arguments->key, "get");  // names of verbs are keys too
+}
+
+TEST(CommandLineTest, HexIsUndone) {
+  const CommandLine parsed = ParseWords("--hex put 00ff 41");
+  EXPECT_EQ(parsed.arguments->key, std::string("\x00\xff", 2));
+  EXPECT_EQ(parsed.arguments->value, "A");
+  EXPECT_EQ(ParseWords("--hex scan --prefix 6162").arguments->scan.prefix, "ab");
+}
+
+TEST(CommandLineTest, EndpointsComeFromFlagThenVariableThenDefault) {
+  using List = std::vector<std::string>;
+  EXPECT_EQ(Parse({"version"}).arguments->endpoints, List{"127.0.0.1:7400"});
+  EXPECT_EQ(Parse({"version"}, "").arguments->endpoints, List{"127.0.0.1:7400"});
+  EXPECT_EQ(Parse({"version"}, "a:1,b:2").arguments->endpoints, (List{"a:1", "b:2"}));
+  EXPECT_EQ(Parse({"--endpoints", "c:3", "version"}, "a:1").arguments->endpoints, List{"c:3"});
+}
+
+TEST(CommandLineTest, MistakesAreOneLineAndExitCodeTwo) {
+  const std::pair<const char*, const char*> mistakes[] = {
+      {"", "subcommand"},
+      {"frob", "unknown verb 'frob'"},
+      {"get", "KEY"},
+      {"put k", "VALUE"},
+      {"get k extra", "extra"},
+      {"get k --frob", "--frob"},
+      {"get k --read sideways", "sideways"},
+      {"get k -o xml", "xml"},
+      {"get k --timeout 5", "--timeout"},
+      {"get k --timeout 0s", "--timeout"},
+      {"--endpoints nowhere get k", "nowhere"},
+      {"--endpoints , get k", "--endpoints"},
+      {"--hex get zz", "zz"},
+      {"scan --prefix a --from b", "--prefix"},
+      {"scan --limit -1", "--limit"},
+      {"import", "FILE"},
+      {"import f --from-line 0", "--from-line"},
+      {"shard", "subcommand"},
+      {"shard move", "unknown verb 'move'"},
+      {"cluster init --shards 0", "--shards"},
+      {"cluster init --shards 99999", "--shards"},
+      {"bench --clients 0", "--clients"},
+      {"bench --value-size 9MiB", "--value-size"},
+      {"bench --duration 10", "--duration"},
+      {"completion tcsh", "tcsh"},
+      {"debug scan-replica 1", "--node"},
+  };
+  for (const auto& [line, part] : mistakes) {
+    const CommandLine parsed = ParseWords(line);
+    EXPECT_FALSE(parsed.arguments.has_value()) << line;
+    EXPECT_EQ(parsed.code, kUsage) << line;
+    EXPECT_EQ(parsed.text.find('\n'), std::string::npos) << line;
+    EXPECT_NE(parsed.text.find(part), std::string::npos) << line << ": " << parsed.text;
+  }
+}
+
+TEST(CommandLineTest, HelpSaysWhatAScanPromises) {
+  for (const char* line : {"scan --help", "count --help", "export --help"}) {
+    const CommandLine parsed = ParseWords(line);
+    EXPECT_EQ(parsed.code, kDone);
+    EXPECT_NE(parsed.text.find("linearizable"), std::string::npos) << line;
+    EXPECT_NE(parsed.text.find("not one snapshot"), std::string::npos) << line;
+  }
+  const CommandLine help = ParseWords("--help");
+  EXPECT_NE(help.text.find("Exit codes"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace basalt::kvctl

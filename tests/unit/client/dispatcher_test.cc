@@ -1,0 +1,434 @@
+#include "client/dispatcher.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+
+namespace basalt::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+ClusterView MapOf(uint64_t nodes, uint64_t leader, uint64_t term) {
+  ClusterView view;
+  view.cluster_id = "0123456789abcdef";
+  ShardView shard{.shard_id = 1, .epoch = 1, .first_slot = 0, .slot_count = 16384};
+  for (uint64_t id = 1; id <= nodes; ++id) {
+    view.nodes.push_back({.node_id = id, .client_address = "n" + std::to_string(id)});
+    shard.nodes.push_back(id);
+  }
+  view.shards.push_back(shard);
+  view.leaders.push_back({.shard_id = 1, .node_id = leader, .term = term});
+  return view;
+}
+
+// A dispatcher with the world around it played by the test.
+class DispatcherTest : public ::testing::Test {
+ protected:
+  DispatcherTest() : dispatcher_(1) { dispatcher_.OnMap(MapOf(3, 1, 1)); }
+
+  // Starts a call; its result lands in results_[number].
+  int Start(OperationKind kind, Span timeout = seconds(5)) {
+    const int number = next_++;
+    auto operation = std::make_shared<Operation>(Operation{.kind = kind, .key = "k", .value = "v"});
+    if (kind == OperationKind::kScan) operation->page = {.shard_id = 1, .slot_count = 16384};
+    dispatcher_.Start(operation, now_, now_ + timeout, [this, number](CallResult result) {
+      EXPECT_FALSE(results_.contains(number)) << "D2: a call ends once";
+      results_[number] = std::move(result);
+    });
+    return number;
+  }
+  // Carries effects out; the sends of this turn.
+  std::vector<Send> Turn() {
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    probes_ = effects.probes;
+    map_fetches_ += effects.fetch_map ? 1 : 0;
+    return std::move(effects.sends);
+  }
+  void Give(uint64_t node, Answer answer) {
+    std::vector<Answer> answers;
+    answers.push_back(std::move(answer));
+    dispatcher_.OnAnswers(node, answers, now_);
+  }
+  static Answer Ok(const Send& send) {
+    Answer answer{.send_id = send.send_id};
+    switch (send.operation->kind) {
+      case OperationKind::kGet:
+        answer.payload.kind = Payload::Kind::kGet;
+        break;
+      case OperationKind::kScan:
+        answer.payload.kind = Payload::Kind::kScan;
+        break;
+      default:
+        answer.payload.kind = Payload::Kind::kWrite;
+        break;
+    }
+    return answer;
+  }
+  static Answer Refused(const Send& send, SendEnd end, LeaderView leader = {}) {
+    Answer answer{.send_id = send.send_id, .leader = leader};
+    answer.report = {.end = end, .outcome = Outcome::kNotApplied, .message = "refused"};
+    return answer;
+  }
+  // Lets time pass until something is sent.
+  std::vector<Send> RunUntilSend(Span at_most = seconds(10)) {
+    const Time end = now_ + at_most;
+    while (now_ < end) {
+      std::vector<Send> sends = Turn();
+      if (!sends.empty()) return sends;
+      const Time wake = dispatcher_.NextWake();
+      if (wake == kNever) return {};
+      now_ = std::max(now_, wake);
+      dispatcher_.OnTime(now_);
+    }
+    return {};
+  }
+
+  Dispatcher dispatcher_;
+  Time now_ = seconds(1000);
+  std::map<int, CallResult> results_;
+  std::vector<uint64_t> probes_;
+  int map_fetches_ = 0;
+  int next_ = 0;
+};
+
+TEST_F(DispatcherTest, ACallGoesToTheLeaderAndEndsWithItsAnswer) {
+  const int call = Start(OperationKind::kGet);
+  const auto sends = Turn();
+  ASSERT_EQ(sends.size(), 1U);
+  EXPECT_EQ(sends[0].to.node_id, 1U);
+  EXPECT_EQ(sends[0].to.shard_id, 1U);
+  EXPECT_EQ(sends[0].to.shard_epoch, 1U);
+  EXPECT_GT(sends[0].timeout_ms, 4000U);
+  EXPECT_LT(sends[0].timeout_ms, 5000U);  // the server should speak before the deadline
+  Answer answer = Ok(sends[0]);
+  answer.payload.found = true;
+  answer.payload.value = "v";
+  Give(1, std::move(answer));
+  Turn();
+  ASSERT_TRUE(results_.contains(call));
+  EXPECT_TRUE(results_[call].status.ok());
+  EXPECT_EQ(results_[call].payload.value, "v");
+  EXPECT_EQ(dispatcher_.open_calls(), 0U);
+  EXPECT_EQ(dispatcher_.open_bytes(), 0U);
+  EXPECT_EQ(dispatcher_.NextWake(), kNever);
+}
+
+TEST_F(DispatcherTest, AHintIsFollowedAtOnceUnderAFreshId) {
+  const int call = Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  Give(1, Refused(first, SendEnd::kNotLeader, {.shard_id = 1, .node_id = 3, .term = 2}));
+  const Send second = Turn().at(0);
+  EXPECT_EQ(second.to.node_id, 3U);
+  EXPECT_NE(second.send_id, first.send_id);
+  EXPECT_EQ(second.number.sequence, first.number.sequence);
+  EXPECT_EQ(second.number.issued, first.number.issued);
+  // A late copy of the first answer is for nobody (D1).
+  Give(1, Ok(first));
+  Turn();
+  EXPECT_FALSE(results_.contains(call));
+  Give(3, Ok(second));
+  Turn();
+  EXPECT_TRUE(results_.at(call).status.ok());
+}
+
+TEST_F(DispatcherTest, ABrokenLinkEndsWritesAsUnknownAndSendsReadsAgain) {
+  const int put = Start(OperationKind::kPut);
+  const int get = Start(OperationKind::kGet);
+  const auto sends = Turn();
+  ASSERT_EQ(sends.size(), 2U);
+  dispatcher_.OnLinkBroken(1, {}, now_);
+  auto again = RunUntilSend(milliseconds(500));
+  ASSERT_TRUE(results_.contains(put));
+  EXPECT_EQ(results_[put].status.outcome(), Outcome::kUnknown);
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].operation->kind, OperationKind::kGet);
+  EXPECT_NE(again[0].to.node_id, 1U);
+  EXPECT_FALSE(results_.contains(get));
+  EXPECT_GT(map_fetches_, 0);
+}
+
+TEST_F(DispatcherTest, WhatABrokenLinkNeverSentIsSentElsewhere) {
+  const int put = Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  dispatcher_.OnLinkBroken(1, {first.send_id}, now_);
+  const auto again = Turn();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_NE(again[0].to.node_id, 1U);
+  EXPECT_FALSE(results_.contains(put));
+}
+
+TEST_F(DispatcherTest, WithNoNodeReachableAWriteEndsAsNotApplied) {
+  const int put = Start(OperationKind::kPut, milliseconds(800));
+  std::set<uint64_t> tried;
+  for (auto sends = RunUntilSend(); !sends.empty(); sends = RunUntilSend()) {
+    tried.insert(sends[0].to.node_id);
+    dispatcher_.OnUnsent(sends[0].to.node_id, {sends[0].send_id}, now_);
+  }
+  ASSERT_TRUE(results_.contains(put));
+  EXPECT_EQ(results_[put].status.code(), Code::kUnavailable);
+  EXPECT_EQ(results_[put].status.outcome(), Outcome::kNotApplied);
+  EXPECT_EQ(tried, (std::set<uint64_t>{1, 2, 3}));
+}
+
+TEST_F(DispatcherTest, TheDeadlineEndsACallThatNobodyAnswers) {
+  const int put = Start(OperationKind::kPut, milliseconds(500));
+  const int get = Start(OperationKind::kGet, milliseconds(700));
+  const Send sent = Turn().at(0);
+  now_ += milliseconds(500);
+  dispatcher_.OnTime(now_);
+  Turn();
+  EXPECT_EQ(results_.at(put).status.code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+  EXPECT_FALSE(results_.contains(get));
+  now_ += milliseconds(200);
+  dispatcher_.OnTime(now_);
+  Turn();
+  EXPECT_EQ(results_.at(get).status.outcome(), Outcome::kNotApplied);
+  Give(1, Ok(sent));  // too late
+  Turn();
+}
+
+TEST_F(DispatcherTest, WithoutAMapCallsWaitForOne) {
+  Dispatcher fresh(1);
+  CallResult result;
+  bool ended = false;
+  fresh.Start(std::make_shared<Operation>(Operation{.kind = OperationKind::kGet, .key = "k"}), now_,
+              now_ + seconds(5), [&](CallResult r) {
+                result = std::move(r);
+                ended = true;
+              });
+  Effects effects = fresh.TakeEffects();
+  EXPECT_TRUE(effects.fetch_map);
+  EXPECT_TRUE(effects.sends.empty());
+  fresh.OnMap(MapOf(3, 2, 1));
+  now_ = fresh.NextWake();
+  fresh.OnTime(now_);
+  effects = fresh.TakeEffects();
+  ASSERT_EQ(effects.sends.size(), 1U);
+  EXPECT_EQ(effects.sends[0].to.node_id, 2U);
+  EXPECT_FALSE(ended);
+}
+
+TEST_F(DispatcherTest, AStaleEpochIsMendedByTheAnswer) {
+  Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  Answer answer = Refused(first, SendEnd::kWrongShard);
+  answer.descriptor = std::make_unique<ShardView>(
+      ShardView{.shard_id = 1, .epoch = 4, .slot_count = 16384, .nodes = {1, 2, 3}});
+  Give(1, std::move(answer));
+  const Send second = Turn().at(0);
+  EXPECT_EQ(second.to.shard_epoch, 4U);
+  EXPECT_GT(map_fetches_, 0);
+}
+
+TEST_F(DispatcherTest, AScanIsRefusedWhenItsShardChanged) {
+  const int scan = Start(OperationKind::kScan);
+  const Send first = Turn().at(0);
+  Answer answer = Refused(first, SendEnd::kWrongShard);
+  answer.descriptor = std::make_unique<ShardView>(
+      ShardView{.shard_id = 1, .epoch = 4, .slot_count = 100, .nodes = {1, 2, 3}});
+  Give(1, std::move(answer));
+  EXPECT_TRUE(Turn().empty());
+  EXPECT_EQ(results_.at(scan).status.code(), Code::kUnavailable);
+}
+
+TEST_F(DispatcherTest, AnAnswerOfAnotherKindIsNoSuccess) {
+  const int put = Start(OperationKind::kPut);
+  Answer answer{.send_id = Turn().at(0).send_id};
+  answer.payload.kind = Payload::Kind::kGet;
+  Give(1, std::move(answer));
+  Turn();
+  EXPECT_EQ(results_.at(put).status.code(), Code::kInternal);
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+}
+
+TEST_F(DispatcherTest, AnswersToIdsNeverGivenAreIgnored) {
+  Start(OperationKind::kGet);
+  const Send send = Turn().at(0);
+  for (const uint64_t id : {uint64_t{0}, uint64_t{1}, send.send_id + 1,
+                            send.send_id ^ (uint64_t{1} << 40), ~uint64_t{0}}) {
+    Answer answer = Ok(send);
+    answer.send_id = id;
+    Give(1, std::move(answer));
+  }
+  Turn();
+  EXPECT_TRUE(results_.empty());
+}
+
+TEST_F(DispatcherTest, AQuietNodeThatOwesAnswersIsProbed) {
+  Start(OperationKind::kGet, seconds(30));
+  Turn();
+  const Time begin = now_;
+  while (probes_.empty() && now_ < begin + seconds(5)) {
+    now_ = dispatcher_.NextWake();
+    dispatcher_.OnTime(now_);
+    Turn();
+  }
+  EXPECT_EQ(probes_, std::vector<uint64_t>{1});
+  EXPECT_LE(now_ - begin, milliseconds(1100));
+}
+
+TEST_F(DispatcherTest, ANodeThatAnswersIsNotProbed) {
+  for (int i = 0; i < 40; ++i) {
+    Start(OperationKind::kGet, seconds(30));
+    const auto sends = Turn();
+    ASSERT_EQ(sends.size(), 1U);
+    now_ += milliseconds(100);
+    dispatcher_.OnTime(now_);
+    Turn();
+    EXPECT_TRUE(probes_.empty());
+    Give(1, Ok(sends[0]));
+  }
+}
+
+TEST_F(DispatcherTest, NumbersOfMutations) {
+  Start(OperationKind::kPut);
+  Start(OperationKind::kDelete);
+  Start(OperationKind::kGet);
+  auto sends = Turn();
+  EXPECT_EQ(sends.at(0).number.sequence, 1U);
+  EXPECT_EQ(sends.at(1).number.sequence, 2U);
+  EXPECT_EQ(sends.at(2).number.sequence, 0U);
+  EXPECT_EQ(sends.at(1).number.lowest_open, 1U);
+  Answer second = Ok(sends[1]);
+  second.clock = 77;
+  Give(1, std::move(second));
+  Start(OperationKind::kPut);
+  const Send third = Turn().at(0);
+  EXPECT_EQ(third.number.lowest_open, 1U);  // the first is still open
+  EXPECT_EQ(third.number.issued, 77U);
+  Give(1, Ok(sends[0]));
+  Start(OperationKind::kPut);
+  EXPECT_EQ(Turn().at(0).number.lowest_open, 3U);
+}
+
+TEST_F(DispatcherTest, IssuedStaysWhatItWasAtTheFirstSend) {
+  Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  Answer answer = Refused(first, SendEnd::kNotLeader, {.shard_id = 1, .node_id = 2, .term = 2});
+  answer.clock = 500;
+  Give(1, std::move(answer));
+  EXPECT_EQ(Turn().at(0).number.issued, first.number.issued);
+}
+
+TEST_F(DispatcherTest, ClosingEndsEveryCall) {
+  const int put = Start(OperationKind::kPut);
+  Turn();
+  const int get = Start(OperationKind::kGet);
+  dispatcher_.Close();
+  Turn();
+  EXPECT_EQ(results_.at(put).status.code(), Code::kCancelled);
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+  EXPECT_EQ(results_.at(get).status.code(), Code::kCancelled);
+  EXPECT_EQ(dispatcher_.open_calls(), 0U);
+}
+
+// Any mixture of events: every call ends exactly once and by its deadline, at most one send of it
+// is open, a write is acknowledged only if it was applied, and "not applied" only if it never was.
+TEST_F(DispatcherTest, RandomEventsKeepTheInvariants) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    base::Random random(seed);
+    Dispatcher dispatcher(seed);
+    dispatcher.OnMap(MapOf(3, 1, 1));
+    Time now = seconds(1);
+    struct Seen {
+      Time deadline{0};
+      bool applied = false;
+      uint32_t times_applied = 0;
+      std::optional<CallResult> result;
+    };
+    std::map<uint64_t, Seen> writes;  // by sequence
+    std::vector<Seen*> order;
+    std::vector<Send> open;
+    uint64_t started = 0;
+    const auto turn = [&] {
+      Effects effects = dispatcher.TakeEffects();
+      for (Send& send : effects.sends) open.push_back(std::move(send));
+      for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    };
+    for (int step = 0; step < 400; ++step) {
+      const uint64_t dice = random.Below(100);
+      if (dice < 30) {
+        Seen& seen = writes[++started];
+        seen.deadline = now + milliseconds(random.Between(1, 3000));
+        dispatcher.Start(
+            std::make_shared<Operation>(Operation{.kind = OperationKind::kPut, .key = "k"}), now,
+            seen.deadline, [&seen, &now](CallResult result) {
+              ASSERT_FALSE(seen.result.has_value());
+              ASSERT_LE(now, seen.deadline + milliseconds(100));
+              seen.result = std::move(result);
+            });
+      } else if (dice < 70 && !open.empty()) {
+        const size_t at = random.Below(open.size());
+        const Send send = open[at];
+        open.erase(open.begin() + static_cast<ptrdiff_t>(at));
+        Seen& seen = writes.at(send.number.sequence);
+        std::vector<Answer> answers;
+        if (random.OneIn(2)) {
+          ++seen.times_applied;
+          answers.push_back(Ok(send));
+        } else {
+          const SendEnd ends[] = {SendEnd::kNotLeader, SendEnd::kUnavailable, SendEnd::kOverloaded,
+                                  SendEnd::kWrongShard};
+          answers.push_back(
+              Refused(send, ends[random.Below(4)],
+                      {.shard_id = 1, .node_id = random.Below(5), .term = random.Below(9)}));
+        }
+        dispatcher.OnAnswers(send.to.node_id, answers, now);
+      } else if (dice < 78) {
+        const uint64_t node = random.Between(1, 3);
+        std::vector<uint64_t> unsent;
+        std::erase_if(open, [&](const Send& send) {
+          if (send.to.node_id != node) return false;
+          if (random.OneIn(2)) {
+            unsent.push_back(send.send_id);
+          } else if (random.OneIn(2)) {
+            ++writes.at(send.number.sequence).times_applied;  // and its answer is lost
+          }
+          return true;
+        });
+        dispatcher.OnLinkBroken(node, unsent, now);
+      } else {
+        now += milliseconds(random.Between(1, 50));
+        dispatcher.OnTime(now);
+      }
+      turn();
+      std::set<uint64_t> sequences;
+      for (const Send& send : open) {
+        if (!writes.at(send.number.sequence).result.has_value()) {
+          ASSERT_TRUE(sequences.insert(send.number.sequence).second) << "D1, seed " << seed;
+        }
+        ASSERT_LE(send.number.lowest_open, send.number.sequence) << "D3";
+      }
+    }
+    now += seconds(10);
+    dispatcher.OnTime(now);
+    Effects effects = dispatcher.TakeEffects();
+    now = seconds(1);  // the deadline check above is not about this last step
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    for (const auto& [sequence, seen] : writes) {
+      ASSERT_TRUE(seen.result.has_value()) << "D2, seed " << seed;
+      ASSERT_LE(seen.times_applied, 1U) << "applied twice, seed " << seed;
+      const Outcome outcome = seen.result->status.outcome();
+      if (outcome == Outcome::kApplied) {
+        ASSERT_EQ(seen.times_applied, 1U) << "seed " << seed;
+      }
+      if (outcome == Outcome::kNotApplied) {
+        ASSERT_EQ(seen.times_applied, 0U) << "seed " << seed;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace basalt::client

@@ -1,0 +1,307 @@
+// The kvctl binary against scripted servers: exit codes, and what goes to which stream.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "client/kvctl/row_text.h"
+#include "tests/unit/client/fake_kv_server.h"
+
+namespace basalt::client {
+namespace {
+
+using Kind = FakeReaction::Kind;
+
+struct Ended {
+  int code = -1;
+  std::string out;
+  std::string err;
+};
+
+class KvctlProcessTest : public ::testing::Test {
+ protected:
+  KvctlProcessTest() : server_(1) {
+    server_.SetMap(MapOf({&server_}, 4));
+    char name[] = "/tmp/kvctl_test_XXXXXX";
+    folder_ = ::mkdtemp(name);
+  }
+  ~KvctlProcessTest() override {
+    for (const char* file : {"/in", "/out", "/err", "/file"}) ::unlink((folder_ + file).c_str());
+    ::rmdir(folder_.c_str());
+  }
+
+  // Runs kvctl with these words; standard input holds `input`.
+  Ended Run(std::vector<std::string> words, const std::string& input = "") {
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
+    const char* folder = ::getenv("BASALT_BIN_DIR");
+    const std::string binary = std::string(folder == nullptr ? "build/bin" : folder) + "/kvctl";
+    words.insert(words.begin(), {binary, "--endpoints", server_.address()});
+    Write("/in", input);
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t files;
+    ::posix_spawn_file_actions_init(&files);
+    const int created = O_WRONLY | O_CREAT | O_TRUNC;
+    ::posix_spawn_file_actions_addopen(&files, 0, (folder_ + "/in").c_str(), O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&files, 1, (folder_ + "/out").c_str(), created, 0600);
+    ::posix_spawn_file_actions_addopen(&files, 2, (folder_ + "/err").c_str(), created, 0600);
+    pid_t child = 0;
+    const int failed = ::posix_spawn(&child, argv[0], &files, nullptr, argv.data(), environ);
+    ::posix_spawn_file_actions_destroy(&files);
+    if (failed != 0) return {.err = binary + " does not start"};
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return {.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+            .out = Read("/out"),
+            .err = Read("/err")};
+  }
+  void Write(const std::string& name, const std::string& bytes) {
+    std::ofstream(folder_ + name, std::ios::binary) << bytes;
+  }
+  std::string Read(const std::string& name) {
+    std::ostringstream bytes;
+    bytes << std::ifstream(folder_ + name, std::ios::binary).rdbuf();
+    return bytes.str();
+  }
+  std::string Path() { return folder_ + "/file"; }
+  void Refuse(v1::Code code, v1::Outcome outcome = v1::OUTCOME_NOT_APPLIED) {
+    server_.SetScript([=](const v1::Request&) {
+      return FakeReaction{.kind = Kind::kAnswer, .response = Refusal(code, outcome)};
+    });
+  }
+
+  FakeKvServer server_;
+  std::string folder_;
+};
+
+TEST_F(KvctlProcessTest, DataGoesToStandardOutputAlone) {
+  Ended put = Run({"put", "greeting", "hello"});
+  EXPECT_EQ(put.code, 0) << put.err;
+  EXPECT_EQ(put.out, "OK\n");
+  EXPECT_EQ(put.err, "");
+  EXPECT_EQ(Run({"get", "greeting"}).out, "hello\n");
+  EXPECT_EQ(Run({"get", "greeting", "-o", "raw"}).out, "hello");
+  EXPECT_EQ(Run({"get", "greeting", "--hex"}).code, 2);
+  EXPECT_EQ(Run({"get", "6772656574696e67", "--hex"}).out, "68656c6c6f\n");
+  const Ended json = Run({"-o", "json", "get", "greeting"});
+  EXPECT_EQ(json.out.find(R"({"key":"greeting","value":"hello","version":")"), 0U);
+  EXPECT_EQ(Run({"count"}).out, "1\n");
+  EXPECT_EQ(Run({"scan", "--prefix", "g"}).out, "greeting\thello\n");
+  EXPECT_EQ(Run({"del", "greeting"}).code, 0);
+}
+
+TEST_F(KvctlProcessTest, NotFoundIsOne) {
+  for (const char* verb : {"get", "del"}) {
+    const Ended ended = Run({verb, "absent"});
+    EXPECT_EQ(ended.code, 1);
+    EXPECT_EQ(ended.out, "");
+    EXPECT_EQ(ended.err, "kvctl: not found\n");
+  }
+}
+
+TEST_F(KvctlProcessTest, UsageIsTwoAndOneLine) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"frob"}, {"get", "k", "--frob"}, {"put", "k"}, {}}) {
+    const Ended ended = Run(words);
+    EXPECT_EQ(ended.code, 2);
+    EXPECT_EQ(ended.out, "");
+    EXPECT_EQ(std::count(ended.err.begin(), ended.err.end(), '\n'), 1) << ended.err;
+  }
+}
+
+TEST_F(KvctlProcessTest, UnavailableIsThree) {
+  Refuse(v1::CODE_UNAVAILABLE);
+  const Ended put = Run({"--timeout", "300ms", "put", "k", "v"});
+  EXPECT_EQ(put.code, 3);
+  EXPECT_NE(put.err.find("not applied"), std::string::npos) << put.err;
+  EXPECT_EQ(Run({"--timeout", "300ms", "get", "k"}).code, 3);
+  server_.Stop();
+  EXPECT_EQ(Run({"--timeout", "300ms", "put", "k", "v"}).code, 3);
+  EXPECT_EQ(Run({"--timeout", "300ms", "status"}).code, 3);
+}
+
+TEST_F(KvctlProcessTest, UnknownIsFour) {
+  server_.SetScript([](const v1::Request&) { return FakeReaction{.kind = Kind::kServeThenDrop}; });
+  const Ended put = Run({"put", "k", "v"});
+  EXPECT_EQ(put.code, 4);
+  EXPECT_NE(put.err.find("outcome unknown"), std::string::npos) << put.err;
+  EXPECT_EQ(server_.Contents()["k"], "v");
+  EXPECT_EQ(server_.Requests().size(), 1U);
+  server_.SetScript([](const v1::Request&) { return FakeReaction{.kind = Kind::kSilence}; });
+  EXPECT_EQ(Run({"--timeout", "300ms", "put", "k", "v"}).code, 4);
+  EXPECT_EQ(Run({"--timeout", "300ms", "get", "k"}).code, 3);
+}
+
+TEST_F(KvctlProcessTest, RefusedIsFiveAndNamesTheLimit) {
+  const Ended empty = Run({"put", "", "v"});
+  EXPECT_EQ(empty.code, 5);
+  EXPECT_NE(empty.err.find("4 KiB"), std::string::npos);
+  const Ended long_key = Run({"put", std::string(4097, 'k'), "v"});
+  EXPECT_EQ(long_key.code, 5);
+  const Ended large = Run({"put", "k", "-"}, std::string((8 << 20) + 1, 'v'));
+  EXPECT_EQ(large.code, 5);
+  EXPECT_NE(large.err.find("8 MiB"), std::string::npos);
+  EXPECT_EQ(Run({"put", "k", "-"}, std::string(8 << 20, 'v')).code, 0);
+  Refuse(v1::CODE_READ_ONLY);
+  EXPECT_EQ(Run({"put", "k", "v"}).code, 5);
+}
+
+TEST_F(KvctlProcessTest, StandardInputIsTakenByteForByte) {
+  std::string value = "a\n\xff";
+  value.push_back('\0');
+  EXPECT_EQ(Run({"put", "k", "-"}, value).code, 0);
+  EXPECT_EQ(Run({"get", "k", "-o", "raw"}).out, value);
+}
+
+TEST_F(KvctlProcessTest, ExportAndImportAreARoundTrip) {
+  std::string lines;
+  for (int i = 0; i < 300; ++i) {
+    lines += R"({"key":"k)" + std::to_string(1000 + i) + R"(","value":"line\n)" +
+             std::to_string(i) + "\"}\n";
+  }
+  lines += "{\"key_base64\":\"/wA=\",\"value_base64\":\"/v8=\"}\n";
+  Write("/file", lines);
+  Ended imported = Run({"import", Path()});
+  EXPECT_EQ(imported.code, 0) << imported.err;
+  EXPECT_EQ(imported.out, "");
+  EXPECT_NE(imported.err.find("imported 301 rows"), std::string::npos) << imported.err;
+  const Ended exported = Run({"export"});
+  EXPECT_EQ(exported.code, 0);
+  EXPECT_EQ(exported.out, lines);
+  const auto contents = server_.Contents();
+  for (const std::vector<std::string>& flags : {std::vector<std::string>{"--base64"},
+                                                {"--format", "tsv"},
+                                                {"--format", "tsv", "--base64"}}) {
+    std::vector<std::string> words = {"export"};
+    words.insert(words.end(), flags.begin(), flags.end());
+    const std::string rows = Run(words).out;
+    for (const auto& [key, value] : contents) {
+      EXPECT_EQ(Run({"--hex", "del", kvctl::ToHex(key)}).code, 0);
+      break;  // one is enough to see it come back
+    }
+    words[0] = "import";
+    words.insert(words.begin() + 1, "-");
+    EXPECT_EQ(Run(words, rows).code, 0);
+    EXPECT_EQ(server_.Contents(), contents);
+  }
+}
+
+TEST_F(KvctlProcessTest, AMalformedLineStopsTheImportAndIsNamed) {
+  const Ended ended =
+      Run({"import", "-"},
+          "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"b\",\"value\":\"2\"}\nrubbish\n"
+          "{\"key\":\"c\",\"value\":\"3\"}\n");
+  EXPECT_EQ(ended.code, 2);
+  EXPECT_NE(ended.err.find("line 3: not JSON"), std::string::npos) << ended.err;
+  EXPECT_NE(ended.err.find("2 lines were applied"), std::string::npos) << ended.err;
+  EXPECT_NE(ended.err.find("--from-line 3"), std::string::npos) << ended.err;
+  EXPECT_EQ(server_.Contents().size(), 2U);
+  EXPECT_EQ(
+      Run({"import", "--from-line", "2", "-"}, "rubbish\n{\"key\":\"c\",\"value\":\"3\"}\n").code,
+      0);
+  EXPECT_EQ(server_.Contents().size(), 3U);
+  EXPECT_EQ(Run({"import", "/nonexistent/file"}).code, 2);
+  const Ended limit = Run({"import", "-"}, "{\"key\":\"\",\"value\":\"1\"}\n");
+  EXPECT_EQ(limit.code, 5) << limit.err;
+  EXPECT_NE(limit.err.find("line 1"), std::string::npos);
+}
+
+TEST_F(KvctlProcessTest, ALineInDoubtIsNamed) {
+  server_.SetScript([](const v1::Request& request) {
+    return FakeReaction{.kind = request.put().key() == "b" ? Kind::kServeThenDrop : Kind::kServe};
+  });
+  const Ended ended = Run({"import", "--in-flight", "1", "-"},
+                          "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"b\",\"value\":\"2\"}\n"
+                          "{\"key\":\"c\",\"value\":\"3\"}\n");
+  EXPECT_EQ(ended.code, 4);
+  EXPECT_NE(ended.err.find("outcome unknown: line 2"), std::string::npos) << ended.err;
+  EXPECT_NE(ended.err.find("--from-line 2"), std::string::npos) << ended.err;
+}
+
+TEST_F(KvctlProcessTest, ClusterVerbs) {
+  const Ended nodes = Run({"nodes", "-o", "json"});
+  EXPECT_EQ(nodes.code, 0) << nodes.err;
+  EXPECT_EQ(nodes.out.find(R"({"nodes":[{"id":1,"address":"127.0.0.1:)"), 0U) << nodes.out;
+  EXPECT_NE(nodes.out.find(R"("state":"ready")"), std::string::npos);
+  const Ended shards = Run({"shards", "-o", "json"});
+  EXPECT_EQ(shards.out.find(
+                R"({"shards":[{"id":1,"first_slot":0,"slot_count":4096,"epoch":1,"leader":1,)"),
+            0U)
+      << shards.out;
+  EXPECT_NE(Run({"status", "-o", "json"}).out.find(R"("applied_index":7)"), std::string::npos);
+  EXPECT_NE(Run({"status"}).out.find("ready"), std::string::npos);
+  // CRC16 of 123456789 is 0x31C3 = 12739, in the fourth quarter of the slots.
+  EXPECT_EQ(Run({"shard", "of", "123456789", "-o", "raw"}).out, "4\n");
+  EXPECT_EQ(Run({"cluster", "init"}).code, 0);
+  EXPECT_EQ(Run({"cluster", "init", "--yes"}).code, 5);
+}
+
+TEST_F(KvctlProcessTest, ANodeOfNoClusterIsToldApart) {
+  server_.SetMap(v1::ClusterMap());
+  const Ended get = Run({"get", "k"});
+  EXPECT_EQ(get.code, 3);
+  EXPECT_NE(get.err.find("kvctl cluster init"), std::string::npos);
+  EXPECT_EQ(Run({"shards"}).code, 3);
+  const Ended status = Run({"status", "-o", "json"});
+  EXPECT_EQ(status.code, 0);
+  EXPECT_NE(status.out.find(R"("formed":false)"), std::string::npos);
+}
+
+TEST_F(KvctlProcessTest, BenchCountsOnlyWhatWasAcknowledged) {
+  const Ended ended = Run({"bench", "--workload", "put", "--clients", "16", "--keys", "64",
+                           "--duration", "300ms", "-o", "json"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  for (const char* field : {"\"throughput\":", "\"errors\":0", "\"p999\":", "\"cpu_us_per_op\":",
+                            "\"lost_keys\":0", "\"verified_keys\":64"}) {
+    EXPECT_NE(ended.out.find(field), std::string::npos) << field << " in " << ended.out;
+  }
+  EXPECT_EQ(server_.Contents().size(), 64U);
+  EXPECT_EQ(Run({"bench", "--workload", "get", "--keys", "50", "--clients", "4", "--duration",
+                 "200ms", "--unary"})
+                .code,
+            0);
+  const Ended paced = Run({"bench", "--workload", "mixed", "--keys", "50", "--clients", "4",
+                           "--duration", "500ms", "--rate", "100", "-o", "json"});
+  EXPECT_EQ(paced.code, 0) << paced.err;
+  const double rate = std::stod(paced.out.substr(paced.out.find("\"throughput\":") + 13));
+  EXPECT_GT(rate, 50);
+  EXPECT_LT(rate, 130);
+}
+
+TEST_F(KvctlProcessTest, BenchFindsAWriteThatWasAcknowledgedAndLost) {
+  std::atomic<int> puts{0};
+  server_.SetScript([&](const v1::Request& request) {
+    FakeReaction reaction;
+    if (request.has_put() && ++puts % 10 == 0) {
+      reaction.kind = Kind::kAnswer;
+      reaction.response.set_outcome(v1::OUTCOME_APPLIED);
+      reaction.response.mutable_write()->set_version(1);
+    }
+    return reaction;
+  });
+  const Ended ended =
+      Run({"bench", "--workload", "put", "--clients", "8", "--keys", "64", "--duration", "200ms"});
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_NE(ended.err.find("acknowledged writes are not there"), std::string::npos) << ended.err;
+}
+
+TEST_F(KvctlProcessTest, CompletionIsAScript) {
+  const Ended bash = Run({"completion", "bash"});
+  EXPECT_EQ(bash.code, 0);
+  EXPECT_NE(bash.out.find("complete -F _kvctl kvctl"), std::string::npos);
+  EXPECT_NE(Run({"completion", "zsh"}).out.find("#compdef kvctl"), std::string::npos);
+  EXPECT_NE(Run({"completion", "fish"}).out.find("complete -c kvctl"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace basalt::client

@@ -1,0 +1,112 @@
+#include "client/wire.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+
+namespace basalt::client {
+namespace {
+
+Send Make(Operation operation) {
+  return {.send_id = 9,
+          .to = {.node_id = 1, .shard_id = 4, .shard_epoch = 6},
+          .timeout_ms = 100,
+          .number = {.sequence = 3, .lowest_open = 2, .issued = 77},
+          .operation = std::make_shared<Operation>(std::move(operation))};
+}
+
+TEST(WireTest, MutationsCarryWhoAsksAndUnderWhichNumber) {
+  v1::Request request;
+  ToRequest(Make({.kind = OperationKind::kPut, .key = std::string("k\0k", 3), .value = "v"}),
+            {11, 12}, &request);
+  EXPECT_EQ(request.id(), 9U);
+  EXPECT_EQ(request.shard_id(), 4U);
+  EXPECT_EQ(request.shard_epoch(), 6U);
+  EXPECT_EQ(request.timeout_ms(), 100U);
+  EXPECT_EQ(request.put().key(), std::string("k\0k", 3));
+  EXPECT_EQ(request.put().value(), "v");
+  EXPECT_EQ(request.command_id().client_high(), 11U);
+  EXPECT_EQ(request.command_id().client_low(), 12U);
+  EXPECT_EQ(request.command_id().sequence(), 3U);
+  EXPECT_EQ(request.command_id().lowest_open(), 2U);
+  EXPECT_EQ(request.command_id().issued(), 77U);
+}
+
+TEST(WireTest, ReadsCarryNoNumberAndTheirMode) {
+  v1::Request get;
+  ToRequest(Make({.kind = OperationKind::kGet, .read_mode = ReadMode::kReadIndex, .key = "k"}),
+            {1, 2}, &get);
+  EXPECT_FALSE(get.has_command_id());
+  EXPECT_EQ(get.get().mode(), v1::READ_MODE_READ_INDEX);
+  Operation page{.kind = OperationKind::kScan};
+  page.page = {
+      .shard_id = 4, .from = "a", .to = "b", .rows_max = 5, .bytes_max = 6, .keys_only = true};
+  v1::Request scan;
+  ToRequest(Make(std::move(page)), {1, 2}, &scan);
+  EXPECT_FALSE(scan.has_command_id());
+  EXPECT_EQ(scan.scan().from(), "a");
+  EXPECT_EQ(scan.scan().to(), "b");
+  EXPECT_EQ(scan.scan().rows_max(), 5U);
+  EXPECT_EQ(scan.scan().bytes_max(), 6U);
+  EXPECT_TRUE(scan.scan().keys_only());
+  EXPECT_EQ(scan.scan().mode(), v1::READ_MODE_DEFAULT);
+}
+
+TEST(WireTest, AnAnswerThatNamesNoOutcomeClaimsNone) {
+  v1::Response response;
+  response.set_code(v1::CODE_UNAVAILABLE);
+  const Answer answer = ToAnswer(&response);
+  EXPECT_EQ(answer.report.end, SendEnd::kUnavailable);
+  EXPECT_EQ(answer.report.outcome, Outcome::kUnknown);
+  EXPECT_EQ(answer.report.message, "CODE_UNAVAILABLE");
+}
+
+TEST(WireTest, ACodeOfALaterReleaseIsGarbled) {
+  v1::Response response;
+  response.set_code(static_cast<v1::Code>(99));
+  response.set_outcome(static_cast<v1::Outcome>(99));
+  const Answer answer = ToAnswer(&response);
+  EXPECT_EQ(answer.report.end, SendEnd::kGarbled);
+  EXPECT_EQ(answer.report.outcome, Outcome::kUnknown);
+}
+
+TEST(WireTest, DescriptorsAndHintsCome) {
+  v1::Response response;
+  response.set_code(v1::CODE_WRONG_SHARD);
+  response.set_outcome(v1::OUTCOME_NOT_APPLIED);
+  response.set_retry_after_ms(30);
+  v1::ShardDescriptor* shard = response.mutable_shard();
+  shard->set_shard_id(5);
+  shard->set_epoch(8);
+  shard->set_first_slot(100);
+  shard->set_slot_count(200);
+  shard->add_replicas()->set_node_id(2);
+  response.mutable_leader()->set_node_id(3);
+  const Answer answer = ToAnswer(&response);
+  ASSERT_NE(answer.descriptor, nullptr);
+  EXPECT_EQ(answer.descriptor->shard_id, 5U);
+  EXPECT_EQ(answer.descriptor->epoch, 8U);
+  EXPECT_EQ(answer.descriptor->nodes, std::vector<uint64_t>{2});
+  EXPECT_EQ(answer.leader.node_id, 3U);
+  EXPECT_EQ(answer.report.outcome, Outcome::kNotApplied);
+  EXPECT_EQ(answer.report.retry_after, std::chrono::milliseconds(30));
+}
+
+TEST(WireTest, RandomBytesNeverCrash) {
+  base::Random random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string bytes(random.Below(60), '\0');
+    for (char& c : bytes) c = static_cast<char>(random.Next());
+    v1::Response response;
+    if (response.ParseFromString(bytes)) ToAnswer(&response);
+    v1::ClusterMap map;
+    if (map.ParseFromString(bytes)) {
+      Router router;
+      router.TakeMap(ToView(map));
+      router.RouteKey("k");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace basalt::client
