@@ -23,7 +23,7 @@ struct NodeConfig {
   uint64_t node_id = 0;  // 1 to 2^32 - 1; unique in the cluster, for ever
   // Empty exactly when `dev` is set: the process makes a temporary directory and removes it.
   std::string data_dir;
-  std::string zone;  // failure domain; up to 64 of [A-Za-z0-9._/-]
+  std::string zone;  // failure domain, not used for placement yet; up to 64 of [A-Za-z0-9._/-]
   bool dev = false;  // one throw-away node; then node_id is 1 unless given, bootstrap_expect is 1
 
   // --- Network ---
@@ -51,8 +51,8 @@ struct NodeConfig {
   uint64_t block_cache = 256ull << 20;      // at least 8 MiB; shared by all replicas
   uint64_t write_buffer = 256ull << 20;     // at least 8 MiB; memtables of all replicas together
   uint64_t checkpoint_rate = 64ull << 20;   // bytes a second sent to each follower; 0: no limit
-  // Of the process's resident memory; above it new requests are refused as overloaded. At least
-  // block_cache + write_buffer + 128 MiB. 0: no limit.
+  // What the process should stay under; the budget of requests under way is made from it. At least
+  // block_cache + write_buffer + 128 MiB. 0: not given.
   uint64_t memory_limit = 2048ull << 20;
 
   // --- Logging ---

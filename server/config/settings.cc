@@ -191,8 +191,8 @@ constexpr std::array kSettings = {
             "all that the node stores; locked while in use; made when it is missing", "required",
             ReadDataDir, [](const C& c) { return c.data_dir; }},
     Setting{G::kNode, "zone", "ZONE",
-            "failure domain, for placement: replicas of a shard are spread over zones", "none",
-            ReadZone, [](const C& c) { return c.zone; }},
+            "failure domain; the cluster knows it, this release does not place replicas by it yet",
+            "none", ReadZone, [](const C& c) { return c.zone; }},
     Setting{G::kNode, "dev", "",
             "one node that is a throw-away cluster, in a temporary directory; needs nothing else",
             "", ReadDev, [](const C& c) { return std::string(c.dev ? "true" : "false"); }},
@@ -256,8 +256,9 @@ constexpr std::array kSettings = {
             "", ReadBytes<&C::checkpoint_rate, 64 * kKiB, kTiB, true>,
             PrintBytes<&C::checkpoint_rate>},
     Setting{G::kStorage, "memory-limit", "SIZE",
-            "of the whole process; above it new requests are refused as overloaded; at least "
-            "--block-cache, --write-buffer and 128MiB together; 0: no limit",
+            "what the process should stay under: of what --block-cache and --write-buffer leave, "
+            "requests under way may hold a quarter, and are refused as overloaded beyond it; at "
+            "least both and 128MiB together; 0: requests may hold 512MiB",
             "", ReadBytes<&C::memory_limit, kMiB, 1024 * kTiB, true>, PrintBytes<&C::memory_limit>},
 
     Setting{G::kLogging, "log-level", "LEVEL", "debug, info, warn or error", "", ReadLogLevel,

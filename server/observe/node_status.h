@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,9 @@ struct NodeStatus {
   std::vector<std::string> not_ready;
   // Worth an operator's look, whether ready or not.
   std::vector<std::string> problems;
-  std::vector<ShardStatus> shards;  // by shard id
-  std::vector<PeerStatus> peers;    // by node id
+  std::vector<ShardStatus> shards;          // by shard id
+  std::vector<PeerStatus> peers;            // by node id
+  std::optional<uint64_t> disk_free_bytes;  // of the file system that the data directory is on
 };
 
 }  // namespace basalt::server

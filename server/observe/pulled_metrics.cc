@@ -84,6 +84,11 @@ std::vector<MetricFamily> StatusFamilies(const NodeStatus& status) {
                             static_cast<double>(status.uptime_ms) / 1000));
   families.push_back(Single("basalt_shard_replicas", "Replicas that this node holds.",
                             static_cast<double>(status.shards.size())));
+  if (status.disk_free_bytes) {
+    families.push_back(Single("basalt_disk_free_bytes",
+                              "Free bytes of the file system that the node stores on.",
+                              static_cast<double>(*status.disk_free_bytes)));
+  }
   for (const ShardSeries& series : kShardSeries) {
     MetricFamily family = Family(series.name, series.help, MetricType::Gauge);
     for (const ShardStatus& shard : status.shards) {

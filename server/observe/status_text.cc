@@ -113,12 +113,13 @@ std::string StatusJson(const NodeStatus& status) {
   return fmt::format(
       R"({{"node":{},"cluster":{},"version":{},"client_address":{},"peer_address":{},)"
       R"("uptime_ms":{},"alive":{},"stalled":{},"ready":{},"reasons":{},"problems":{},)"
-      R"("shards":[{}],"peers":[{}]}})"
+      R"("disk_free_bytes":{},"shards":[{}],"peers":[{}]}})"
       "\n",
       status.node_id, JsonString(status.cluster_id), JsonString(base::GetBuildVersion().semver),
       JsonString(status.client_address), JsonString(status.peer_address), status.uptime_ms,
       status.stalled.empty(), JsonList(status.stalled), status.not_ready.empty(),
       JsonList(status.not_ready), JsonList(status.problems),
+      status.disk_free_bytes ? fmt::format("{}", *status.disk_free_bytes) : "null",
       JoinWithCommas(status.shards, ShardJson), JoinWithCommas(status.peers, PeerJson));
 }
 

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
 #include <map>
 #include <string>
 #include <variant>
@@ -362,6 +364,32 @@ TEST(Config, HelpListsEverySettingWithItsDefault) {
     const size_t end = help.find('\n', at);
     EXPECT_LE(end - at, 100u) << help.substr(at, end - at);
     at = end + 1;
+  }
+}
+
+std::string ConfigurationPage() {
+  const char* source = std::getenv("BASALT_SOURCE_DIR");
+  std::ifstream file(std::string(source == nullptr ? "." : source) + "/docs/configuration.md");
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+TEST(ConfigurationPage, ShowsTheHelpOfThisBuild) {
+  EXPECT_THAT(ConfigurationPage(),
+              HasSubstr("```text\n" + Printed({.arguments = {"--help"}}) + "```\n"));
+}
+
+TEST(ConfigurationPage, ItsFileIsGood) {
+  const std::string page = ConfigurationPage();
+  const std::string fence = "```yaml\n";
+  const size_t begin = page.find(fence);
+  ASSERT_NE(begin, std::string::npos);
+  const size_t text = begin + fence.size();
+  const NodeConfig config =
+      Good({.arguments = {"--config=/c"},
+            .files = {{"/c", page.substr(text, page.find("```", text) - text)}}});
+  EXPECT_EQ(config.join.size(), 3u);
+  for (const std::string_view variable : ToolVariables()) {
+    EXPECT_THAT(page, HasSubstr("`" + std::string(variable) + "`"));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 
 #include "server/node_directory/temporary_directory.h"
@@ -36,7 +37,8 @@ NodeStatus StatusOfTwoShards() {
                       .applied_index = 12'345'678'901,
                       .size_bytes = 1u << 20},
                      {.shard_id = 8, .role = "candidate", .term = 5}},
-          .peers = {{.node_id = 2, .connected = true}, {.node_id = 3}}};
+          .peers = {{.node_id = 2, .connected = true}, {.node_id = 3}},
+          .disk_free_bytes = 5'000'000'000};
 }
 
 void FillEverything(Metrics& metrics) {
@@ -82,6 +84,7 @@ TEST(Metrics, ShowsTheNodesStatus) {
                     HasSubstr("basalt_raft_applied_index{shard=\"0\"} 12345678901\n"),
                     HasSubstr("basalt_raft_log_entries{shard=\"0\"} 10\n"),
                     HasSubstr("basalt_peer_connected{peer=\"3\"} 0\n"),
+                    HasSubstr("basalt_disk_free_bytes 5000000000\n"),
                     HasSubstr("basalt_storage_memtable_bytes{shard=\"1\"} 2\n"),
                     HasSubstr("basalt_queue_items{queue=\"mailbox\"} 3\n")));
 }
@@ -131,6 +134,41 @@ TEST(Metrics, PromtoolFindsNothingToSay) {
   std::ifstream said(output);
   EXPECT_EQ(std::string(std::istreambuf_iterator<char>(said), {}), "");
   EXPECT_EQ(code, 0);
+}
+
+std::string AlertsFile(const std::string& name) {
+  const char* source = std::getenv("BASALT_SOURCE_DIR");
+  return std::string(source == nullptr ? "." : source) + "/deploy/prometheus/" + name;
+}
+
+TEST(Alerts, RulesPassTheirTests) {
+  if (std::system("command -v promtool >/dev/null") != 0) {
+    GTEST_SKIP() << "promtool (package prometheus) is not installed";
+  }
+  EXPECT_EQ(std::system(("promtool check rules " + AlertsFile("alerts.yml")).c_str()), 0);
+  EXPECT_EQ(std::system(("promtool test rules " + AlertsFile("alerts_test.yml")).c_str()), 0);
+}
+
+TEST(Alerts, EveryRuleHasATestThatFiresAndRestsOnSeriesThatExist) {
+  std::ifstream rules_file(AlertsFile("alerts.yml"));
+  const std::string rules(std::istreambuf_iterator<char>(rules_file), {});
+  std::ifstream tests_file(AlertsFile("alerts_test.yml"));
+  const std::string tests(std::istreambuf_iterator<char>(tests_file), {});
+  size_t alerts = 0;
+  const std::regex alert("- alert: (\\w+)");
+  for (std::sregex_iterator at(rules.begin(), rules.end(), alert), end; at != end; ++at, ++alerts) {
+    EXPECT_THAT(tests, HasSubstr("name: " + (*at)[1].str() + " fires"));
+    EXPECT_THAT(tests, HasSubstr("name: " + (*at)[1].str() + " keeps still"));
+  }
+  EXPECT_GE(alerts, 10u);
+
+  Metrics metrics(1);
+  FillEverything(metrics);
+  const std::string rendered = metrics.Render();
+  const std::regex series("\\b((?:basalt|process)_\\w+)");
+  for (std::sregex_iterator at(rules.begin(), rules.end(), series), end; at != end; ++at) {
+    EXPECT_THAT(rendered, HasSubstr("\n" + (*at)[1].str()));
+  }
 }
 
 TEST(ProcessStats, AreThoseOfThisProcess) {
