@@ -236,7 +236,7 @@ absl::Status Node::SendCheckpoint(const CheckpointToSend& checkpoint) {
     SendLimits limits;
     limits.bytes_per_second = config_.checkpoint_rate;
     limits.stop = &stopping_;
-    return SendCheckpointFiles(MakePeerChannel(node.peer_address()), *files_, outgoing, limits,
+    return SendCheckpointFiles(MakePeerChannel(node.peer_address(), ChannelUse::kCalls), *files_, outgoing, limits,
                                clock_);
   }
   return base::NotFound("no such node");
@@ -253,7 +253,7 @@ absl::Status Node::Poll() {
     }
   }
   const MonotonicTime now = clock_.Now();
-  if (now >= next_housekeeping_) {
+  if (now >= next_housekeeping_ || (running_.load() && !said_ready_)) {
     next_housekeeping_ = now + kHousekeepingPeriod;
     Housekeep();
   }

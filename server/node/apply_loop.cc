@@ -223,6 +223,15 @@ void ApplyLoop::On(InstallCheckpoint& work) {
 
 void ApplyLoop::On(WithStateMachine& work) { work.work(*Find(work.group).machine); }
 
+void ApplyLoop::On(AppliedStatesAsked& work) {
+  std::vector<AppliedState> states;
+  for (const auto& [group, replica] : replicas_) {
+    states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
+                      replica.machine->applied_hash()});
+  }
+  work.reply(std::move(states));
+}
+
 void ApplyLoop::On(SweepDeadlines&) {
   const MonotonicTime now = ports_.clock.Now();
   for (auto& [group, replica] : replicas_) {

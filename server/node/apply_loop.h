@@ -60,6 +60,7 @@ class ApplyLoop final : public ApplyObserver {
   void On(ServeReads& work);
   void On(InstallCheckpoint& work);
   void On(WithStateMachine& work);
+  void On(AppliedStatesAsked& work);
   void On(SweepDeadlines& work);
 
   Replica& Find(raft::GroupId group);

@@ -19,6 +19,7 @@ void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState 
   auto hosted = std::make_unique<Hosted>(options, std::move(recovered));
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
+  hosted->campaign = campaign;
   if (campaign) hosted->group.core().Campaign();
   MarkDirty(*hosted);
   const bool added = hosted_.emplace(options.group, std::move(hosted)).second;
@@ -44,6 +45,8 @@ void GroupLoop::On(TickPassed&) {
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().Tick();
+    // The first time, peers may not have been reachable yet.
+    if (hosted->campaign && ticks_ % 2 == 0) hosted->group.core().Campaign();
     ExpireGathered(*hosted);
     if (check_compaction) Compact(*hosted);
     MarkDirty(*hosted);
@@ -212,6 +215,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
 
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
   hosted.leader_node = hosted.NodeOf(leadership.leader);
+  if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
   if (leadership.role != raft::Role::kLeader) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
 }

@@ -46,7 +46,7 @@ class GroupLoop {
   ~GroupLoop();
 
   // Before the first event. `highest_stamp` is the state machine's. `campaign`: stand for election
-  // at once, without waiting for a timeout.
+  // again and again, without waiting for timeouts, until the group has its first leader.
   void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
                 uint64_t highest_stamp, bool campaign);
 

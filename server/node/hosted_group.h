@@ -53,6 +53,7 @@ struct GroupLoop::Hosted {
   raft::NodeId leader_node;
   raft::LogIndex flushed;
   raft::Group group;
+  bool campaign = false;
   bool dirty = false;
   bool installing = false;
   std::optional<Staged> staged;

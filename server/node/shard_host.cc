@@ -43,6 +43,16 @@ const char* RoleName(raft::Role role) {
   return "follower";
 }
 
+// Asks a loop by `ask(reply)` and waits for a second at most.
+template <typename State, typename Ask>
+std::vector<State> Await(Ask ask) {
+  auto promise = std::make_shared<std::promise<std::vector<State>>>();
+  std::future<std::vector<State>> future = promise->get_future();
+  ask([promise](std::vector<State> states) { promise->set_value(std::move(states)); });
+  if (future.wait_for(std::chrono::seconds(1)) != std::future_status::ready) return {};
+  return future.get();
+}
+
 }  // namespace
 
 ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
@@ -260,15 +270,18 @@ void ShardHost::Maintain() {
 }
 
 std::vector<GroupState> ShardHost::States() {
-  auto promise = std::make_shared<std::promise<std::vector<GroupState>>>();
-  std::future<std::vector<GroupState>> future = promise->get_future();
-  Put(GroupEvent(StatesAsked{
-      [promise](std::vector<GroupState> states) { promise->set_value(std::move(states)); }}));
-  if (future.wait_for(std::chrono::seconds(1)) != std::future_status::ready) return {};
-  return future.get();
+  return Await<GroupState>(
+      [this](auto reply) { Put(GroupEvent(StatesAsked{std::move(reply)})); });
+}
+
+std::vector<AppliedState> ShardHost::AppliedStates() {
+  return Await<AppliedState>(
+      [this](auto reply) { Put(ApplyWork(AppliedStatesAsked{std::move(reply)})); });
 }
 
 std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
+  std::map<raft::GroupId, AppliedState> applied;
+  for (const AppliedState& state : AppliedStates()) applied.emplace(state.group, state);
   std::vector<v1::ReplicaStatus> statuses;
   for (const GroupState& state : States()) {
     ReplicaStateMachine& machine = *machines_.at(state.group);
@@ -281,7 +294,14 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
     status.set_first_index(state.core.base.value() + 1);
     status.set_last_index(state.core.last.value());
     status.set_commit_index(state.core.commit.value());
-    status.set_applied_index(state.core.applied.value());
+    const auto place = applied.find(state.group);
+    if (place != applied.end()) {
+      status.set_applied_index(place->second.index.value());
+      status.set_applied_hash(place->second.hash);
+      status.set_max_stamp(place->second.highest_stamp);
+    } else {
+      status.set_applied_index(state.core.applied.value());
+    }
     status.set_flushed_index(machine.flushed().value());
     status.set_size_bytes(machine.store().engine()->ApproximateBytes());
     status.set_epoch(1);

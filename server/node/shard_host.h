@@ -72,7 +72,9 @@ class ShardHost final : public GroupInbox,
   // once a second by the node's own thread; blocks on the disk.
   void Maintain();
 
+  // Empty when the loop does not answer within a second.
   std::vector<GroupState> States();
+  std::vector<AppliedState> AppliedStates();
   std::vector<v1::ReplicaStatus> ReplicaStatuses();
   absl::StatusOr<std::unique_ptr<StoredScan>> ScanReplica(uint64_t shard_id);
   // Loops that have not begun a round for `limit`.

@@ -133,10 +133,22 @@ struct WithStateMachine {
   std::function<void(raft::StateMachine&)> work;
 };
 
+// What a replica has applied, all of one moment: equal indexes must have equal hashes.
+struct AppliedState {
+  raft::GroupId group;
+  raft::LogIndex index;
+  uint64_t highest_stamp = 0;
+  uint64_t hash = 0;
+};
+
+struct AppliedStatesAsked {
+  std::function<void(std::vector<AppliedState>)> reply;  // called on the apply thread
+};
+
 struct SweepDeadlines {};
 
 using ApplyWork = std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint,
-                               WithStateMachine, SweepDeadlines>;
+                               WithStateMachine, AppliedStatesAsked, SweepDeadlines>;
 
 // ---- for the follower feed (its own thread: reads the disk, streams checkpoints) ----
 

@@ -27,7 +27,7 @@ absl::StatusOr<Reply> CallWithTimeout(const std::string& address, Call call) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address) {
+std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address, ChannelUse use) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
@@ -38,14 +38,15 @@ std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt("grpc.minimal_stack", 1);
+  // The minimal stack leaves out, with other filters, the one that enforces deadlines.
+  if (use == ChannelUse::kStream) arguments.SetInt("grpc.minimal_stack", 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 std::shared_ptr<grpc::Channel> GrpcPeerCalls::Channel(const std::string& address) {
   base::MutexLock lock(mutex_);
   std::shared_ptr<grpc::Channel>& channel = channels_[address];
-  if (channel == nullptr) channel = MakePeerChannel(address);
+  if (channel == nullptr) channel = MakePeerChannel(address, ChannelUse::kCalls);
   return channel;
 }
 
@@ -135,7 +136,7 @@ void PeerDialer::Visit(raft::NodeId node, uint64_t self) {
       peer.dialling = true;
       ++streams_;
       if (peer.channel == nullptr || peer.address != address) {
-        peer.channel = MakePeerChannel(address);
+        peer.channel = MakePeerChannel(address, ChannelUse::kStream);
         peer.address = address;
       }
       channel = peer.channel;

@@ -19,7 +19,11 @@ namespace basalt::server {
 
 // Channels to peers: keepalive and quick reconnection; a firewall that swallows packets is noticed
 // within a few seconds.
-std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address);
+enum class ChannelUse : uint8_t {
+  kCalls,   // calls with deadlines
+  kStream,  // the long-lived stream: cheaper, but no deadline is ever enforced on it
+};
+std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address, ChannelUse use);
 
 class GrpcPeerCalls final : public PeerCalls {
  public:
