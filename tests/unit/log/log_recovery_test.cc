@@ -310,6 +310,19 @@ TEST_F(LogRecovery, AnErasedHeaderOfTheNewestIsRefused) {
   EXPECT_EQ(log.status().code(), absl::StatusCode::kDataLoss) << log.status();
 }
 
+// Copies that a crash left without a header: their generation must not be used a second time.
+TEST_F(LogRecovery, GenerationsWithoutAHeaderAreNotReused) {
+  Prepare(Ground::kGrowing);
+  std::string batch(raft_log::kBatchHeaderBytes, '\0');
+  raft_log::SealBatch(options_.identity_for_new_log, {0, 0, 50, 3, 2}, batch);
+  auto file = files_->Open("/log/00000009.log", FileSystem::OpenMode::kCreate);
+  ASSERT_TRUE((*file)->WriteAt(kSector, batch).ok());
+  files_->Kill();
+  Open();
+  const auto found = raft_log::DecodeSectorZero(files_->Contents(NewestPath()).substr(0, kSector));
+  EXPECT_EQ(found.header.generation, 51u);
+}
+
 TEST_F(LogRecovery, ANewerFormatIsRefused) {
   Prepare(Ground::kGrowing);
   auto file = files_->Open(NewestPath(), FileSystem::OpenMode::kReadWrite);

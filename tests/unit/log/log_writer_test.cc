@@ -58,13 +58,9 @@ class Completions final : public raft::LogStoreListener {
 class LogWriterTest : public ::testing::Test {
  protected:
   void Open() {
-    RaftLogOptions options = SmallLogOptions();
-    auto log = RaftLog::Open(files_, kLogDirectory, options);
+    auto log = RaftLog::Open(files_, kLogDirectory, SmallLogOptions());
     ASSERT_TRUE(log.ok()) << log.status();
-    LogWriterOptions writer_options;
-    writer_options.idle_after = std::chrono::milliseconds(5);
-    writer_options.write_ahead_bytes = options.segment_bytes;
-    writer_ = std::make_unique<LogWriter>(files_, *std::move(log), writer_options);
+    writer_ = std::make_unique<LogWriter>(files_, *std::move(log), options_);
     writer_->Start(completions_);
   }
   raft::LogWrite Numbered(raft::LogWrite write) {
@@ -73,6 +69,8 @@ class LogWriterTest : public ::testing::Test {
   }
 
   FakeFileSystem files_;
+  LogWriterOptions options_{.idle_after = std::chrono::milliseconds(5),
+                            .write_ahead_bytes = SmallLogOptions().segment_bytes};
   Completions completions_;
   std::unique_ptr<LogWriter> writer_;
   std::map<uint64_t, raft::PersistId> ids_;
@@ -134,6 +132,8 @@ TEST_F(LogWriterTest, AnIdleLogIsMarked) {
 // Hazard 14: the sync fails once and would work again; the process ends, nothing is reported.
 TEST_F(LogWriterTest, AFailedSyncEndsTheProcess) {
   ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  // So that the failing sync is the one of the write and no other.
+  options_ = {.idle_after = std::chrono::hours(1), .write_ahead_bytes = 0};
   EXPECT_EXIT(
       {
         Open();
