@@ -80,3 +80,13 @@ class KillTest(ProcessTest):
         recorder.wait_for_acks(1000)
         writes = recorder.finish()
         self.assert_nothing_lost(cluster, writes)
+
+    def test_node_that_starts_does_not_disturb(self):
+        cluster = self.make_cluster()
+        for node in (1, 2, 3):
+            cluster.stop(node)
+            cluster.start(node)  # alive, and perhaps not ready: clients need not care
+            for number in range(20):
+                done = cluster.kvctl("put", f"k{node}-{number}", "v", check=False)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            cluster.wait_ready()
