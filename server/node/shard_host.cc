@@ -98,6 +98,12 @@ absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
 absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
   storage::RaftLogOptions log_options;
   log_options.segment_bytes = options_.log_segment_bytes;
+  // What is retained for slow followers must fit twice, and a segment is emptied by copying only
+  // when little of it is alive: else an idle log would copy in a circle.
+  log_options.segments_kept = std::max<size_t>(
+      4, 2 + 2 * options_.log_retained_bytes / options_.log_segment_bytes);
+  log_options.copy_segment_bytes_max =
+      std::min<uint64_t>(log_options.copy_segment_bytes_max, options_.log_segment_bytes / 8);
   log_options.identity_for_new_log = options_.seed | 1;
   absl::StatusOr<std::unique_ptr<storage::RaftLog>> log =
       storage::RaftLog::Open(ports_.files, options_.log_directory, log_options);
