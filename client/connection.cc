@@ -45,18 +45,22 @@ size_t BytesOf(const Operation& operation) { return operation.bytes() + 64; }
 
 }  // namespace
 
-// Shared with the RPCs under way, so that the last callback finds it alive.
+struct Connection::Stub {
+  explicit Stub(const std::shared_ptr<grpc::Channel>& channel) : kv(v1::Kv::NewStub(channel)) {}
+  const std::unique_ptr<v1::Kv::Stub> kv;
+};
+
+// Shared with the RPCs under way, so that the last callback finds it alive. It must not own the
+// gRPC channel, nor may a context, which holds on to that, outlive its RPC: the last owner of a
+// channel joins gRPC's callback threads, and must not be one of them.
 class Connection::Channel : public std::enable_shared_from_this<Connection::Channel> {
  public:
-  Channel(ConnectionOptions options, ConnectionObserver* observer)
-      : options_(std::move(options)),
-        observer_(observer),
-        stub_(v1::Kv::NewStub(MakeChannel(options_.address))),
-        jitter_(options_.seed) {}
+  Channel(ConnectionOptions options, ConnectionObserver* observer, v1::Kv::Stub* stub)
+      : options_(std::move(options)), observer_(observer), stub_(stub), jitter_(options_.seed) {}
 
   const ConnectionOptions& options() const { return options_; }
   ConnectionObserver* observer() const { return observer_; }
-  v1::Kv::Stub* stub() const { return stub_.get(); }
+  v1::Kv::Stub* stub() const { return stub_; }
 
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
   void Flush();
@@ -71,7 +75,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
 
   // Every RPC under way holds one; Close cancels it and waits for its release.
   std::shared_ptr<grpc::ClientContext> OpenContext();
-  void ReleaseContext(const std::shared_ptr<grpc::ClientContext>& context);
+  void ReleaseContext(std::shared_ptr<grpc::ClientContext> context);
 
  private:
   enum class Phase : uint8_t { kDown, kOpening, kUp, kClosed };
@@ -87,7 +91,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
 
   const ConnectionOptions options_;
   ConnectionObserver* const observer_;
-  const std::unique_ptr<v1::Kv::Stub> stub_;
+  v1::Kv::Stub* const stub_;  // not to be touched once Close has returned
 
   Mutex mutex_;
   CondVar released_;
@@ -97,6 +101,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   std::deque<v1::RequestBatch> waiting_ BASALT_GUARDED_BY(mutex_);
   size_t last_batch_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
   std::set<std::shared_ptr<grpc::ClientContext>> contexts_ BASALT_GUARDED_BY(mutex_);
+  uint64_t open_rpcs_ BASALT_GUARDED_BY(mutex_) = 0;
   Clock::time_point reopen_at_ BASALT_GUARDED_BY(mutex_);
   uint32_t failures_ BASALT_GUARDED_BY(mutex_) = 0;
   base::Random jitter_ BASALT_GUARDED_BY(mutex_);
@@ -140,9 +145,9 @@ class Connection::Stream final
   void OnWriteDone(bool ok) override { channel_->OnStreamWritten(this, ok); }
   void OnDone(const grpc::Status& /*status*/) override {
     const std::shared_ptr<Channel> channel = std::move(channel_);
-    const std::shared_ptr<grpc::ClientContext> context = std::move(context_);
+    std::shared_ptr<grpc::ClientContext> context = std::move(context_);
     delete this;
-    channel->ReleaseContext(context);
+    channel->ReleaseContext(std::move(context));
   }
 
   // Guarded by the channel's lock.
@@ -165,15 +170,20 @@ std::shared_ptr<grpc::ClientContext> Connection::Channel::OpenContext() {
     const MutexLock lock(mutex_);
     closed = phase_ == Phase::kClosed;
     contexts_.insert(context);
+    ++open_rpcs_;
   }
   if (closed) context->TryCancel();
   return context;
 }
 
-void Connection::Channel::ReleaseContext(const std::shared_ptr<grpc::ClientContext>& context) {
+void Connection::Channel::ReleaseContext(std::shared_ptr<grpc::ClientContext> context) {
+  {
+    const MutexLock lock(mutex_);
+    contexts_.erase(context);
+  }
+  context.reset();
   const MutexLock lock(mutex_);
-  contexts_.erase(context);
-  if (contexts_.empty()) released_.NotifyAll();
+  if (--open_rpcs_ == 0) released_.NotifyAll();
 }
 
 void Connection::Channel::CancelAll() {
@@ -193,7 +203,7 @@ void Connection::Channel::Close() {
   }
   CancelAll();
   const MutexLock lock(mutex_);
-  while (!contexts_.empty()) released_.Wait(mutex_);
+  while (open_rpcs_ > 0) released_.Wait(mutex_);
 }
 
 void Connection::Channel::Gather(const Send& send) {
@@ -355,7 +365,7 @@ void Connection::Channel::CallAlone(v1::Request request) {
                            self->OnCallFailed(status.error_code() == grpc::StatusCode::UNAVAILABLE);
                            self->observer_->OnSendsLost(node_id, {exchange->request.id()});
                          }
-                         self->ReleaseContext(exchange->context);
+                         self->ReleaseContext(std::move(exchange->context));
                        });
 }
 
@@ -373,7 +383,8 @@ void Connection::Channel::OnCallFailed(bool node_lost) {
 void Connection::Channel::Probe() {
   {
     const MutexLock lock(mutex_);
-    if (phase_ != Phase::kUp || probing_) return;
+    // An RPC of unary mode has its own deadline, and a probe would queue behind all of them.
+    if (phase_ != Phase::kUp || probing_ || options_.unary) return;
     probing_ = true;
   }
   FetchMap(kAliveTimeout,
@@ -404,12 +415,13 @@ void Connection::Channel::FetchMap(milliseconds timeout,
       exchange->context.get(), &exchange->request, &exchange->map,
       [self = shared_from_this(), exchange, done = std::move(done)](const grpc::Status& status) {
         done(status, exchange->map);
-        self->ReleaseContext(exchange->context);
+        self->ReleaseContext(std::move(exchange->context));
       });
 }
 
 Connection::Connection(ConnectionOptions options, ConnectionObserver* observer)
-    : channel_(std::make_shared<Channel>(std::move(options), observer)) {}
+    : stub_(std::make_unique<Stub>(MakeChannel(options.address))),
+      channel_(std::make_shared<Channel>(std::move(options), observer, stub_->kv.get())) {}
 
 Connection::~Connection() { channel_->Close(); }
 

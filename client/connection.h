@@ -72,7 +72,9 @@ class Connection {
  private:
   class Channel;
   class Stream;
+  struct Stub;
 
+  std::unique_ptr<Stub> stub_;
   std::shared_ptr<Channel> channel_;
 };
 
