@@ -70,7 +70,7 @@ struct CoreState {
   LogIndex applied;          // (4) never falls, <= handed_to_apply
   FlowWindow applying;
   std::optional<LogIndex> apply_fetching;  // first of a FetchEntries for ourselves, unanswered
-  std::optional<LogBase> installing;       // (17) above commit when it started; nothing is applied
+  std::optional<LogBase> installing;       // (17) above all that was handed out; applies wait
 
   // Of followers and candidates: since a leader was heard, a vote given, a campaign begun.
   uint32_t election_elapsed_ticks = 0;

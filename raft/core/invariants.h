@@ -13,7 +13,7 @@
 //   (11) a leader has voted for itself, durably (12) a leader's log ends in its own term
 //   (13) read rounds rise, none is above the newest sent
 //   (14) last_term <= term                     (15) finished persists <= issued ones
-//   (17) a checkpoint under install is above what is applied
+//   (17) a checkpoint under install is above what is handed out to apply
 //   (18) (19) log.h, only when asked for
 //   Between one moment and the next
 //    (1) the term never falls                   (2) within a term the vote is set at most once

@@ -337,6 +337,31 @@ TEST(RaftCore, ARestartAfterAnInstalledCheckpointOfALaterTermTakesItsTerm) {
   EXPECT_EQ(effects.persist->hard_state->term, Term(5));
 }
 
+TEST(RaftCore, AnInstallMayEndWhenTheReplicaLeads) {
+  RecoveredState state = Fresh(3);
+  state.hard_state = {Term(1), ReplicaId(0)};
+  state.entries = MakeEntries(1, {1, 1, 1, 1});
+  Driven one(std::move(state));
+  one.core.Step(From(3, 1, CheckpointArrived{MakeBase(3, 1)}));
+  EXPECT_EQ(one.core.status().commit, LogIndex(3));
+  Effects effects = one.core.TakeEffects();
+  ASSERT_TRUE(effects.install.has_value());
+  EXPECT_TRUE(effects.apply.empty());
+  for (int tick = 0; tick < 21; ++tick) one.core.Tick();
+  one.Turn();
+  one.core.Step(From(2, 2, VoteReply{true, true}));
+  one.Turn();
+  one.core.Step(From(2, 2, VoteReply{false, true}));
+  one.Turn();
+  ASSERT_TRUE(one.core.is_leader());
+  one.core.OnCheckpointInstalled(LogIndex(3));
+  EXPECT_EQ(one.core.status().applied, LogIndex(3));
+  EXPECT_EQ(one.core.status().base, LogIndex(3));
+  one.core.Step(From(2, 2, AppendReply{true, LogIndex(5), {}, {}, Round(1)}));
+  one.Turn();
+  EXPECT_EQ(one.core.status().applied, LogIndex(5));
+}
+
 TEST(RaftCore, AStaleFetchDoesNotReachAFollower) {
   CoreOptions options = Options();
   options.memory_bytes_max = 0;
