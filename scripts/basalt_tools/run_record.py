@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 
-from basalt_tools.local_cluster import ROOT, CommandFailed
+from basalt_tools.local_cluster import ROOT, CommandFailed, binary
 
 COMMIT_DIGITS = 12
 
@@ -24,10 +24,12 @@ def _memory_gib():
 
 def write(name, figures, samples):
     """Returns the path written. `figures` are what the docs cite, `samples` the raw values."""
-    if _git("status", "--porcelain", "--untracked-files=no"):
-        raise CommandFailed("the tree has changes that are not committed: a record of it would "
-                            "name a commit that did not run")
-    commit = _git("rev-parse", "HEAD")
+    built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"], check=True,
+                                      capture_output=True, text=True).stdout)["commit"]
+    if not built.isalnum():
+        raise CommandFailed(f"the binaries were built from {built}: a record would name a commit "
+                            "that did not run")
+    commit = _git("rev-parse", built)
     record = {
         "commit": commit,
         "command": " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
