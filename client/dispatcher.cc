@@ -163,6 +163,7 @@ void Dispatcher::Learn(const Call& call, Answer& answer, Time now) {
       if (answer.leader.node_id == 0) WantMap(now);
       break;
     case SendEnd::kUnavailable:
+    case SendEnd::kNotFormed:
     case SendEnd::kInternal:
     case SendEnd::kGarbled:
       // Not marked as rerouted: the trouble is often the shard's, so wait before the next.

@@ -22,6 +22,7 @@ bool CanComeBack(CallKind kind, SendEnd end) {
     case SendEnd::kNotLeader:
     case SendEnd::kUnavailable:
     case SendEnd::kOverloaded:
+    case SendEnd::kNotFormed:  // the cluster is known: that node is only starting
     case SendEnd::kNotSent:
       return true;
     case SendEnd::kDeadline:
@@ -32,7 +33,6 @@ bool CanComeBack(CallKind kind, SendEnd end) {
     case SendEnd::kOk:
     case SendEnd::kInvalid:
     case SendEnd::kReadOnly:
-    case SendEnd::kNotFormed:
       return false;
   }
   return false;

@@ -64,6 +64,7 @@ std::string ToJson(const BenchPlan& plan, const BenchReport& report) {
                        {"p99", Microseconds(latency.Percentile(0.99))},
                        {"p999", Microseconds(latency.Percentile(0.999))},
                        {"max", Microseconds(latency.max())}}},
+                     {"first_failure", report.first_failure},
                      {"cpu_us_per_op", report.cpu_us_per_op},
                      {"verified_keys", report.verified_keys},
                      {"lost_keys", report.lost_keys}};

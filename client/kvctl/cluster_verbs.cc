@@ -33,6 +33,7 @@ struct NodeAnswer {
   NodeView node;
   std::optional<NodeReport> report;
   std::string failure;
+  bool of_cluster = false;  // the map names it: when it knows of none itself, it is starting
 };
 
 // All nodes at once; a dead one costs a second, not the whole timeout each.
@@ -62,7 +63,7 @@ std::vector<NodeAnswer> AskAll(const std::vector<NodeView>& nodes,
 
 std::string StateOf(const NodeAnswer& answer) {
   if (!answer.report.has_value()) return "unreachable";
-  if (answer.report->cluster_id.empty()) return "not formed";
+  if (answer.report->cluster_id.empty() && !answer.of_cluster) return "not formed";
   return answer.report->ready ? "ready" : "starting";
 }
 
@@ -138,6 +139,7 @@ std::vector<NodeView> NodesOf(const Arguments& arguments, const ClusterView& map
 std::vector<NodeAnswer> AskNodes(const Arguments& arguments, const ClusterView& map) {
   std::vector<NodeAnswer> answers = AskAll(NodesOf(arguments, map), arguments.timeout);
   for (NodeAnswer& answer : answers) {
+    answer.of_cluster = !map.cluster_id.empty();
     if (answer.node.node_id == 0 && answer.report.has_value()) {
       const std::string endpoint = answer.node.client_address;
       answer.node = answer.report->node;

@@ -74,8 +74,7 @@ TEST(RetryPolicyTest, ADeadlineWithASendOpenIsUnknownForWritesOnly) {
 
 TEST(RetryPolicyTest, ReadsGoOnUntilTheDeadline) {
   for (const SendEnd end : kAllFailures) {
-    const bool final =
-        end == SendEnd::kInvalid || end == SendEnd::kReadOnly || end == SendEnd::kNotFormed;
+    const bool final = end == SendEnd::kInvalid || end == SendEnd::kReadOnly;
     RetryPolicy policy(1);
     CallHistory history;
     Time now = kNow;
