@@ -4,6 +4,8 @@
 
 #include <limits>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -140,14 +142,20 @@ void MemoryEngine::SetRow(Family family, std::string_view key, std::optional<std
 }
 
 void MemoryEngine::Write(const Batch& batch) {
+  struct Change {
+    Family family;
+    std::string_view key;
+    std::optional<std::string> value;
+  };
+  std::vector<Change> changes;
+  batch.ForEach([&](Family family, bool is_delete, std::string_view key, std::string_view value) {
+    changes.push_back({family, key, is_delete ? std::nullopt : std::optional<std::string>(value)});
+  });
   bool flush = false;
   {
     base::MutexLock lock(mutex_);
     ++batches_;
-    batch.ForEach([&](Family family, bool is_delete, std::string_view key,
-                      std::string_view value) BASALT_REQUIRES(mutex_) {
-      SetRow(family, key, is_delete ? std::nullopt : std::optional<std::string>(value));
-    });
+    for (Change& change : changes) SetRow(change.family, change.key, std::move(change.value));
     unflushed_bytes_ += batch.bytes();
     flush = options_.flush_every_bytes != 0 && unflushed_bytes_ >= options_.flush_every_bytes;
   }
