@@ -74,58 +74,52 @@ bool KeepMarks(const std::vector<std::string>& expected, std::vector<std::string
   return true;
 }
 
-class Scenario : public ::testing::Test {
- public:
-  explicit Scenario(std::string path) : path_(std::move(path)) {}
+class Scenario : public ::testing::TestWithParam<std::string> {};
 
-  void TestBody() override {
-    Script script;
-    std::string written;
-    bool has_decisive = false;
-    for (const Block& block : Parse(path_)) {
-      std::vector<std::string> answer = Answer(script, block);
-      std::vector<std::string> expected;
-      for (const std::string& line : block.expected) {
-        has_decisive = has_decisive || line[0] == '!';
-        expected.push_back(Bare(line));
-      }
-      if (!rewrite) {
-        EXPECT_EQ(Joined(expected), Joined(answer)) << "after\n" << Joined(block.head);
-      } else {
-        EXPECT_TRUE(KeepMarks(block.expected, answer)) << "a decisive line would change after\n"
-                                                       << Joined(block.head);
-        written += Joined(block.head);
-        if (std::any_of(block.head.begin(), block.head.end(), IsCommand)) {
-          written += "----\n" + Joined(answer) + "\n";
-        }
-      }
+TEST_P(Scenario, AnswersAsWritten) {
+  const std::string path = std::string(BASALT_SCENARIO_DIR) + "/" + GetParam() + ".txt";
+  Script script;
+  std::string written;
+  bool has_decisive = false;
+  for (const Block& block : Parse(path)) {
+    std::vector<std::string> answer = Answer(script, block);
+    std::vector<std::string> expected;
+    for (const std::string& line : block.expected) {
+      has_decisive = has_decisive || line[0] == '!';
+      expected.push_back(Bare(line));
     }
-    EXPECT_EQ(script.violation(), "");
-    EXPECT_TRUE(rewrite || has_decisive) << "no line is marked decisive";
-    if (rewrite && !HasFailure()) {
-      while (written.ends_with("\n\n")) written.pop_back();
-      std::ofstream(path_) << written;
+    if (!rewrite) {
+      EXPECT_EQ(Joined(expected), Joined(answer)) << "after\n" << Joined(block.head);
+      continue;
+    }
+    EXPECT_TRUE(KeepMarks(block.expected, answer)) << "a decisive line would change after\n"
+                                                   << Joined(block.head);
+    written += Joined(block.head);
+    if (std::any_of(block.head.begin(), block.head.end(), IsCommand)) {
+      written += "----\n" + Joined(answer) + "\n";
     }
   }
-
- private:
-  std::string path_;
-};
-
-void RegisterAll(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> paths;
-  for (const auto& file : std::filesystem::directory_iterator(folder)) {
-    if (file.path().extension() == ".txt" && file.path().filename() != "CMakeLists.txt") {
-      paths.push_back(file.path());
-    }
-  }
-  std::sort(paths.begin(), paths.end());
-  for (const std::filesystem::path& path : paths) {
-    ::testing::RegisterTest("Raft", path.stem().string().c_str(), nullptr, nullptr, __FILE__,
-                            __LINE__,
-                            [path]() -> Scenario* { return new Scenario(path.string()); });
+  EXPECT_EQ(script.violation(), "");
+  EXPECT_TRUE(rewrite || has_decisive) << "no line is marked decisive";
+  if (rewrite && !HasFailure()) {
+    while (written.ends_with("\n\n")) written.pop_back();
+    std::ofstream(path) << written;
   }
 }
+
+std::vector<std::string> ScenarioNames() {
+  std::vector<std::string> names;
+  for (const auto& file : std::filesystem::directory_iterator(BASALT_SCENARIO_DIR)) {
+    if (file.path().extension() == ".txt" && file.path().filename() != "CMakeLists.txt") {
+      names.push_back(file.path().stem().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Raft, Scenario, ::testing::ValuesIn(ScenarioNames()),
+                         [](const auto& scenario) { return scenario.param; });
 
 }  // namespace
 }  // namespace basalt::raft
@@ -135,6 +129,5 @@ int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     if (std::string(argv[i]) == "--rewrite") basalt::raft::rewrite = true;
   }
-  basalt::raft::RegisterAll(BASALT_SCENARIO_DIR);
   return RUN_ALL_TESTS();
 }
