@@ -69,6 +69,22 @@ TEST_P(Mvcc, ReadsEqualTheModel) {
     }
   }
   EXPECT_FALSE((*ReadNewestVersion(*engine_, "nobody")).has_value());
+  VersionCursor newest(engine_->NewIterator(Family::kData, nullptr), "", "");
+  VersionCursor all(engine_->NewIterator(Family::kData, nullptr), "", "");
+  for (const auto& [key, versions] : model_) {
+    if (versions.empty()) continue;
+    ASSERT_TRUE(newest.NextKey());
+    ASSERT_EQ(newest.key(), key);
+    ASSERT_EQ(newest.stamp(), versions.begin()->first);
+    for (const auto& [stamp, value] : versions) {
+      ASSERT_TRUE(all.Next());
+      ASSERT_EQ(all.key(), key);
+      ASSERT_EQ(all.stamp(), stamp);
+      ASSERT_EQ(all.value(), value.value_or(""));
+    }
+  }
+  EXPECT_FALSE(newest.NextKey());
+  EXPECT_FALSE(all.Next());
 }
 
 TEST_P(Mvcc, CursorWalksAllVersionsOrTheNewest) {
