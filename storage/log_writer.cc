@@ -135,7 +135,9 @@ bool LogWriter::TakeWork() {
 }
 
 void LogWriter::CommitTaken() {
+  const auto start = std::chrono::steady_clock::now();
   EndOnFailure(log_->Commit(taken_));
+  if (options_.on_commit) options_.on_commit(taken_, std::chrono::steady_clock::now() - start);
   for (Change* change : taken_changes_) MakeChange(*change);
   idle_ = false;
   ReportDurable();

@@ -11,7 +11,9 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +29,9 @@ struct LogWriterOptions {
   std::chrono::milliseconds idle_after{100};
   // As the log's segment_bytes; 0: segments are not written ahead.
   uint64_t write_ahead_bytes = 64u << 20;
+  // Called on the log thread after each commit, with what it carried and how long it took; for
+  // metrics. May be empty.
+  std::function<void(std::span<const raft::LogWrite>, std::chrono::nanoseconds)> on_commit;
 };
 
 class LogWriter final : public raft::LogStore {

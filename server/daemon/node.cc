@@ -89,6 +89,7 @@ Node::Node(const NodeConfig& config, Logger& logger)
       process_(RandomNumber() | 1),
       files_(storage::NewPosixFileSystem()),
       metrics_(config.node_id),
+      reporter_(metrics_.requests(), logger, config.slow_request),
       budget_(RequestBytesMax(config)) {}
 
 Node::~Node() { Stop(); }
@@ -103,7 +104,8 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
       ShardHost::Ports{*node->files_, node->clock_, node->view_, logger, node->metrics_,
                        [raw = node.get()](const CheckpointToSend& checkpoint) {
                          return raw->SendCheckpoint(checkpoint);
-                       }});
+                       },
+                       &node->reporter_});
   BASALT_RETURN_IF_ERROR(node->ListenForHttp());
   BASALT_RETURN_IF_ERROR(node->ListenForPeers());
   BASALT_RETURN_IF_ERROR(node->ListenForClients());
@@ -133,6 +135,7 @@ absl::Status Node::OpenDirectory() {
 
 absl::Status Node::ListenForHttp() {
   metrics_.SetStatusSource([this] { return Status(); });
+  metrics_.AddPulledSource([this] { return Samples(); });
   BASALT_ASSIGN_OR_RETURN(
       http_server_, HttpServer::Start(config_.http_listen, {[this] { return metrics_.Render(); },
                                                             [this] { return Status(); }}));

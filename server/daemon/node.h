@@ -23,6 +23,20 @@
 
 namespace basalt::server {
 
+// Counts answers and logs the slow ones. Thread-safe.
+class RequestReporter final : public RequestObserver {
+ public:
+  RequestReporter(RequestMetrics& metrics, Logger& logger, std::chrono::milliseconds slow)
+      : metrics_(metrics), logger_(logger), slow_(slow) {}
+  void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
+                  MonotonicTime took) override;
+
+ private:
+  RequestMetrics& metrics_;
+  Logger& logger_;
+  const std::chrono::milliseconds slow_;  // 0: none is
+};
+
 class Node {
  public:
   // Opens the directory and listens on all ports. Every error is one line.
@@ -56,6 +70,7 @@ class Node {
   AdminHandlers MakeAdminHandlers();
   std::vector<std::string> WhyNotReady(const std::vector<v1::ReplicaStatus>& replicas);
   v1::Hello MakeHello() const;
+  std::vector<PulledSample> Samples() const;
 
   const NodeConfig config_;
   Logger& logger_;
@@ -66,6 +81,7 @@ class Node {
   std::unique_ptr<TemporaryDirectory> temporary_;
   std::unique_ptr<NodeDirectory> directory_;
   Metrics metrics_;
+  RequestReporter reporter_;
   ClusterView view_;
   RequestBudget budget_;
   v1::NodeDescriptor self_;

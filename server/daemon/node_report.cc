@@ -33,8 +33,41 @@ std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>&
   return reasons;
 }
 
+void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
+                                 MonotonicTime took) {
+  constexpr Operation kOperations[] = {Operation::kGet, Operation::kPut, Operation::kDelete,
+                                       Operation::kScan};
+  const Operation operation = kOperations[static_cast<size_t>(kind)];
+  metrics_.Record(operation, code, std::chrono::duration<double>(took).count());
+  if (slow_.count() > 0 && took >= slow_) {
+    logger_.Warn({.shard = shard_id}, "slow {}: {} ms, {}", Name(operation),
+                 std::chrono::duration_cast<std::chrono::milliseconds>(took).count(),
+                 CodeName(static_cast<size_t>(code)));
+  }
+}
+
+std::vector<PulledSample> Node::Samples() const {
+  if (!running_.load()) return {};
+  std::vector<PulledSample> samples = host_->Samples();
+  const storage::RocksDbResources& resources = host_->resources();
+  samples.push_back({"basalt_storage_block_cache_bytes", "Bytes of cached blocks.", false, {},
+                     static_cast<double>(resources.BlockCacheBytes())});
+  samples.push_back({"basalt_storage_memtable_bytes", "Bytes of all memtables.", false, {},
+                     static_cast<double>(resources.MemtableBytes())});
+  samples.push_back({"basalt_requests_held_bytes", "Bytes of client requests under way.", false,
+                     {}, static_cast<double>(budget_.bytes())});
+  for (const raft::NodeId peer : transport_->Peers()) {
+    samples.push_back({"basalt_peer_dropped_messages_total",
+                       "Raft messages dropped: link down or queue full.", true,
+                       {{"peer", std::to_string(peer.value())}},
+                       static_cast<double>(transport_->Link(peer)->dropped_messages())});
+  }
+  return samples;
+}
+
 NodeStatus Node::Status() {
   NodeStatus status;
+  status.disk_free_bytes = disk_free_bytes_.load();
   status.node_id = config_.node_id;
   status.client_address = self_.client_address();
   status.peer_address = self_.peer_address();

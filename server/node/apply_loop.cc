@@ -86,13 +86,13 @@ void ApplyLoop::Abandon() {
   for (auto& [group, replica] : replicas_) {
     for (const auto& [index, waiting] : replica.writes) {
       for (const PendingWrite& write : waiting.writes) {
-        AnswerUnknown(write, v1::CODE_UNAVAILABLE, "the node stopped before the entry was decided");
+        AnswerUnknown(group, write, v1::CODE_UNAVAILABLE, "the node stopped before the entry was decided");
       }
     }
     for (const auto& [index, reads] : replica.reads) {
       for (const PendingRead& read : reads) {
-        replies_.Add(read.sink,
-                     MakeReadAnswer(read, v1::CODE_UNAVAILABLE, "the node is stopping"));
+        replies_.Answer(group, read,
+                        MakeReadAnswer(read, v1::CODE_UNAVAILABLE, "the node is stopping"));
       }
     }
     replica.writes.clear();
@@ -111,6 +111,7 @@ void ApplyLoop::On(ApplyEntries& work) {
     ports_.replica_stopped(base::Message(status));
     return;
   }
+  counters_.entries.fetch_add(work.entries.size(), std::memory_order_relaxed);
   const raft::Entry& last = work.entries.back();
   ports_.groups.Put(
       EntriesApplied{work.group, last.index, last.term, replica.machine->highest_stamp()});
@@ -119,6 +120,7 @@ void ApplyLoop::On(ApplyEntries& work) {
 
 void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
                           std::span<const CommandOutcome> outcomes) {
+  counters_.commands.fetch_add(outcomes.size(), std::memory_order_relaxed);
   Replica& replica = Find(group);
   while (!replica.writes.empty() && replica.writes.begin()->first <= entry.index) {
     auto waiting = replica.writes.extract(replica.writes.begin());
@@ -128,7 +130,7 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
     for (size_t i = 0; i < writes.size(); ++i) {
       if (writes[i].sink == nullptr) continue;  // the cluster's own, or answered at its deadline
       if (ours) {
-        AnswerApplied(writes[i], outcomes[i]);
+        AnswerApplied(group, writes[i], outcomes[i]);
       } else {
         AnswerLost(group, writes[i]);
       }
@@ -136,33 +138,33 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
   }
 }
 
-void ApplyLoop::AnswerApplied(const PendingWrite& write, const CommandOutcome& outcome) {
+void ApplyLoop::AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome) {
   if (outcome.verdict != CommandOutcome::Verdict::kApplied) {
     v1::Response response =
         MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
     response.set_message("the key's slot had moved to another shard");
-    replies_.Add(write.sink, std::move(response));
+    replies_.Answer(group, write, std::move(response));
     return;
   }
   v1::Response response = MakeWriteAnswer(write, v1::CODE_OK, v1::OUTCOME_APPLIED);
   response.mutable_write()->set_version(outcome.version);
   response.mutable_write()->set_existed(outcome.existed);
   response.set_clock(outcome.version);
-  replies_.Add(write.sink, std::move(response));
+  replies_.Answer(group, write, std::move(response));
 }
 
 void ApplyLoop::AnswerLost(raft::GroupId group, const PendingWrite& write) {
   v1::Response response = MakeWriteAnswer(write, v1::CODE_NOT_LEADER, v1::OUTCOME_NOT_APPLIED);
   response.set_message("a new leader put another entry in this one's place");
   *response.mutable_leader() = ports_.leader(group.value());
-  replies_.Add(write.sink, std::move(response));
+  replies_.Answer(group, write, std::move(response));
 }
 
-void ApplyLoop::AnswerUnknown(const PendingWrite& write, v1::Code code, const char* why) {
+void ApplyLoop::AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code, const char* why) {
   if (write.sink == nullptr) return;
   v1::Response response = MakeWriteAnswer(write, code, v1::OUTCOME_UNKNOWN);
   response.set_message(why);
-  replies_.Add(write.sink, std::move(response));
+  replies_.Answer(group, write, std::move(response));
 }
 
 void ApplyLoop::On(ServeReads& work) {
@@ -187,7 +189,8 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
   const MonotonicTime now = ports_.clock.Now();
   for (PendingRead& read : pending) {
     if (read.deadline <= now) {
-      replies_.Add(read.sink, MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
+      replies_.Answer(replica.machine->group(), read,
+                      MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
       continue;
     }
     v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
@@ -196,7 +199,7 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
     } else {
       ServeScan(reads, read.request.scan(), response);
     }
-    replies_.Add(read.sink, std::move(response));
+    replies_.Answer(replica.machine->group(), read, std::move(response));
   }
 }
 
@@ -208,11 +211,12 @@ void ApplyLoop::On(InstallCheckpoint& work) {
     ports_.replica_stopped(base::Message(status));
     return;
   }
+  counters_.checkpoints_installed.fetch_add(1, std::memory_order_relaxed);
   const raft::LogBase applied = replica.machine->applied();
   while (!replica.writes.empty() && replica.writes.begin()->first <= applied.index) {
     auto waiting = replica.writes.extract(replica.writes.begin());
     for (const PendingWrite& write : waiting.mapped().writes) {
-      AnswerUnknown(write, v1::CODE_UNAVAILABLE, "a checkpoint took the place of the entry");
+      AnswerUnknown(work.group, write, v1::CODE_UNAVAILABLE, "a checkpoint took the place of the entry");
     }
   }
   ports_.groups.Put(CheckpointInstalled{work.group, applied.index, applied.term,
@@ -238,7 +242,7 @@ void ApplyLoop::On(SweepDeadlines&) {
     for (auto& [index, waiting] : replica.writes) {
       for (PendingWrite& write : waiting.writes) {
         if (write.deadline > now || write.sink == nullptr) continue;
-        AnswerUnknown(write, v1::CODE_DEADLINE, "the entry was not decided in the time given");
+        AnswerUnknown(group, write, v1::CODE_DEADLINE, "the entry was not decided in the time given");
         write.sink = nullptr;
         write.charge = nullptr;
       }
@@ -246,7 +250,8 @@ void ApplyLoop::On(SweepDeadlines&) {
     for (auto& [index, reads] : replica.reads) {
       for (const PendingRead& read : reads) {
         if (read.deadline > now) continue;
-        replies_.Add(read.sink, MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
+        replies_.Answer(group, read,
+                        MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
       }
       std::erase_if(reads, [now](const PendingRead& read) { return read.deadline <= now; });
     }

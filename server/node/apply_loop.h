@@ -8,6 +8,7 @@
 // deadline, or a checkpoint that jumps over the index, leaves it "unknown".
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,13 @@
 
 namespace basalt::server {
 
+// For metrics: written by the loop, read by any thread.
+struct ApplyLoopCounters {
+  std::atomic<uint64_t> entries{0};
+  std::atomic<uint64_t> commands{0};
+  std::atomic<uint64_t> checkpoints_installed{0};
+};
+
 class ApplyLoop final : public ApplyObserver {
  public:
   struct Ports {
@@ -29,9 +37,11 @@ class ApplyLoop final : public ApplyObserver {
     std::function<v1::LeaderHint(uint64_t)> leader;
     // A replica that stopped for good: damage, or an entry of a newer release. Ends the process.
     std::function<void(const std::string&)> replica_stopped;
+    RequestObserver* observer = nullptr;
   };
 
-  explicit ApplyLoop(Ports ports) : ports_(std::move(ports)) {}
+  explicit ApplyLoop(Ports ports)
+      : ports_(std::move(ports)), replies_(ports_.observer, ports_.clock) {}
 
   // Before the first Handle. The machine was opened with this loop as its observer and outlives it.
   void AddReplica(ReplicaStateMachine& machine);
@@ -40,6 +50,8 @@ class ApplyLoop final : public ApplyObserver {
   void FinishRound();
   // The end: answers whoever still waits, writes as "unknown".
   void Abandon();
+
+  const ApplyLoopCounters& counters() const { return counters_; }
 
   void OnApplied(raft::GroupId group, const raft::Entry& entry,
                  std::span<const CommandOutcome> outcomes) override;
@@ -66,12 +78,13 @@ class ApplyLoop final : public ApplyObserver {
   Replica& Find(raft::GroupId group);
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
-  void AnswerUnknown(const PendingWrite& write, v1::Code code, const char* why);
-  void AnswerApplied(const PendingWrite& write, const CommandOutcome& outcome);
+  void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code, const char* why);
+  void AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome);
   void AnswerLost(raft::GroupId group, const PendingWrite& write);
 
   Ports ports_;
   std::map<raft::GroupId, Replica> replicas_;
+  ApplyLoopCounters counters_;
   ReplyBuffer replies_;
 };
 

@@ -8,7 +8,10 @@
 namespace basalt::server {
 
 GroupLoop::GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock)
-    : options_(options), ports_(ports), hybrid_clock_(hybrid_clock) {}
+    : options_(options),
+      ports_(ports),
+      hybrid_clock_(hybrid_clock),
+      replies_(ports.observer, ports.clock) {}
 
 GroupLoop::~GroupLoop() = default;
 
@@ -215,9 +218,14 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
 
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
   hosted.leader_node = hosted.NodeOf(leadership.leader);
+  const bool leads = leadership.role == raft::Role::kLeader;
+  if (leadership.role == raft::Role::kCandidate) Count(counters_.campaigns);
+  if (leads && !hosted.leads) Count(counters_.leaderships_won);
+  if (!leads && hosted.leads) Count(counters_.leaderships_lost);
+  hosted.leads = leads;
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
-  if (leadership.role != raft::Role::kLeader) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
+  if (!leads) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
 }
 
 void GroupLoop::OnInstall(Hosted& hosted, raft::LogBase base) {

@@ -7,6 +7,7 @@
 // of heartbeats that are under way.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
@@ -18,6 +19,17 @@
 #include "server/node/work.h"
 
 namespace basalt::server {
+
+// For metrics: written by the loop, read by any thread.
+struct GroupLoopCounters {
+  std::atomic<uint64_t> campaigns{0};  // elections begun by replicas of this node
+  std::atomic<uint64_t> leaderships_won{0};
+  std::atomic<uint64_t> leaderships_lost{0};
+  std::atomic<uint64_t> proposals{0};  // entries
+  std::atomic<uint64_t> proposals_refused{0};
+  std::atomic<uint64_t> commands{0};  // in those entries
+  std::atomic<uint64_t> read_rounds{0};
+};
 
 struct GroupLoopOptions {
   uint32_t log_appends_max = 2;
@@ -40,6 +52,7 @@ class GroupLoop {
     FeedInbox& feed;
     LeaderObserver& leaders;
     const Clock& clock;
+    RequestObserver* observer = nullptr;
   };
 
   GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
@@ -54,6 +67,8 @@ class GroupLoop {
   void FinishTurn();
   // The end: refuses what has gathered and was never proposed.
   void Abandon();
+
+  const GroupLoopCounters& counters() const { return counters_; }
 
  private:
   struct Hosted;
@@ -99,6 +114,11 @@ class GroupLoop {
   HybridClock hybrid_clock_;
   std::map<raft::GroupId, std::unique_ptr<Hosted>> hosted_;
   std::vector<Hosted*> dirty_;
+  static void Count(std::atomic<uint64_t>& counter, uint64_t n = 1) {
+    counter.fetch_add(n, std::memory_order_relaxed);
+  }
+
+  GroupLoopCounters counters_;
   ReplyBuffer replies_;
   std::deque<uint32_t> writes_per_append_;  // writes not yet durable of each append under way
   uint64_t next_read_ = 1;

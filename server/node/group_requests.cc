@@ -35,7 +35,8 @@ void GroupLoop::On(WritesArrived& event) {
   Hosted* hosted = Find(event.group);
   for (PendingWrite& write : event.writes) {
     if (hosted == nullptr) {
-      replies_.Add(write.sink, MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true));
+      replies_.Answer(event.group, write,
+                      MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true));
     } else if (!hosted->group.core().is_leader()) {
       Refuse(*hosted, write, v1::CODE_NOT_LEADER);
     } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
@@ -51,7 +52,8 @@ void GroupLoop::On(ReadsArrived& event) {
   Hosted* hosted = Find(event.group);
   for (PendingRead& read : event.reads) {
     if (hosted == nullptr) {
-      replies_.Add(read.sink, MakeRefusal(read.request.id(), v1::CODE_NOT_LEADER, false));
+      replies_.Answer(event.group, read,
+                      MakeRefusal(read.request.id(), v1::CODE_NOT_LEADER, false));
     } else if (!hosted->group.core().is_leader()) {
       Refuse(*hosted, read, v1::CODE_NOT_LEADER);
     } else {
@@ -88,7 +90,12 @@ bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
   const auto result = hosted.group.core().Propose(raft::EntryKind::kCommands,
                                                   raft::MakePayload(std::move(payload)));
   const auto* proposed = std::get_if<raft::Proposed>(&result);
-  if (proposed == nullptr) return false;  // too much is uncommitted: the writes wait here
+  if (proposed == nullptr) {  // too much is uncommitted: the writes wait here
+    Count(counters_.proposals_refused);
+    return false;
+  }
+  Count(counters_.proposals);
+  Count(counters_.commands, count);
   WritesProposed waiting{hosted.group.id(), proposed->index, proposed->term, {}};
   for (size_t i = 0; i < count; ++i) {
     PendingWrite& write = hosted.writes.front();
@@ -106,6 +113,7 @@ void GroupLoop::StartReadRound(Hosted& hosted) {
   if (hosted.rounds.size() >= options_.read_rounds_max || !Serves(hosted)) return;
   const raft::ReadId id(next_read_++);
   hosted.group.core().RequestRead(id);
+  Count(counters_.read_rounds);
   hosted.rounds.emplace(id, std::exchange(hosted.reads, {}));
 }
 
@@ -155,13 +163,13 @@ void GroupLoop::Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code
   if (write.sink == nullptr) return;
   v1::Response response = MakeRefusal(write.request_id, code, true);
   AddLeader(hosted, response);
-  replies_.Add(write.sink, std::move(response));
+  replies_.Answer(hosted.group.id(), write, std::move(response));
 }
 
 void GroupLoop::Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code) {
   v1::Response response = MakeRefusal(read.request.id(), code, false);
   AddLeader(hosted, response);
-  replies_.Add(read.sink, std::move(response));
+  replies_.Answer(hosted.group.id(), read, std::move(response));
 }
 
 void GroupLoop::AddLeader(const Hosted& hosted, v1::Response& response) const {

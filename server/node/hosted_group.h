@@ -54,6 +54,7 @@ struct GroupLoop::Hosted {
   raft::LogIndex flushed;
   raft::Group group;
   bool campaign = false;
+  bool leads = false;  // as the last effect said
   bool dirty = false;
   bool installing = false;
   std::optional<Staged> staged;

@@ -18,6 +18,20 @@ std::string EncodeCommandElement(const v1::Command& command) {
   return bytes;
 }
 
+void ReplyBuffer::Answer(raft::GroupId group, const PendingWrite& write, v1::Response response) {
+  if (observer_ != nullptr) {
+    observer_->OnAnswered(write.kind, group.value(), response.code(), clock_.Now() - write.arrived);
+  }
+  Add(write.sink, std::move(response));
+}
+
+void ReplyBuffer::Answer(raft::GroupId group, const PendingRead& read, v1::Response response) {
+  if (observer_ != nullptr) {
+    observer_->OnAnswered(read.kind(), group.value(), response.code(), clock_.Now() - read.arrived);
+  }
+  Add(read.sink, std::move(response));
+}
+
 void ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, v1::Response response) {
   auto place = std::find_if(bundles_.begin(), bundles_.end(),
                             [&](const Bundle& bundle) { return bundle.sink == sink; });

@@ -22,6 +22,16 @@ class ReplySink {
   virtual void Deliver(std::vector<v1::Response> responses) = 0;
 };
 
+enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan };
+
+// Told of every answer; must be quick. Called on the loops' threads.
+class RequestObserver {
+ public:
+  virtual ~RequestObserver() = default;
+  virtual void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
+                          MonotonicTime took) = 0;
+};
+
 struct PendingWrite {
   std::shared_ptr<ReplySink> sink;  // null for the cluster's own commands
   std::shared_ptr<void> charge;     // what the request holds of the node's budget
@@ -29,6 +39,8 @@ struct PendingWrite {
   MonotonicTime deadline{};
   // One element of CommandBatch.commands, with its tag and length: entries are built by appending.
   std::string encoded_command;
+  RequestKind kind = RequestKind::kPut;
+  MonotonicTime arrived{};
 };
 
 struct PendingRead {
@@ -36,6 +48,11 @@ struct PendingRead {
   std::shared_ptr<void> charge;
   MonotonicTime deadline{};
   v1::Request request;  // get or scan
+  MonotonicTime arrived{};
+
+  RequestKind kind() const {
+    return request.has_get() ? RequestKind::kGet : RequestKind::kScan;
+  }
 };
 
 // One element of CommandBatch.commands, with tag and length.
@@ -44,10 +61,19 @@ std::string EncodeCommandElement(const v1::Command& command);
 // Gathers answers by sink, so that each stream gets one message for a whole batch.
 class ReplyBuffer {
  public:
-  void Add(const std::shared_ptr<ReplySink>& sink, v1::Response response);
+  // `observer` may be null; both outlive the buffer.
+  ReplyBuffer(RequestObserver* observer, const Clock& clock)
+      : observer_(observer), clock_(clock) {}
+
+  void Answer(raft::GroupId group, const PendingWrite& write, v1::Response response);
+  void Answer(raft::GroupId group, const PendingRead& read, v1::Response response);
   void Flush();
 
  private:
+  void Add(const std::shared_ptr<ReplySink>& sink, v1::Response response);
+
+  RequestObserver* const observer_;
+  const Clock& clock_;
   struct Bundle {
     std::shared_ptr<ReplySink> sink;
     std::vector<v1::Response> responses;

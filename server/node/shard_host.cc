@@ -74,7 +74,8 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                    [this](const std::string& why) {
                      ports_.logger.Error({}, "{}", why);
                      base::CheckFailed("replica goes on", __FILE__, __LINE__, why);
-                   }}) {}
+                   },
+                   ports_.observer}) {}
 
 ShardHost::~ShardHost() { Stop(); }
 
@@ -128,6 +129,8 @@ absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
   if (!created.empty()) BASALT_RETURN_IF_ERROR((*log)->CreateGroups(created));
   storage::LogWriterOptions writer_options;
   writer_options.write_ahead_bytes = options_.log_segment_bytes;
+  writer_options.on_commit = [this](std::span<const raft::LogWrite> writes,
+                                    std::chrono::nanoseconds took) { OnLogCommit(writes, took); };
   log_ = std::make_unique<storage::LogWriter>(ports_.files, *std::move(log), writer_options);
   return absl::OkStatus();
 }
@@ -203,7 +206,8 @@ void ShardHost::Start(raft::Transport& transport) {
   loop_options.retained_log_bytes =
       std::max<uint64_t>(1u << 20, options_.log_retained_bytes / std::max<size_t>(1, machines_.size()));
   group_loop_ = std::make_unique<GroupLoop>(
-      loop_options, GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock},
+      loop_options, GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock,
+                                ports_.observer},
       HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
   for (Recovered& recovered : recovered_) {
     group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
@@ -322,6 +326,48 @@ absl::StatusOr<std::unique_ptr<StoredScan>> ShardHost::ScanReplica(uint64_t shar
     return base::NotFound("this node has no replica of shard " + std::to_string(shard_id));
   }
   return StoredScan::Open(place->second->store().engine());
+}
+
+void ShardHost::OnLogCommit(std::span<const raft::LogWrite> writes,
+                            std::chrono::nanoseconds took) {
+  LogMetrics& metrics = ports_.metrics.log();
+  const storage::RaftLogCounters& counters = log_->log().counters();
+  size_t entries = 0;
+  for (const raft::LogWrite& write : writes) entries += write.persist.entries.size();
+  const uint64_t bytes = counters.bytes.load(std::memory_order_relaxed);
+  metrics.bytes->Increment(static_cast<double>(bytes - std::exchange(log_bytes_seen_, bytes)));
+  metrics.syncs->Increment();
+  metrics.entries->Increment(static_cast<double>(entries));
+  metrics.batch_entries->Observe(static_cast<double>(entries));
+  metrics.sync_seconds->Observe(std::chrono::duration<double>(took).count());
+  metrics.segments->Set(static_cast<double>(counters.segments_live.load()));
+}
+
+std::vector<PulledSample> ShardHost::Samples() const {
+  const GroupLoopCounters& groups = group_loop_->counters();
+  const ApplyLoopCounters& apply = apply_loop_.counters();
+  const auto counter = [](const char* name, const char* help, const std::atomic<uint64_t>& value) {
+    return PulledSample{name, help, true, {},
+                        static_cast<double>(value.load(std::memory_order_relaxed))};
+  };
+  return {
+      counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),
+      counter("basalt_raft_leaderships_won_total", "Times a replica here won.",
+              groups.leaderships_won),
+      counter("basalt_raft_leaderships_lost_total", "Times a leader here stepped down.",
+              groups.leaderships_lost),
+      counter("basalt_raft_proposals_total", "Entries proposed.", groups.proposals),
+      counter("basalt_raft_proposals_refused_total", "Proposals put off: too much under way.",
+              groups.proposals_refused),
+      counter("basalt_raft_proposed_commands_total", "Commands in proposed entries.",
+              groups.commands),
+      counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
+              groups.read_rounds),
+      counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
+      counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
+      counter("basalt_checkpoints_installed_total", "Checkpoints installed.",
+              apply.checkpoints_installed),
+  };
 }
 
 std::vector<std::string> ShardHost::Stalled(std::chrono::milliseconds limit) const {

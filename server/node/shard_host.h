@@ -55,6 +55,7 @@ class ShardHost final : public GroupInbox,
     Logger& logger;
     Metrics& metrics;
     std::function<absl::Status(const CheckpointToSend&)> send_checkpoint;
+    RequestObserver* observer = nullptr;
   };
 
   ShardHost(const ShardHostOptions& options, Ports ports);
@@ -80,6 +81,8 @@ class ShardHost final : public GroupInbox,
   // Loops that have not begun a round for `limit`.
   std::vector<std::string> Stalled(std::chrono::milliseconds limit) const;
   storage::LogWriter& log() { return *log_; }
+  // What the loops and the log count, for /metrics. After Start.
+  std::vector<PulledSample> Samples() const;
   const storage::RocksDbResources& resources() const { return resources_; }
 
   void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
@@ -97,6 +100,7 @@ class ShardHost final : public GroupInbox,
   absl::Status AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();
+  void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
 
   const ShardHostOptions options_;
   Ports ports_;
@@ -120,6 +124,7 @@ class ShardHost final : public GroupInbox,
   std::unique_ptr<FollowerFeed> feed_;
   std::unique_ptr<GroupLoop> group_loop_;
   MonotonicTime next_tick_{};
+  uint64_t log_bytes_seen_ = 0;  // log thread
   bool started_ = false;
   bool stopped_ = false;
 };

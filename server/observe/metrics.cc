@@ -26,8 +26,6 @@ constexpr std::array<std::string_view, kCodeCount> kCodeNames = {
     "ok",         "invalid",  "wrong_shard", "not_leader", "unavailable",
     "overloaded", "deadline", "read_only",   "internal",   "not_formed"};
 constexpr size_t kInternalCode = 8;
-constexpr std::array<std::string_view, kQueueCount> kQueueNames = {"mailbox", "log", "apply",
-                                                                   "reads"};
 
 // From 50 microseconds to 10 seconds.
 Histogram::BucketBoundaries TimeBuckets() {
@@ -66,76 +64,13 @@ LogMetrics MakeLogMetrics(Registry& r) {
   };
 }
 
-RaftMetrics MakeRaftMetrics(Registry& r) {
-  return {
-      .campaigns = MakeCounter(r, "basalt_raft_campaigns_total", "Elections begun by this node."),
-      .leaderships_won =
-          MakeCounter(r, "basalt_raft_leaderships_won_total", "Times a replica here won."),
-      .leaderships_lost =
-          MakeCounter(r, "basalt_raft_leaderships_lost_total", "Times a leader here stepped down."),
-      .proposals = MakeCounter(r, "basalt_raft_proposals_total", "Entries proposed."),
-      .proposals_refused = MakeCounter(r, "basalt_raft_proposals_refused_total",
-                                       "Proposals refused: not leader, or too much under way."),
-      .read_barriers =
-          MakeCounter(r, "basalt_raft_read_barriers_total", "Rounds asked for to confirm reads."),
-      .entry_commands = MakeHistogram(r, "basalt_raft_entry_commands",
-                                      "Client commands in one proposed entry.", SizeBuckets()),
-  };
-}
-
-PeerMetrics MakePeerMetrics(Registry& r) {
-  return {
-      .messages_sent = MakeCounter(r, "basalt_peer_sent_messages_total", "Raft messages sent."),
-      .messages_received =
-          MakeCounter(r, "basalt_peer_received_messages_total", "Raft messages received."),
-      .bytes_sent = MakeCounter(r, "basalt_peer_sent_bytes_total", "Bytes sent to other nodes."),
-      .bytes_received =
-          MakeCounter(r, "basalt_peer_received_bytes_total", "Bytes received from other nodes."),
-      .messages_dropped = MakeCounter(r, "basalt_peer_dropped_messages_total",
-                                      "Raft messages dropped: link down or queue full."),
-      .messages_malformed = MakeCounter(r, "basalt_peer_malformed_messages_total",
-                                        "Messages of other nodes that made no sense."),
-      .connects = MakeCounter(r, "basalt_peer_connects_total", "Links set up to other nodes."),
-  };
-}
-
-ApplyMetrics MakeApplyMetrics(Registry& r) {
-  return {
-      .entries = MakeCounter(r, "basalt_apply_entries_total", "Log entries applied."),
-      .commands = MakeCounter(r, "basalt_apply_commands_total", "Commands applied."),
-      .seconds = MakeHistogram(r, "basalt_apply_seconds", "Time to apply one run of entries.",
-                               TimeBuckets()),
-  };
-}
-
 CheckpointMetrics MakeCheckpointMetrics(Registry& r) {
   return {
       .created = MakeCounter(r, "basalt_checkpoints_created_total", "Checkpoints made."),
       .sent = MakeCounter(r, "basalt_checkpoints_sent_total", "Checkpoints sent whole."),
-      .installed = MakeCounter(r, "basalt_checkpoints_installed_total", "Checkpoints installed."),
       .failed = MakeCounter(r, "basalt_checkpoints_failed_total",
-                            "Checkpoints whose making, sending or installing failed."),
-      .bytes_sent = MakeCounter(r, "basalt_checkpoint_sent_bytes_total", "Checkpoint bytes sent."),
-      .bytes_received =
-          MakeCounter(r, "basalt_checkpoint_received_bytes_total", "Checkpoint bytes received."),
+                            "Checkpoints whose making or sending failed."),
   };
-}
-
-std::array<QueueMetrics, kQueueCount> MakeQueueMetrics(Registry& r) {
-  auto& refused = prometheus::BuildCounter()
-                      .Name("basalt_queue_refused_total")
-                      .Help("What was refused because a queue was full.")
-                      .Register(r);
-  std::array<QueueMetrics, kQueueCount> queues{};
-  for (size_t i = 0; i < kQueueCount; ++i) {
-    const Labels labels = {{"queue", std::string(kQueueNames[i])}};
-    queues[i] = {
-        .depth = MakeGauge(r, "basalt_queue_items", "Items in a queue.", labels),
-        .bytes = MakeGauge(r, "basalt_queue_bytes", "Payload bytes in a queue.", labels),
-        .refused = &refused.Add(labels),
-    };
-  }
-  return queues;
 }
 
 void Append(std::vector<MetricFamily> more, std::vector<MetricFamily>& families) {
@@ -152,8 +87,6 @@ std::string_view Name(Operation operation) {
 std::string_view CodeName(size_t code) {
   return kCodeNames[code < kCodeCount ? code : kInternalCode];
 }
-
-std::string_view Name(Queue queue) { return kQueueNames[static_cast<size_t>(queue)]; }
 
 RequestMetrics::RequestMetrics(Registry& registry) {
   auto& requests = prometheus::BuildCounter()
@@ -190,11 +123,7 @@ Metrics::Metrics(uint64_t node_id)
       registry_(std::make_unique<Registry>()),
       requests_(std::make_unique<RequestMetrics>(*registry_)),
       log_(MakeLogMetrics(*registry_)),
-      raft_(MakeRaftMetrics(*registry_)),
-      peers_(MakePeerMetrics(*registry_)),
-      apply_(MakeApplyMetrics(*registry_)),
-      checkpoints_(MakeCheckpointMetrics(*registry_)),
-      queues_(MakeQueueMetrics(*registry_)) {}
+      checkpoints_(MakeCheckpointMetrics(*registry_)) {}
 
 Metrics::~Metrics() = default;
 

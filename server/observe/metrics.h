@@ -59,50 +59,11 @@ struct LogMetrics {
   prometheus::Gauge* segments;
 };
 
-struct RaftMetrics {
-  prometheus::Counter* campaigns;  // elections that a replica of this node began
-  prometheus::Counter* leaderships_won;
-  prometheus::Counter* leaderships_lost;
-  prometheus::Counter* proposals;  // entries proposed
-  prometheus::Counter* proposals_refused;
-  prometheus::Counter* read_barriers;     // ReadIndex rounds asked for
-  prometheus::Histogram* entry_commands;  // client commands in one proposed entry
-};
-
-struct PeerMetrics {
-  prometheus::Counter* messages_sent;
-  prometheus::Counter* messages_received;
-  prometheus::Counter* bytes_sent;
-  prometheus::Counter* bytes_received;
-  prometheus::Counter* messages_dropped;
-  prometheus::Counter* messages_malformed;
-  prometheus::Counter* connects;
-};
-
-struct ApplyMetrics {
-  prometheus::Counter* entries;
-  prometheus::Counter* commands;
-  prometheus::Histogram* seconds;  // of one run of entries
-};
-
 struct CheckpointMetrics {
   prometheus::Counter* created;
   prometheus::Counter* sent;
-  prometheus::Counter* installed;
-  prometheus::Counter* failed;
-  prometheus::Counter* bytes_sent;
-  prometheus::Counter* bytes_received;
+  prometheus::Counter* failed;  // making, sending, or refused by the receiver
 };
-
-// One bounded queue. `depth` in items, `bytes` of payload.
-struct QueueMetrics {
-  prometheus::Gauge* depth;
-  prometheus::Gauge* bytes;
-  prometheus::Counter* refused;
-};
-enum class Queue : uint8_t { kMailbox, kLog, kApply, kReads };
-inline constexpr size_t kQueueCount = 4;
-std::string_view Name(Queue queue);
 
 // A value read from elsewhere at the moment of a scrape (RocksDB's counters, for one).
 struct PulledSample {
@@ -122,11 +83,7 @@ class Metrics {
 
   RequestMetrics& requests() { return *requests_; }
   LogMetrics& log() { return log_; }
-  RaftMetrics& raft() { return raft_; }
-  PeerMetrics& peers() { return peers_; }
-  ApplyMetrics& apply() { return apply_; }
   CheckpointMetrics& checkpoints() { return checkpoints_; }
-  QueueMetrics& queue(Queue queue) { return queues_[static_cast<size_t>(queue)]; }
 
   // Sources of pulled series; set before the first Render, called by it on its thread.
   void SetStatusSource(std::function<NodeStatus()> source);
@@ -140,11 +97,7 @@ class Metrics {
   std::unique_ptr<prometheus::Registry> registry_;
   std::unique_ptr<RequestMetrics> requests_;
   LogMetrics log_;
-  RaftMetrics raft_;
-  PeerMetrics peers_;
-  ApplyMetrics apply_;
   CheckpointMetrics checkpoints_;
-  std::array<QueueMetrics, kQueueCount> queues_;
   std::function<NodeStatus()> status_source_;
   std::vector<std::function<std::vector<PulledSample>()>> pulled_sources_;
 };

@@ -186,8 +186,10 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
                                           "the node's disk is nearly full: it serves reads only"));
       return;
     }
+    const bool is_put = request.has_put();
     Sorted::Of(sorted.writes, shard_id)
-        .push_back({sink, charge, request.id(), deadline, EncodeCommand(request)});
+        .push_back({sink, charge, request.id(), deadline, EncodeCommand(request),
+                    is_put ? RequestKind::kPut : RequestKind::kDelete, sorted.now});
     return;
   }
   const v1::ReadMode mode = request.has_get() ? request.get().mode() : request.scan().mode();
@@ -195,7 +197,8 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
     sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
     return;
   }
-  Sorted::Of(sorted.reads, shard_id).push_back({sink, charge, deadline, std::move(request)});
+  Sorted::Of(sorted.reads, shard_id).push_back(
+      {sink, charge, deadline, std::move(request), sorted.now});
 }
 
 }  // namespace basalt::server

@@ -55,7 +55,6 @@ void FillEverything(Metrics& metrics) {
   metrics.log().syncs->Increment();
   metrics.log().sync_seconds->Observe(0.001);
   metrics.log().batch_entries->Observe(17);
-  metrics.queue(Queue::kMailbox).depth->Set(3);
 }
 
 TEST(Metrics, CountsByOperationAndCode) {
@@ -85,8 +84,7 @@ TEST(Metrics, ShowsTheNodesStatus) {
                     HasSubstr("basalt_raft_log_entries{shard=\"0\"} 10\n"),
                     HasSubstr("basalt_peer_connected{peer=\"3\"} 0\n"),
                     HasSubstr("basalt_disk_free_bytes 5000000000\n"),
-                    HasSubstr("basalt_storage_memtable_bytes{shard=\"1\"} 2\n"),
-                    HasSubstr("basalt_queue_items{queue=\"mailbox\"} 3\n")));
+                    HasSubstr("basalt_storage_memtable_bytes{shard=\"1\"} 2\n")));
 }
 
 TEST(Metrics, TellsBuildAndProcess) {
