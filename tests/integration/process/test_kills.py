@@ -54,6 +54,27 @@ class KillTest(ProcessTest):
         writes = recorder.finish()
         self.assert_nothing_lost(cluster, writes)
 
+    def test_loss_is_seen(self):
+        # What a lost or a changed write would look like must fail the check of all tests here.
+        cluster = self.make_cluster(nodes=1, shards=2)
+        recorder = self.start_recorder(cluster)
+        recorder.wait_for_acks(2000)
+        writes = recorder.finish()
+        self.assert_nothing_lost(cluster, writes)
+        acked = [write for write in writes if write.kind == "ack"]
+        unique = next(write for write in acked if not write.key.endswith(":register"))
+        register = [write for write in acked if write.key.endswith(":register")]
+        older = next(write for write in register
+                     if any(later.key == write.key for later in register[register.index(write) + 1:]))
+        for words in (("del", unique.key), ("put", unique.key, "other"),
+                      ("put", older.key, older.value)):
+            before = cluster.kvctl("-o", "raw", "get", words[1]).stdout
+            cluster.kvctl(*words)
+            with self.assertRaisesRegex(AssertionError, "1 contradictions"):
+                self.assert_nothing_lost(cluster, writes)
+            cluster.kvctl("put", words[1], before)
+        self.assert_nothing_lost(cluster, writes)
+
     def test_graceful_restart_of_each_node(self):
         cluster = self.make_cluster()
         recorder = self.start_recorder(cluster)
