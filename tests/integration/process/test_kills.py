@@ -68,7 +68,7 @@ class KillTest(ProcessTest):
                      if any(later.key == write.key for later in register[register.index(write) + 1:]))
         for words in (("del", unique.key), ("put", unique.key, "other"),
                       ("put", older.key, older.value)):
-            before = cluster.kvctl("-o", "raw", "get", words[1]).stdout
+            before = cluster.kvctl("-o", "raw", "get", words[1]).stdout.decode()
             cluster.kvctl(*words)
             with self.assertRaisesRegex(AssertionError, "1 contradictions"):
                 self.assert_nothing_lost(cluster, writes)
