@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "client/kvctl/completion.h"
 #include "client/kvctl/verbs.h"
 
 namespace basalt::kvctl {
@@ -16,7 +17,6 @@ struct VerbFlags {
 
 constexpr std::string_view kGlobalFlags =
     "--endpoints --timeout -o --output --hex --help --version";
-// A test compares this table with the parser.
 constexpr VerbFlags kVerbs[] = {
     {"put", ""},
     {"get", "--read"},
@@ -90,7 +90,7 @@ std::string Fish() {
       "# fish completion for kvctl:  kvctl completion fish | source\n"
       "complete -c kvctl -f\n";
   text += fmt::format("complete -c kvctl -n '__fish_use_subcommand' -a '{}'\n", AllVerbs());
-  const auto add = [&](std::string_view condition, std::string_view words) {
+  const auto add = [&text](std::string_view condition, std::string_view words) {
     while (!words.empty()) {
       const size_t space = std::min(words.find(' '), words.size());
       const std::string_view word = words.substr(0, space);
@@ -110,6 +110,13 @@ std::string Fish() {
 }
 
 }  // namespace
+
+std::string_view CompletionWords(std::string_view verb) {
+  for (const VerbFlags& entry : kVerbs) {
+    if (entry.verb == verb.substr(0, verb.find(' '))) return entry.words;
+  }
+  return {};
+}
 
 ExitCode RunCompletion(const Arguments& arguments) {
   if (arguments.shell == "bash") Print(Bash());

@@ -2,9 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <fstream>
+#include <regex>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "client/kvctl/completion.h"
 
 namespace basalt::kvctl {
 namespace {
@@ -141,6 +147,53 @@ TEST(CommandLineTest, HelpSaysWhatAScanPromises) {
   }
   const CommandLine help = ParseWords("--help");
   EXPECT_NE(help.text.find("Exit codes"), std::string::npos);
+}
+
+// All "--flag" words of a text.
+std::set<std::string> FlagsIn(const std::string& text) {
+  std::set<std::string> flags;
+  const std::regex flag("--[a-z][a-z0-9-]*");
+  for (std::sregex_iterator it(text.begin(), text.end(), flag), end; it != end; ++it) {
+    flags.insert(it->str());
+  }
+  return flags;
+}
+
+const char* const kVerbsWithHelp[] = {"put",   "get",        "del",      "scan",
+                                      "count", "import",     "export",   "status",
+                                      "nodes", "shards",     "shard of", "cluster init",
+                                      "bench", "completion", "version",  "debug scan-replica"};
+
+TEST(CommandLineTest, TheManualNamesEveryVerbAndFlag) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
+  const char* root = std::getenv("BASALT_SOURCE_DIR");
+  std::ifstream file(std::string(root == nullptr ? "." : root) + "/docs/kvctl.md");
+  std::ostringstream manual;
+  manual << file.rdbuf();
+  ASSERT_FALSE(manual.str().empty());
+  const std::set<std::string> documented = FlagsIn(manual.str());
+  std::set<std::string> known = FlagsIn(ParseWords("--help").text);
+  for (const char* verb : kVerbsWithHelp) {
+    EXPECT_NE(manual.str().find("`" + std::string(verb)), std::string::npos) << verb;
+    for (const std::string& flag : FlagsIn(ParseWords(std::string(verb) + " --help").text)) {
+      known.insert(flag);
+      EXPECT_TRUE(documented.contains(flag)) << verb << " " << flag;
+    }
+  }
+  for (const std::string& flag : documented) EXPECT_TRUE(known.contains(flag)) << flag;
+}
+
+TEST(CommandLineTest, CompletionKnowsEveryFlag) {
+  for (const char* verb : kVerbsWithHelp) {
+    const std::set<std::string> completed = FlagsIn(std::string(CompletionWords(verb)));
+    for (const std::string& flag : FlagsIn(ParseWords(std::string(verb) + " --help").text)) {
+      EXPECT_TRUE(flag == "--help" || completed.contains(flag)) << verb << " " << flag;
+    }
+    for (const std::string& flag : completed) {
+      EXPECT_NE(ParseWords(std::string(verb) + " --help").text.find(flag), std::string::npos)
+          << verb << " " << flag;
+    }
+  }
 }
 
 }  // namespace
