@@ -166,8 +166,9 @@ function(basalt_test)
 
   set(environment "BASALT_BIN_DIR=${BASALT_BIN_DIR}" "BASALT_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
   if("thread" IN_LIST BASALT_SANITIZE)
+    target_sources(${ARG_NAME} PRIVATE "$<TARGET_OBJECTS:basalt_tsan_edges>")
     list(APPEND environment "TSAN_OPTIONS=ignore_noninstrumented_modules=1 history_size=7 \
-exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
   endif()
   if(ARG_WHOLE)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
