@@ -332,7 +332,9 @@ TEST_P(ClientEdgeTest, WithoutRoomAsynchronousCallsAreRefusedAndSynchronousOnesW
   EXPECT_EQ(in_vain.outcome(), Outcome::kNotApplied);
   silent = false;
   EXPECT_TRUE(client->Put("k", "v", {.timeout = seconds(10)}).ok());
-  EXPECT_GE(ended, 1);  // one of them made room
+  const auto end = Clock::now() + seconds(10);
+  while (ended < 2 && Clock::now() < end) std::this_thread::yield();
+  EXPECT_EQ(ended, 2);
 }
 
 TEST_P(ClientEdgeTest, ClosingEndsOpenCalls) {
@@ -396,7 +398,9 @@ TEST_P(ClientEdgeTest, AScanOfAShardThatIsGoneEndsWithAnError) {
   Client client = Connect();
   RowStream rows = client.Scan({}, {.timeout = milliseconds(500)});
   EXPECT_FALSE(rows.Next().has_value());
-  EXPECT_EQ(rows.status().code(), Code::kUnavailable);
+  EXPECT_TRUE(rows.status().code() == Code::kUnavailable ||
+              rows.status().code() == Code::kDeadlineExceeded)
+      << rows.status().ToString();
   EXPECT_FALSE(client.Count({}, {.timeout = milliseconds(500)}).ok());
 }
 

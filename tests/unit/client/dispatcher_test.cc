@@ -348,7 +348,8 @@ class RandomWorld {
     if (dice < 30) {
       StartPut();
     } else if (dice < 70 && !open_.empty()) {
-      AnswerOne();
+      // Where refusals are the rule, all get theirs, so that some calls end between two sends.
+      for (size_t n = applied_one_in_ > 2 ? open_.size() : 1; n > 0; --n) AnswerOne();
     } else if (dice < 78) {
       BreakLink(random_.Between(1, 3));
     } else {
