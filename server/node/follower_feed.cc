@@ -3,6 +3,7 @@
 #include <future>
 #include <utility>
 
+#include "base/check.h"
 #include "base/status.h"
 
 namespace basalt::server {
@@ -50,6 +51,8 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
+    // Entries that this node vouches for and cannot read: it must not go on with a hole.
+    if (fetch.follower == work.self) base::DiskFailed(base::Message(entries.status()));
     if (entries.status().code() != absl::StatusCode::kNotFound) {
       ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
                           base::Message(entries.status()));

@@ -169,12 +169,19 @@ void GroupLoop::FinishTurn() {
       if (!hosted->reads.empty()) StartReadRound(*hosted);
       hosted->group.CollectInto(turn);
       if (hosted->staged && !turn.HasInstall(hosted->group.id())) {
-        std::exchange(hosted->staged, std::nullopt)->done("not wanted: the log is as new");
+        RefuseStaged(*hosted);
       }
     }
     CarryOut(turn);
   }
   replies_.Flush();
+}
+
+// The core did not want it: what it stands for is here already, or its sender leads no more.
+void GroupLoop::RefuseStaged(Hosted& hosted) {
+  const Hosted::Staged staged = *std::exchange(hosted.staged, std::nullopt);
+  const bool held = hosted.group.core().status().applied >= staged.index;
+  staged.done(held ? "" : "the checkpoint is not of this term's leader");
 }
 
 void GroupLoop::Abandon() {
@@ -208,7 +215,9 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   }
   for (auto& [group, read] : turn.reads) OnConfirmedRead(*Find(group), read);
   for (auto& [group, read] : turn.refused_reads) OnRefusedRead(*Find(group), read);
-  for (auto& [group, fetch] : turn.fetches) ports_.feed.Put(FetchForFollower{group, fetch});
+  for (auto& [group, fetch] : turn.fetches) {
+    ports_.feed.Put(FetchForFollower{group, Find(group)->group.self(), fetch});
+  }
   for (auto& [group, send] : turn.checkpoints) {
     const Hosted& hosted = *Find(group);
     ports_.feed.Put(CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(),

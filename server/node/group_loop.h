@@ -97,6 +97,7 @@ class GroupLoop {
   void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
   void Compact(Hosted& hosted);
+  void RefuseStaged(Hosted& hosted);
 
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);

@@ -11,6 +11,10 @@
 namespace basalt::server {
 namespace {
 
+// Recent log entries that all groups together keep in memory, and what each may keep at least.
+constexpr size_t kEntriesInMemory = 128u << 20;
+constexpr size_t kGroupMemoryMin = 1u << 20;
+
 raft::Configuration ConfigurationOf(const v1::ShardDescriptor& descriptor) {
   raft::Configuration configuration;
   for (const v1::Replica& replica : descriptor.replicas()) {
@@ -210,6 +214,8 @@ void ShardHost::Start(raft::Transport& transport) {
                                 ports_.observer},
       HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
   for (Recovered& recovered : recovered_) {
+    recovered.options.memory_bytes_max =
+        std::max<size_t>(kGroupMemoryMin, kEntriesInMemory / recovered_.size());
     group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
                           recovered.campaign);
   }

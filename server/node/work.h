@@ -62,8 +62,9 @@ struct CheckpointSent {
   std::optional<raft::LogIndex> installed;
 };
 
-// A verified checkpoint lies in `directory`. `done` is called once, with an empty string when it
-// was installed, else with the reason; then the directory is the caller's to remove.
+// A verified checkpoint lies in `directory`. `done` is called once, with an empty string when the
+// replica holds now what it stands for, else with the reason. What is left of the directory is the
+// caller's to remove.
 struct CheckpointStaged {
   raft::Message message;  // CheckpointArrived
   std::string directory;
@@ -154,6 +155,7 @@ using ApplyWork = std::variant<WritesProposed, ApplyEntries, ServeReads, Install
 
 struct FetchForFollower {
   raft::GroupId group;
+  raft::ReplicaId self;  // also the follower, when the entries are to be applied here
   raft::FetchEntries fetch;
 };
 

@@ -89,9 +89,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   }
 
   void OnInstallEnded(const std::string& problem) {
-    if (!problem.empty()) {
-      (void)receiver_.files_.RemoveTree(staging_->directory()).ok();  // emptied at start anyway
-    }
+    (void)receiver_.files_.RemoveTree(staging_->directory()).ok();  // mostly consumed by now
     End(problem);
   }
 
