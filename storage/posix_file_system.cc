@@ -222,9 +222,10 @@ absl::Status WriteFully(const PositionedWrite& write, const std::string& path, u
     const ssize_t n = write(bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrorStatus(fmt::format("write at offset {} of", offset), path, errno);
-    if (n == 0)
+    if (n == 0) {
       return base::Internal(
           fmt::format("write at offset {} of {}: the disk took nothing", offset, path));
+    }
     bytes.remove_prefix(static_cast<size_t>(n));
     offset += static_cast<uint64_t>(n);
   }

@@ -256,7 +256,7 @@ absl::Status Recovery::SearchBeyond(const Segment& segment, uint64_t from) {
 absl::Status Recovery::IndexBatch(const Segment& segment, uint64_t offset, std::string_view batch,
                                   FileNumber to_file, uint64_t to_offset) {
   IndexingSink sink(index_, to_file, static_cast<uint32_t>(to_offset + kBatchHeaderBytes));
-  const absl::Status status =
+  absl::Status status =
       DecodeRecords(batch.substr(kBatchHeaderBytes), DecodeBatchHeader(batch).records, sink);
   if (status.ok()) return status;
   return Damaged(segment, offset, base::Message(status));

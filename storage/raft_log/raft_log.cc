@@ -15,7 +15,6 @@
 namespace basalt::storage {
 
 using raft_log::EntriesReason;
-using raft_log::EntryPosition;
 using raft_log::GroupLog;
 using raft_log::Owner;
 using raft_log::Segment;
@@ -32,7 +31,7 @@ absl::StatusOr<std::unique_ptr<RaftLog>> RaftLog::Open(FileSystem& file_system,
       raft_log::RecoveredChain chain,
       raft_log::RecoverLog(file_system, directory, options.identity_for_new_log, index));
   std::unique_ptr<RaftLog> log(
-      new RaftLog(file_system, std::move(directory), options, std::move(index), std::move(chain)));
+      new RaftLog(file_system, std::move(directory), options, std::move(index), chain));
   // In this order: what retires only now is not yet given up by a durable header.
   BASALT_RETURN_IF_ERROR(log->chain_.TrimSpares());
   log->RetireSegments();
@@ -40,7 +39,7 @@ absl::StatusOr<std::unique_ptr<RaftLog>> RaftLog::Open(FileSystem& file_system,
 }
 
 RaftLog::RaftLog(FileSystem& file_system, std::string directory, const RaftLogOptions& options,
-                 raft_log::EntryIndex index, raft_log::RecoveredChain chain)
+                 raft_log::EntryIndex index, const raft_log::RecoveredChain& chain)
     : file_system_(file_system),
       directory_(directory),
       options_(options),

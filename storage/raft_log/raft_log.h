@@ -119,7 +119,7 @@ class RaftLog {
   struct ReadPlan;
 
   RaftLog(FileSystem& file_system, std::string directory, const RaftLogOptions& options,
-          raft_log::EntryIndex index, raft_log::RecoveredChain chain);
+          raft_log::EntryIndex index, const raft_log::RecoveredChain& chain);
 
   absl::Status Guard(absl::Status status);
   absl::Status CommitWrites(std::span<const raft::LogWrite> writes);
