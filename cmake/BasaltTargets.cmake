@@ -20,6 +20,9 @@ include(GoogleTest)
 
 add_custom_target(basalt_generated)
 
+set(BASALT_TSAN_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1 history_size=7 \
+exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
+
 function(_basalt_resolve_deps out)
   set(resolved)
   foreach(dep IN LISTS ARGN)
@@ -118,6 +121,9 @@ function(_basalt_executable name sources deps)
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_include_directories(${name} SYSTEM PRIVATE "${BASALT_GENERATED_DIR}")
   target_link_libraries(${name} PRIVATE ${deps} basalt_flags)
+  if("thread" IN_LIST BASALT_SANITIZE)
+    target_sources(${name} PRIVATE "$<TARGET_OBJECTS:basalt_tsan_edges>")
+  endif()
 endfunction()
 
 function(basalt_binary)
@@ -166,9 +172,7 @@ function(basalt_test)
 
   set(environment "BASALT_BIN_DIR=${BASALT_BIN_DIR}" "BASALT_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
   if("thread" IN_LIST BASALT_SANITIZE)
-    target_sources(${ARG_NAME} PRIVATE "$<TARGET_OBJECTS:basalt_tsan_edges>")
-    list(APPEND environment "TSAN_OPTIONS=ignore_noninstrumented_modules=1 history_size=7 \
-exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
+    list(APPEND environment "${BASALT_TSAN_ENVIRONMENT}")
   endif()
   if(ARG_WHOLE)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
