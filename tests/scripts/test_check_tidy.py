@@ -92,9 +92,11 @@ class CheckTidyTest(PlantedTreeTest):
         self.assert_source_is_clean("// a friend\n")
 
     def test_dead_source(self):
-        self.plant("base/CMakeLists.txt", "# slot.cc\n")
+        self.plant("base/CMakeLists.txt", "include(part.cmake)  # slot.cc\n")
         self.plant("base/slot.cc", "")
         self.assert_violation("base/slot.cc:1:", "dead-file")
+        self.plant("base/part.cmake", "basalt_library(NAME base SRCS slot.cc)\n")
+        self.assert_clean()
 
     def test_dead_header(self):
         self.assert_source_is_clean("")
