@@ -44,8 +44,4 @@ install(FILES "${CMAKE_BINARY_DIR}/basaltConfig.cmake"
 install(FILES "${CMAKE_BINARY_DIR}/basalt.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 install(DIRECTORY "${_folder}/basalt" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         FILES_MATCHING PATTERN "*.h")
-foreach(binary basaltd kvctl)
-  if(TARGET ${binary})
-    install(TARGETS ${binary})
-  endif()
-endforeach()
+install(TARGETS basaltd kvctl)
