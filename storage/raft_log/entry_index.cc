@@ -157,13 +157,15 @@ std::vector<EntryRun> EntryIndex::EntriesIn(FileNumber file, size_t bytes_max) c
 
 std::vector<PinningGroup> EntryIndex::GroupsPinning(FileNumber file) const {
   std::vector<PinningGroup> pinning;
-  for (const EntryRun& run : EntriesIn(file, SIZE_MAX)) {
-    const raft::LogIndex through = run.first + (run.positions.size() - 1);
-    if (!pinning.empty() && pinning.back().group == run.owner.group) {
-      pinning.back().through = std::max(pinning.back().through, through);
-    } else {
-      pinning.push_back({run.owner.group, run.owner.replica, through});
+  uint64_t left = UseOf(file).entries;
+  for (const auto& [group, log] : groups_) {
+    std::optional<raft::LogIndex> through;
+    for (size_t i = 0; i < log.entries.size() && left > 0; ++i) {
+      if (log.entries[i].file != file) continue;
+      through = log.first + i;
+      --left;
     }
+    if (through) pinning.push_back({group, log.replica, *through});
   }
   return pinning;
 }

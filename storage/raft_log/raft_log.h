@@ -46,8 +46,8 @@ struct RaftLogOptions {
   // What one batch carries at most of the oldest segment's contents.
   size_t forward_groups_max = 64;
   size_t copy_bytes_max = 256u << 10;
-  // A segment with more bytes of live entries is not copied: the groups that pin it are to be
-  // flushed (GroupsPinning).
+  // A segment with more bytes of live entries than this, or than a quarter of its size, is not
+  // copied: the groups that pin it are to be flushed (GroupsPinning).
   uint64_t copy_segment_bytes_max = 4u << 20;
 };
 

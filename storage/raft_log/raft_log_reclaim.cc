@@ -1,5 +1,6 @@
 #include "storage/raft_log/raft_log_reclaim.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -23,7 +24,9 @@ absl::StatusOr<RaftLog::ReclaimPlan> RaftLog::PlanReclaim() {
     if (use.states > 0) {
       plan.states = index_.GroupsWithStateIn(oldest.number, options_.forward_groups_max);
     }
-    if (use.entries > 0 && use.entry_bytes <= options_.copy_segment_bytes_max) {
+    // Copying fuller segments than a quarter would fill others as fast, and never end.
+    const uint64_t copy_max = std::min(options_.copy_segment_bytes_max, options_.segment_bytes / 4);
+    if (use.entries > 0 && use.entry_bytes <= copy_max) {
       runs = index_.EntriesIn(oldest.number, options_.copy_bytes_max);
     }
     for (const raft::GroupId group : plan.states) {

@@ -218,6 +218,18 @@ TEST_F(RaftLogTest, GroupsThatPinAreNamed) {
   ExpectModel();
 }
 
+// More live entries than the segments that are kept can hold: emptying must not go in a circle.
+TEST_F(RaftLogTest, EmptyingEndsWhenEverythingIsNeeded) {
+  options_.copy_segment_bytes_max = 1 << 20;
+  Open();
+  Create(1);
+  for (uint64_t i = 1; i <= 60; ++i) Commit({TestAppend(1, i, 1, 1, 900)});
+  int calls = 0;
+  while (!log_->MarkIdle().value()) ASSERT_LT(++calls, 200);
+  EXPECT_GT(log_->counters().segments_live, options_.segments_kept);
+  ExpectModel();
+}
+
 TEST_F(RaftLogTest, SparesWrittenAheadAreTakenFirst) {
   Open();
   Create(1);
