@@ -1,9 +1,9 @@
 // A preloaded library under which no sync reaches the disk, though each says that it did: the
 // mutant that shows that a power-cut test can fail. Never part of a release.
-#include <cstddef>
-
 #include <sys/types.h>
 #include <unistd.h>
+
+#include <cstddef>
 
 extern "C" {
 
