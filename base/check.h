@@ -24,17 +24,17 @@ inline constexpr int kExitDiskFailed = 74;
 
 }  // namespace basalt::base
 
-#define BASALT_CHECK(condition)                                             \
-  do {                                                                      \
-    if (!(condition)) [[unlikely]] {                                        \
-      ::basalt::base::CheckFailed(#condition, __FILE__, __LINE__);          \
-    }                                                                       \
+#define BASALT_CHECK(condition)                                    \
+  do {                                                             \
+    if (!(condition)) [[unlikely]] {                               \
+      ::basalt::base::CheckFailed(#condition, __FILE__, __LINE__); \
+    }                                                              \
   } while (false)
 
 // As above; `detail` (anything that converts to std::string_view) is evaluated only on failure.
-#define BASALT_CHECK_MSG(condition, detail)                                 \
-  do {                                                                      \
-    if (!(condition)) [[unlikely]] {                                        \
+#define BASALT_CHECK_MSG(condition, detail)                                  \
+  do {                                                                       \
+    if (!(condition)) [[unlikely]] {                                         \
       ::basalt::base::CheckFailed(#condition, __FILE__, __LINE__, (detail)); \
-    }                                                                       \
+    }                                                                        \
   } while (false)

@@ -54,13 +54,13 @@ inline std::string Message(const absl::Status& status) {
 #define BASALT_STATUS_CONCAT_INNER(a, b) a##b
 #define BASALT_STATUS_CONCAT(a, b) BASALT_STATUS_CONCAT_INNER(a, b)
 
-#define BASALT_RETURN_IF_ERROR(expression)                        \
-  do {                                                            \
+#define BASALT_RETURN_IF_ERROR(expression)                                        \
+  do {                                                                            \
     if (absl::Status status_macro_value = (expression); !status_macro_value.ok()) \
-      return status_macro_value;                                  \
+      return status_macro_value;                                                  \
   } while (false)
 
-#define BASALT_ASSIGN_OR_RETURN(declaration, expression)                                  \
+#define BASALT_ASSIGN_OR_RETURN(declaration, expression)                                       \
   BASALT_ASSIGN_OR_RETURN_INNER(BASALT_STATUS_CONCAT(status_or_value_, __LINE__), declaration, \
                                 expression)
 #define BASALT_ASSIGN_OR_RETURN_INNER(temporary, declaration, expression) \

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "raft/core/effects.h"
 #include "raft/core/types.h"
 

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+
 #include "raft/core/types.h"
 
 namespace basalt::raft {

@@ -216,8 +216,8 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
     view_.OnLeader(raft::GroupId(shard.shard_id()), raft::NodeId(0), raft::Term(0));
   }
   transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, clock_);
-  receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(),
-                                                   *transport_, *host_);
+  receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(), *transport_,
+                                                   *host_);
   host_->Start(*transport_);
   peer_service_.Open(*transport_, *receiver_);
   dialer_ = std::make_unique<PeerDialer>(*transport_, view_, peer_calls_, logger_);
@@ -230,17 +230,17 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
 }
 
 absl::Status Node::SendCheckpoint(const CheckpointToSend& checkpoint) {
-  OutgoingCheckpoint outgoing{MakeHello(),     checkpoint.group, checkpoint.self,
-                              checkpoint.send.follower, checkpoint.term,  checkpoint.base,
-                              checkpoint.directory};
+  OutgoingCheckpoint outgoing{
+      MakeHello(),     checkpoint.group, checkpoint.self,     checkpoint.send.follower,
+      checkpoint.term, checkpoint.base,  checkpoint.directory};
   const auto known = view_.known();
   for (const v1::NodeDescriptor& node : known->map.nodes()) {
     if (node.node_id() != checkpoint.send.node.value()) continue;
     SendLimits limits;
     limits.bytes_per_second = config_.checkpoint_rate;
     limits.stop = &stopping_;
-    return SendCheckpointFiles(MakePeerChannel(node.peer_address(), ChannelUse::kCalls), *files_, outgoing, limits,
-                               clock_);
+    return SendCheckpointFiles(MakePeerChannel(node.peer_address(), ChannelUse::kCalls), *files_,
+                               outgoing, limits, clock_);
   }
   return base::NotFound("no such node");
 }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+
 #include "server/config/node_config.h"
 #include "server/node/forming.h"
 #include "server/node/shard_host.h"
@@ -28,8 +29,7 @@ class RequestReporter final : public RequestObserver {
  public:
   RequestReporter(RequestMetrics& metrics, Logger& logger, std::chrono::milliseconds slow)
       : metrics_(metrics), logger_(logger), slow_(slow) {}
-  void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
-                  MonotonicTime took) override;
+  void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code, MonotonicTime took) override;
 
  private:
   RequestMetrics& metrics_;

@@ -50,15 +50,25 @@ std::vector<PulledSample> Node::Samples() const {
   if (!running_.load()) return {};
   std::vector<PulledSample> samples = host_->Samples();
   const storage::RocksDbResources& resources = host_->resources();
-  samples.push_back({"basalt_storage_block_cache_bytes", "Bytes of cached blocks.", false, {},
+  samples.push_back({"basalt_storage_block_cache_bytes",
+                     "Bytes of cached blocks.",
+                     false,
+                     {},
                      static_cast<double>(resources.BlockCacheBytes())});
-  samples.push_back({"basalt_storage_memtable_bytes", "Bytes of all memtables.", false, {},
+  samples.push_back({"basalt_storage_memtable_bytes",
+                     "Bytes of all memtables.",
+                     false,
+                     {},
                      static_cast<double>(resources.MemtableBytes())});
-  samples.push_back({"basalt_requests_held_bytes", "Bytes of client requests under way.", false,
-                     {}, static_cast<double>(budget_.bytes())});
+  samples.push_back({"basalt_requests_held_bytes",
+                     "Bytes of client requests under way.",
+                     false,
+                     {},
+                     static_cast<double>(budget_.bytes())});
   for (const raft::NodeId peer : transport_->Peers()) {
     samples.push_back({"basalt_peer_dropped_messages_total",
-                       "Raft messages dropped: link down or queue full.", true,
+                       "Raft messages dropped: link down or queue full.",
+                       true,
                        {{"peer", std::to_string(peer.value())}},
                        static_cast<double>(transport_->Link(peer)->dropped_messages())});
   }
@@ -88,8 +98,8 @@ NodeStatus Node::Status() {
   for (const v1::ReplicaStatus& replica : replicas) {
     status.shards.push_back({replica.shard_id(), replica.replica_id(), replica.role(),
                              replica.leader_node(), replica.term(), replica.first_index(),
-                             replica.last_index(), replica.commit_index(),
-                             replica.applied_index(), replica.size_bytes()});
+                             replica.last_index(), replica.commit_index(), replica.applied_index(),
+                             replica.size_bytes()});
   }
   status.not_ready = WhyNotReady(replicas);
   if (disk_nearly_full_.load()) status.problems.push_back("the disk is nearly full: reads only");
@@ -169,8 +179,7 @@ AdminHandlers Node::MakeAdminHandlers() {
     if (!begun_.load()) return base::Unavailable("the node is starting");
     return forming_->Form(shards, replicas);
   };
-  handlers.scan_replica =
-      [this](uint64_t shard_id) -> absl::StatusOr<std::unique_ptr<StoredScan>> {
+  handlers.scan_replica = [this](uint64_t shard_id) -> absl::StatusOr<std::unique_ptr<StoredScan>> {
     if (!running_.load()) return base::FailedPrecondition("the node belongs to no cluster yet");
     return host_->ScanReplica(shard_id);
   };

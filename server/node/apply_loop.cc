@@ -41,7 +41,9 @@ void ServeGet(const ShardReads& reads, const v1::GetRequest& get, v1::Response& 
 }
 
 void ServeScan(const ShardReads& reads, const v1::ScanRequest& scan, v1::Response& response) {
-  ScanBounds bounds{.from = scan.from(), .to = scan.to(), .keys_only = scan.keys_only(),
+  ScanBounds bounds{.from = scan.from(),
+                    .to = scan.to(),
+                    .keys_only = scan.keys_only(),
                     .count_only = scan.count_only()};
   if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
   if (scan.bytes_max() > 0) {
@@ -86,7 +88,8 @@ void ApplyLoop::Abandon() {
   for (auto& [group, replica] : replicas_) {
     for (const auto& [index, waiting] : replica.writes) {
       for (const PendingWrite& write : waiting.writes) {
-        AnswerUnknown(group, write, v1::CODE_UNAVAILABLE, "the node stopped before the entry was decided");
+        AnswerUnknown(group, write, v1::CODE_UNAVAILABLE,
+                      "the node stopped before the entry was decided");
       }
     }
     for (const auto& [index, reads] : replica.reads) {
@@ -138,10 +141,10 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
   }
 }
 
-void ApplyLoop::AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome) {
+void ApplyLoop::AnswerApplied(raft::GroupId group, const PendingWrite& write,
+                              const CommandOutcome& outcome) {
   if (outcome.verdict != CommandOutcome::Verdict::kApplied) {
-    v1::Response response =
-        MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
+    v1::Response response = MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
     response.set_message("the key's slot had moved to another shard");
     replies_.Answer(group, write, std::move(response));
     return;
@@ -160,7 +163,8 @@ void ApplyLoop::AnswerLost(raft::GroupId group, const PendingWrite& write) {
   replies_.Answer(group, write, std::move(response));
 }
 
-void ApplyLoop::AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code, const char* why) {
+void ApplyLoop::AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code,
+                              const char* why) {
   if (write.sink == nullptr) return;
   v1::Response response = MakeWriteAnswer(write, code, v1::OUTCOME_UNKNOWN);
   response.set_message(why);
@@ -216,7 +220,8 @@ void ApplyLoop::On(InstallCheckpoint& work) {
   while (!replica.writes.empty() && replica.writes.begin()->first <= applied.index) {
     auto waiting = replica.writes.extract(replica.writes.begin());
     for (const PendingWrite& write : waiting.mapped().writes) {
-      AnswerUnknown(work.group, write, v1::CODE_UNAVAILABLE, "a checkpoint took the place of the entry");
+      AnswerUnknown(work.group, write, v1::CODE_UNAVAILABLE,
+                    "a checkpoint took the place of the entry");
     }
   }
   ports_.groups.Put(CheckpointInstalled{work.group, applied.index, applied.term,
@@ -242,7 +247,8 @@ void ApplyLoop::On(SweepDeadlines&) {
     for (auto& [index, waiting] : replica.writes) {
       for (PendingWrite& write : waiting.writes) {
         if (write.deadline > now || write.sink == nullptr) continue;
-        AnswerUnknown(group, write, v1::CODE_DEADLINE, "the entry was not decided in the time given");
+        AnswerUnknown(group, write, v1::CODE_DEADLINE,
+                      "the entry was not decided in the time given");
         write.sink = nullptr;
         write.charge = nullptr;
       }

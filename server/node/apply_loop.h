@@ -78,7 +78,8 @@ class ApplyLoop final : public ApplyObserver {
   Replica& Find(raft::GroupId group);
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
-  void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code, const char* why);
+  void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code,
+                     const char* why);
   void AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome);
   void AnswerLost(raft::GroupId group, const PendingWrite& write);
 

@@ -64,11 +64,11 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
 
 void FollowerFeed::Send(const CheckpointForFollower& work) {
   raft::LogBase base;
-  const absl::Status status = stopping_.load() ? base::Unavailable("stopping")
-                                               : MakeAndSend(work, base);
+  const absl::Status status =
+      stopping_.load() ? base::Unavailable("stopping") : MakeAndSend(work, base);
   std::optional<raft::LogIndex> installed;
-  const LogContext context{.shard = work.group.value(), .term = work.term.value(),
-                           .peer = work.send.node.value()};
+  const LogContext context{
+      .shard = work.group.value(), .term = work.term.value(), .peer = work.send.node.value()};
   if (status.ok()) {
     installed = base.index;
     ports_.metrics.sent->Increment();
@@ -82,8 +82,8 @@ void FollowerFeed::Send(const CheckpointForFollower& work) {
 
 absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {
   CheckpointToSend checkpoint{work.group, work.self, work.term, work.send, {}, {}};
-  checkpoint.directory = directory_ + "/" + std::to_string(work.group.value()) + "-" +
-                         std::to_string(next_number_++);
+  checkpoint.directory =
+      directory_ + "/" + std::to_string(work.group.value()) + "-" + std::to_string(next_number_++);
   // What is in the memtable would be flushed while the apply thread waits; so it goes first.
   ports_.flush(work.group);
   std::promise<absl::StatusOr<raft::LogBase>> made;

@@ -84,11 +84,10 @@ v1::Hello ClusterForming::MakeHello() const {
 }
 
 bool ClusterForming::Names(const v1::ClusterMap& layout, const v1::NodeDescriptor& wanted) const {
-  return std::any_of(layout.nodes().begin(), layout.nodes().end(),
-                     [&](const v1::NodeDescriptor& node) {
-                       return node.node_id() == wanted.node_id() &&
-                              node.store_id() == wanted.store_id();
-                     });
+  return std::any_of(
+      layout.nodes().begin(), layout.nodes().end(), [&](const v1::NodeDescriptor& node) {
+        return node.node_id() == wanted.node_id() && node.store_id() == wanted.store_id();
+      });
 }
 
 absl::Status ClusterForming::Look() {
@@ -120,9 +119,8 @@ absl::Status ClusterForming::TakeIn(const v1::HelloReply& reply) {
   const uint64_t node_id = hello.node().node_id();
   if (node_id == options_.self.node_id()) {
     if (hello.process() == options_.process) return absl::OkStatus();  // ourselves
-    return base::FailedPrecondition("another process calls itself node " +
-                                    std::to_string(node_id) + ", at " +
-                                    hello.node().peer_address());
+    return base::FailedPrecondition("another process calls itself node " + std::to_string(node_id) +
+                                    ", at " + hello.node().peer_address());
   }
   if (!reply.refusal().empty()) return base::FailedPrecondition(reply.refusal());
   if (reply.has_layout()) return Adopt(reply.layout());
@@ -132,7 +130,8 @@ absl::Status ClusterForming::TakeIn(const v1::HelloReply& reply) {
   acquaintance.sees.assign(hello.sees().begin(), hello.sees().end());
   acquaintance.in_cluster = !hello.cluster_id().empty();
   for (const v1::NodeDescriptor& node : hello.known()) {
-    if (node.node_id() != options_.self.node_id()) met_.try_emplace(node.node_id(), Acquaintance{node, {}, false});
+    if (node.node_id() != options_.self.node_id())
+      met_.try_emplace(node.node_id(), Acquaintance{node, {}, false});
   }
   return absl::OkStatus();
 }
@@ -184,8 +183,8 @@ absl::Status ClusterForming::ReserveAll(const std::vector<v1::NodeDescriptor>& n
     const absl::StatusOr<v1::ReserveReply> reply = calls_.Reserve(node.peer_address(), request);
     if (!reply.ok()) return reply.status();
     if (!reply->granted()) {
-      return base::FailedPrecondition("node " + std::to_string(node.node_id()) + " refuses: " +
-                                      reply->refusal());
+      return base::FailedPrecondition("node " + std::to_string(node.node_id()) +
+                                      " refuses: " + reply->refusal());
     }
   }
   return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "base/mutex.h"
 #include "proto/peer.pb.h"
 #include "server/clock/clock.h"
@@ -36,8 +37,8 @@ class PeerCalls {
 
 struct FormingOptions {
   v1::NodeDescriptor self;
-  uint64_t process = 0;            // random, see Hello
-  std::vector<std::string> join;   // peer addresses
+  uint64_t process = 0;           // random, see Hello
+  std::vector<std::string> join;  // peer addresses
   uint32_t bootstrap_expect = 0;
   uint32_t shards = 8;
   uint32_t replicas = 3;

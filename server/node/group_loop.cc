@@ -136,8 +136,8 @@ void GroupLoop::On(StateFlushed& event) {
 void GroupLoop::On(StatesAsked& event) {
   std::vector<GroupState> states;
   for (const auto& [group, hosted] : hosted_) {
-    states.push_back({group, hosted->group.self(), hosted->group.core().status(),
-                      hosted->leader_node});
+    states.push_back(
+        {group, hosted->group.self(), hosted->group.core().status(), hosted->leader_node});
   }
   event.reply(std::move(states));
 }
@@ -220,8 +220,8 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   }
   for (auto& [group, send] : turn.checkpoints) {
     const Hosted& hosted = *Find(group);
-    ports_.feed.Put(CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(),
-                                          send});
+    ports_.feed.Put(
+        CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(), send});
   }
 }
 

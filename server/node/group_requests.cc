@@ -35,8 +35,7 @@ void GroupLoop::On(WritesArrived& event) {
   Hosted* hosted = Find(event.group);
   for (PendingWrite& write : event.writes) {
     if (hosted == nullptr) {
-      replies_.Answer(event.group, write,
-                      MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true));
+      replies_.Answer(event.group, write, MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true));
     } else if (!hosted->group.core().is_leader()) {
       Refuse(*hosted, write, v1::CODE_NOT_LEADER);
     } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
@@ -66,7 +65,8 @@ void GroupLoop::On(ReadsArrived& event) {
 void GroupLoop::On(OwnCommandArrived& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr || !hosted->group.core().is_leader()) return;
-  hosted->writes.push_back({nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
+  hosted->writes.push_back(
+      {nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
 }
 
 void GroupLoop::ProposeGathered(Hosted& hosted) {
@@ -84,8 +84,7 @@ void GroupLoop::ProposeGathered(Hosted& hosted) {
 }
 
 bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
-  std::string payload =
-      StartBatch(hybrid_clock_.Take(ports_.clock.Now(), count), bytes);
+  std::string payload = StartBatch(hybrid_clock_.Take(ports_.clock.Now(), count), bytes);
   for (size_t i = 0; i < count; ++i) payload += hosted.writes[i].encoded_command;
   const auto result = hosted.group.core().Propose(raft::EntryKind::kCommands,
                                                   raft::MakePayload(std::move(payload)));

@@ -15,8 +15,7 @@ namespace basalt::server {
 
 struct GroupLoop::Hosted {
   Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered)
-      : configuration(recovered.applied.configuration),
-        group(options, std::move(recovered)) {}
+      : configuration(recovered.applied.configuration), group(options, std::move(recovered)) {}
 
   struct Staged {
     raft::LogIndex index;

@@ -50,9 +50,7 @@ struct PendingRead {
   v1::Request request;  // get or scan
   MonotonicTime arrived{};
 
-  RequestKind kind() const {
-    return request.has_get() ? RequestKind::kGet : RequestKind::kScan;
-  }
+  RequestKind kind() const { return request.has_get() ? RequestKind::kGet : RequestKind::kScan; }
 };
 
 // One element of CommandBatch.commands, with tag and length.
@@ -62,8 +60,7 @@ std::string EncodeCommandElement(const v1::Command& command);
 class ReplyBuffer {
  public:
   // `observer` may be null; both outlive the buffer.
-  ReplyBuffer(RequestObserver* observer, const Clock& clock)
-      : observer_(observer), clock_(clock) {}
+  ReplyBuffer(RequestObserver* observer, const Clock& clock) : observer_(observer), clock_(clock) {}
 
   void Answer(raft::GroupId group, const PendingWrite& write, v1::Response response);
   void Answer(raft::GroupId group, const PendingRead& read, v1::Response response);

@@ -105,8 +105,8 @@ absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
   log_options.segment_bytes = options_.log_segment_bytes;
   // What is retained for slow followers must fit twice, and a segment is emptied by copying only
   // when little of it is alive: else an idle log would copy in a circle.
-  log_options.segments_kept = std::max<size_t>(
-      4, 2 + 2 * options_.log_retained_bytes / options_.log_segment_bytes);
+  log_options.segments_kept =
+      std::max<size_t>(4, 2 + 2 * options_.log_retained_bytes / options_.log_segment_bytes);
   log_options.copy_segment_bytes_max =
       std::min<uint64_t>(log_options.copy_segment_bytes_max, options_.log_segment_bytes / 8);
   log_options.identity_for_new_log = options_.seed | 1;
@@ -119,16 +119,17 @@ absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
     const uint64_t replica_id = ReplicaOn(descriptor, options_.node);
     const raft::GroupId group(descriptor.shard_id());
     if (replica_id == 0 || std::find(known.begin(), known.end(), group) != known.end()) continue;
-    BASALT_ASSIGN_OR_RETURN(const bool exists,
-                            storage::ReplicaStore::Exists(
-                                ports_.files, ReplicaDirectoryOf(descriptor.shard_id(), replica_id)));
+    BASALT_ASSIGN_OR_RETURN(
+        const bool exists,
+        storage::ReplicaStore::Exists(ports_.files,
+                                      ReplicaDirectoryOf(descriptor.shard_id(), replica_id)));
     if (exists) {
       return base::DataLoss(options_.log_directory + ": the log knows nothing of shard " +
                             std::to_string(group.value()) +
                             ", which has a replica here: votes and entries are lost");
     }
-    created.push_back({group, raft::ReplicaId(replica_id),
-                       raft::LogBase{{}, {}, ConfigurationOf(descriptor)}});
+    created.push_back(
+        {group, raft::ReplicaId(replica_id), raft::LogBase{{}, {}, ConfigurationOf(descriptor)}});
   }
   if (!created.empty()) BASALT_RETURN_IF_ERROR((*log)->CreateGroups(created));
   storage::LogWriterOptions writer_options;
@@ -189,11 +190,10 @@ absl::Status ShardHost::AddGroup(const v1::ShardDescriptor& descriptor, uint64_t
   recovered.state.entries = std::move(log.entries);
   recovered.state.applied = machine.applied();
   if (recovered.state.applied.index < recovered.state.base.index) {
-    return base::DataLoss("shard " + std::to_string(group.value()) +
-                          ": the state machine ends at entry " +
-                          std::to_string(recovered.state.applied.index.value()) +
-                          ", the log begins behind " +
-                          std::to_string(recovered.state.base.index.value()));
+    return base::DataLoss(
+        "shard " + std::to_string(group.value()) + ": the state machine ends at entry " +
+        std::to_string(recovered.state.applied.index.value()) + ", the log begins behind " +
+        std::to_string(recovered.state.base.index.value()));
   }
   recovered_.push_back(std::move(recovered));
   return absl::OkStatus();
@@ -207,11 +207,11 @@ void ShardHost::Start(raft::Transport& transport) {
                           ports_.send_checkpoint},
       options_.checkpoints_directory);
   GroupLoopOptions loop_options;
-  loop_options.retained_log_bytes =
-      std::max<uint64_t>(1u << 20, options_.log_retained_bytes / std::max<size_t>(1, machines_.size()));
+  loop_options.retained_log_bytes = std::max<uint64_t>(
+      1u << 20, options_.log_retained_bytes / std::max<size_t>(1, machines_.size()));
   group_loop_ = std::make_unique<GroupLoop>(
-      loop_options, GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock,
-                                ports_.observer},
+      loop_options,
+      GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock, ports_.observer},
       HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
   for (Recovered& recovered : recovered_) {
     recovered.options.memory_bytes_max =
@@ -286,8 +286,7 @@ void ShardHost::Maintain() {
 }
 
 std::vector<GroupState> ShardHost::States() {
-  return Await<GroupState>(
-      [this](auto reply) { Put(GroupEvent(StatesAsked{std::move(reply)})); });
+  return Await<GroupState>([this](auto reply) { Put(GroupEvent(StatesAsked{std::move(reply)})); });
 }
 
 std::vector<AppliedState> ShardHost::AppliedStates() {
@@ -334,8 +333,7 @@ absl::StatusOr<std::unique_ptr<StoredScan>> ShardHost::ScanReplica(uint64_t shar
   return StoredScan::Open(place->second->store().engine());
 }
 
-void ShardHost::OnLogCommit(std::span<const raft::LogWrite> writes,
-                            std::chrono::nanoseconds took) {
+void ShardHost::OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took) {
   LogMetrics& metrics = ports_.metrics.log();
   const storage::RaftLogCounters& counters = log_->log().counters();
   size_t entries = 0;
@@ -353,8 +351,8 @@ std::vector<PulledSample> ShardHost::Samples() const {
   const GroupLoopCounters& groups = group_loop_->counters();
   const ApplyLoopCounters& apply = apply_loop_.counters();
   const auto counter = [](const char* name, const char* help, const std::atomic<uint64_t>& value) {
-    return PulledSample{name, help, true, {},
-                        static_cast<double>(value.load(std::memory_order_relaxed))};
+    return PulledSample{
+        name, help, true, {}, static_cast<double>(value.load(std::memory_order_relaxed))};
   };
   return {
       counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),

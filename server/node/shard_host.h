@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+
 #include "proto/admin.pb.h"
 #include "server/node/apply_loop.h"
 #include "server/node/cluster_view.h"

@@ -9,9 +9,8 @@ namespace basalt::server {
 
 std::optional<RoutingTable> RoutingTable::Build(std::vector<ShardRange> ranges) {
   std::erase_if(ranges, [](const ShardRange& range) { return range.shard_id == 0; });
-  std::sort(ranges.begin(), ranges.end(), [](const ShardRange& a, const ShardRange& b) {
-    return a.first_slot < b.first_slot;
-  });
+  std::sort(ranges.begin(), ranges.end(),
+            [](const ShardRange& a, const ShardRange& b) { return a.first_slot < b.first_slot; });
   uint64_t next_slot = 0;
   for (const ShardRange& range : ranges) {
     if (range.first_slot != next_slot || range.slot_count == 0) return std::nullopt;

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+
 #include "proto/admin.grpc.pb.h"
 #include "server/shard/shard_reads.h"
 

@@ -70,8 +70,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     }
     const std::string directory = receiver_.directory_ + "/" + std::to_string(group_) + "-" +
                                   std::to_string(receiver_.next_number_.fetch_add(1));
-    BASALT_ASSIGN_OR_RETURN(staging_, storage::CheckpointStaging::Start(
-                                          receiver_.files_, directory, std::move(list)));
+    BASALT_ASSIGN_OR_RETURN(
+        staging_, storage::CheckpointStaging::Start(receiver_.files_, directory, std::move(list)));
     return absl::OkStatus();
   }
 

@@ -21,8 +21,8 @@ class Pace {
   void Wait(size_t bytes) {
     sent_ += bytes;
     if (bytes_per_second_ == 0) return;
-    const auto due = std::chrono::nanoseconds(
-        static_cast<int64_t>(static_cast<double>(sent_) / static_cast<double>(bytes_per_second_) * 1e9));
+    const auto due = std::chrono::nanoseconds(static_cast<int64_t>(
+        static_cast<double>(sent_) / static_cast<double>(bytes_per_second_) * 1e9));
     const auto ahead = due - (clock_.Now() - start_);
     if (ahead > std::chrono::milliseconds(100)) std::this_thread::sleep_for(ahead);
   }

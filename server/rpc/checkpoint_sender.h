@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+
 #include "proto/peer.grpc.pb.h"
 #include "raft/core/types.h"
 #include "server/clock/clock.h"

@@ -132,9 +132,9 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
     if (stopped_.load(std::memory_order_relaxed)) {
       sorted.answers.push_back(MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is stopping"));
     } else if (known == nullptr) {
-      sorted.answers.push_back(MakeAnswer(
-          request, v1::CODE_NOT_FORMED,
-          "this node belongs to no cluster yet; form one with: kvctl cluster init"));
+      sorted.answers.push_back(
+          MakeAnswer(request, v1::CODE_NOT_FORMED,
+                     "this node belongs to no cluster yet; form one with: kvctl cluster init"));
     } else if (charge == nullptr) {
       v1::Response answer =
           MakeAnswer(request, v1::CODE_OVERLOADED, "the node holds too many requests");
@@ -168,17 +168,17 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
     if (shard_id == 0) shard_id = known.routing.OwnerOf(slot).shard_id;
   }
   if (moved != nullptr) {
-    v1::Response answer = MakeAnswer(request, v1::CODE_WRONG_SHARD,
-                                     "the key belongs to another shard or epoch");
+    v1::Response answer =
+        MakeAnswer(request, v1::CODE_WRONG_SHARD, "the key belongs to another shard or epoch");
     SetDescriptor(known.map, moved->shard_id, answer);
     *answer.mutable_leader() = view_.leader(moved->shard_id);
     sorted.answers.push_back(std::move(answer));
     return;
   }
-  const auto timeout = request.timeout_ms() == 0
-                           ? options_.default_timeout
-                           : std::min(std::chrono::milliseconds(request.timeout_ms()),
-                                      options_.timeout_max);
+  const auto timeout =
+      request.timeout_ms() == 0
+          ? options_.default_timeout
+          : std::min(std::chrono::milliseconds(request.timeout_ms()), options_.timeout_max);
   const MonotonicTime deadline = sorted.now + timeout;
   if (IsWrite(request)) {
     if (read_only_.load(std::memory_order_relaxed)) {
@@ -197,8 +197,8 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
     sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
     return;
   }
-  Sorted::Of(sorted.reads, shard_id).push_back(
-      {sink, charge, deadline, std::move(request), sorted.now});
+  Sorted::Of(sorted.reads, shard_id)
+      .push_back({sink, charge, deadline, std::move(request), sorted.now});
 }
 
 }  // namespace basalt::server

@@ -66,8 +66,8 @@ grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* PeerService::Stream(
   return AcceptPeerStream(*transport, context);
 }
 
-grpc::ServerReadReactor<v1::CheckpointChunk>* PeerService::Checkpoint(
-    grpc::CallbackServerContext*, v1::CheckpointReply* reply) {
+grpc::ServerReadReactor<v1::CheckpointChunk>* PeerService::Checkpoint(grpc::CallbackServerContext*,
+                                                                      v1::CheckpointReply* reply) {
   CheckpointReceiver* receiver = receiver_.load();
   if (receiver == nullptr) return new RefusedStream<grpc::ServerReadReactor<v1::CheckpointChunk>>();
   return receiver->Accept(reply);

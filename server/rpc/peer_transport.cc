@@ -8,8 +8,8 @@
 
 namespace basalt::server {
 
-PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self,
-                             ClusterView& view, GroupInbox& inbox, const Clock& clock)
+PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
+                             GroupInbox& inbox, const Clock& clock)
     : self_(std::move(self)), view_(view), inbox_(inbox) {
   for (const raft::NodeId peer : peers) links_.emplace(peer, std::make_unique<PeerLink>(clock));
 }
@@ -31,8 +31,8 @@ std::string PeerTransport::CheckHello(const v1::Hello& hello) {
   }
   if (hello.cluster_id() != self_.cluster_id()) return "another cluster";
   const uint64_t node_id = hello.node().node_id();
-  if (node_id == self_.node().node_id()) return "two processes call themselves node " +
-                                                std::to_string(node_id);
+  if (node_id == self_.node().node_id())
+    return "two processes call themselves node " + std::to_string(node_id);
   const auto known = view_.known();
   if (known == nullptr) return "not ready";
   for (const v1::NodeDescriptor& node : known->map.nodes()) {
@@ -62,7 +62,7 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
   PeerMessagesArrived arrived;
   arrived.messages.reserve(static_cast<size_t>(frame.messages_size()));
   for (v1::RaftMessage& encoded : *frame.mutable_messages()) {
-    absl::StatusOr<raft::Message> message = 
+    absl::StatusOr<raft::Message> message =
         raft::FromWire(std::move(encoded), raft::NodeId(self_.node().node_id()));
     if (!message.ok()) return base::Message(message.status());
     arrived.messages.push_back(*std::move(message));

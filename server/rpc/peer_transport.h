@@ -13,9 +13,7 @@
 #include "server/node/work.h"
 #include "server/rpc/peer_link.h"
 
-
 namespace basalt::server {
-
 
 // Thread-safe once built. Outlived by what its constructor is given.
 class PeerTransport final : public raft::Transport {

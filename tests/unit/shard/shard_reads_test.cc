@@ -121,42 +121,45 @@ TEST_P(Reads, APageHoldsAtLeastOneRowAndSaysWhereToGoOn) {
 // Stored scans and newest reads on other threads beside applies and installs: what is seen is one
 // applied index, whole.
 TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
-  constexpr uint64_t kEntries = 300;
+  // Each of another applied index. (Memory has one lock, which the writer holds most of the time.)
+  const uint64_t scans_wanted = GetParam() == EngineKind::kRocksDb ? 150 : 20;
   std::atomic<bool> done{false};
-  std::thread reader([&] {
-    uint64_t highest = 0;
-    while (!done.load()) {
+  const auto read = [&] {
+    uint64_t scans = 0;
+    for (uint64_t last = 0; scans < scans_wanted;) {
       auto scan = StoredScan::Open(machine_->store().engine());
       ASSERT_TRUE(scan.ok()) << scan.status();
       const uint64_t applied = (*scan)->applied().base.index.value();
-      highest = std::max(highest, applied);
-      uint64_t versions = 0;
-      for (auto rows = (*scan)->Next(500); !rows->empty(); rows = (*scan)->Next(500)) {
-        versions += rows->size();
-      }
-      ASSERT_EQ(versions, applied * 2) << "each entry writes two versions";
+      if (applied == last) continue;
+      last = applied;
+      const auto newest = (*scan)->Next(1);
+      ASSERT_TRUE(newest.ok());
+      ASSERT_EQ(newest->front().key, "a");
+      ASSERT_EQ(newest->front().stamp, applied * 10) << "entry i writes a at 10 i";
       const ShardReads reads(machine_->store().engine());
-      const auto left = *reads.Get("left");
-      const auto right = *reads.Get("right");
-      if (left) {
-        ASSERT_TRUE(right);
-        ASSERT_GE(right->version, left->version);
-      }
+      const auto left = *reads.Get("a");
+      const auto right = *reads.Get("b");
+      ASSERT_TRUE(left && right);
+      ASSERT_GE(right->version, left->version);
+      ++scans;
     }
+  };
+  std::thread reader([&] {
+    read();  // returns early when it finds a fault
+    done.store(true);
   });
   const std::string staged = bench_.Path("staged");
-  for (uint64_t index = 1; index <= kEntries; ++index) {
+  for (uint64_t index = 1; !done.load(); ++index) {
     ASSERT_TRUE(ApplyOne(*machine_, EntryBuilder(index, index * 10)
-                                        .Put("left", std::to_string(index))
-                                        .Put("right", std::to_string(index))
+                                        .Put("a", std::to_string(index))
+                                        .Put("b", std::to_string(index))
                                         .Build())
                     .ok());
-    if (index % 100 == 0) {
+    if (index % 200 == 0) {
       ASSERT_TRUE(machine_->CreateCheckpoint(staged).ok());
       ASSERT_TRUE(machine_->Install(staged).ok());
     }
   }
-  done.store(true);
   reader.join();
 }
 
