@@ -227,13 +227,13 @@ absl::Status ReplicaStore::Install(const std::string& directory,
   if (const absl::Status mounted = Mount(name); !mounted.ok()) {
     base::DiskFailed(fmt::format("{}: {}", path, base::Message(mounted)));
   }
-  retired_.push_back({directory_ + "/" + old->name, old});
+  retired_.push_back({directory_ + "/" + old->name, old->closed});
   return absl::OkStatus();
 }
 
 void ReplicaStore::RemoveRetired() {
   std::erase_if(retired_, [&](const Retired& retired) {
-    return retired.mounted.expired() && ports_.files.RemoveTree(retired.path).ok();
+    return retired.closed->load() && ports_.files.RemoveTree(retired.path).ok();
   });
 }
 

@@ -70,14 +70,24 @@ class ReplicaStore {
  private:
   // One engine and what is known of its flushes.
   struct Mounted {
+    Mounted() = default;
+    ~Mounted() {
+      engine.reset();
+      closed->store(true);
+    }
+    Mounted(const Mounted&) = delete;
+    Mounted& operator=(const Mounted&) = delete;
+
     std::string name;  // db-<n>
     std::unique_ptr<Engine> engine;
     std::atomic<uint64_t> flush_count_seen{0};
+    // An engine uses its files until it is closed, by whoever reads it last.
+    const std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);
   };
 
   struct Retired {
     std::string path;
-    std::weak_ptr<Mounted> mounted;
+    std::shared_ptr<const std::atomic<bool>> closed;
   };
 
   ReplicaStore(const Ports& ports, std::string directory)

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <memory>
+#include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -189,6 +194,89 @@ TEST_F(OnFakeDisk, NoSpaceForACreateIsAStatus) {
   disk_.SetFreeBytes(1'000'000);
   EXPECT_TRUE(ReplicaStore::Create({disk_, engines}, kReplica, At(5), Rows("five")).ok());
   EXPECT_EQ(Restarted(disk_), "five");
+}
+
+// An engine that closes when its test lets it.
+class SlowToClose : public Engine {
+ public:
+  struct Gates {
+    std::atomic<bool> closing{false};
+    std::atomic<bool> may_close{true};
+  };
+
+  SlowToClose(std::unique_ptr<Engine> engine, Gates& gates)
+      : engine_(std::move(engine)), gates_(gates) {}
+  ~SlowToClose() override {
+    gates_.closing.store(true);
+    while (!gates_.may_close.load()) std::this_thread::yield();
+  }
+  SlowToClose(const SlowToClose&) = delete;
+  SlowToClose& operator=(const SlowToClose&) = delete;
+
+  void Write(const Batch& batch) override { engine_->Write(batch); }
+  absl::StatusOr<std::optional<std::string>> Get(Family family, std::string_view key) override {
+    return engine_->Get(family, key);
+  }
+  absl::StatusOr<std::optional<std::string>> GetFlushed(Family family,
+                                                        std::string_view key) override {
+    return engine_->GetFlushed(family, key);
+  }
+  absl::StatusOr<bool> VisitFirstOfStem(std::string_view key, RowVisitor visit) override {
+    return engine_->VisitFirstOfStem(key, visit);
+  }
+  std::unique_ptr<EngineIterator> NewIterator(Family family,
+                                              const EngineSnapshot* snapshot) override {
+    return engine_->NewIterator(family, snapshot);
+  }
+  std::shared_ptr<const EngineSnapshot> TakeSnapshot() override { return engine_->TakeSnapshot(); }
+  void Flush() override { engine_->Flush(); }
+  uint64_t flush_count() const override { return engine_->flush_count(); }
+  absl::Status CreateCheckpoint(const std::string& directory) override {
+    return engine_->CreateCheckpoint(directory);
+  }
+  uint64_t ApproximateBytes() const override { return engine_->ApproximateBytes(); }
+
+ private:
+  const std::unique_ptr<Engine> engine_;
+  Gates& gates_;
+};
+
+class SlowToCloseFactory : public EngineFactory {
+ public:
+  SlowToCloseFactory(FileSystem& files, SlowToClose::Gates& gates)
+      : engines_(files, {}), gates_(gates) {}
+  absl::StatusOr<std::unique_ptr<Engine>> Open(const std::string& directory) override {
+    auto engine = engines_.Open(directory);
+    if (!engine.ok()) return engine.status();
+    return std::make_unique<SlowToClose>(*std::move(engine), gates_);
+  }
+
+ private:
+  MemoryEngineFactory engines_;
+  SlowToClose::Gates& gates_;
+};
+
+// Found by reads beside installs: the last reader was still closing the old engine, which
+// compacted, when its files went.
+TEST_F(OnFakeDisk, FilesOfAnOldEngineStayUntilItIsClosed) {
+  Prepare();
+  SlowToClose::Gates gates;
+  SlowToCloseFactory engines(disk_, gates);
+  auto store = *ReplicaStore::Open({disk_, engines}, kReplica);
+  std::shared_ptr<Engine> reader = store->engine();
+  ASSERT_TRUE(store->Install(kStaged, Anything).ok());
+  gates.may_close.store(false);
+  gates.closing.store(false);
+  std::thread last_reader([&] { reader.reset(); });
+  while (!gates.closing.load()) std::this_thread::yield();
+  Batch batch = Rows("ten");
+  store->Commit(batch, At(10));
+  EXPECT_TRUE(*disk_.Exists("/replica/db-1"));
+  gates.may_close.store(true);
+  last_reader.join();
+  batch = Rows("eleven");
+  store->Commit(batch, At(11));
+  EXPECT_FALSE(*disk_.Exists("/replica/db-1"));
 }
 
 class ReplicaStores : public ::testing::TestWithParam<EngineKind> {
