@@ -46,7 +46,7 @@ struct NodeConfig {
   ReadConfirmation read_mode = ReadConfirmation::kReadIndex;
 
   // --- Storage ---
-  uint64_t log_segment_size = 64ull << 20;  // 4 MiB to 1 GiB, a multiple of 4 KiB
+  uint64_t log_segment_size = 64ull << 20;  // 16 MiB (above any entry) to 1 GiB, a multiple of 4 KiB
   uint64_t log_retain = 64ull << 20;        // bytes of applied entries kept for slow followers
   uint64_t block_cache = 256ull << 20;      // at least 8 MiB; shared by all replicas
   uint64_t write_buffer = 256ull << 20;     // at least 8 MiB; memtables of all replicas together

@@ -237,8 +237,8 @@ constexpr std::array kSettings = {
             "", ReadReadMode, [](const C&) { return std::string("read-index"); }},
 
     Setting{G::kStorage, "log-segment-size", "SIZE",
-            "size of one file of the Raft log; 4MiB to 1GiB, a multiple of 4KiB", "",
-            ReadBytes<&C::log_segment_size, 4 * kMiB, kGiB>, PrintBytes<&C::log_segment_size>},
+            "size of one file of the Raft log; 16MiB to 1GiB, a multiple of 4KiB", "",
+            ReadBytes<&C::log_segment_size, 16 * kMiB, kGiB>, PrintBytes<&C::log_segment_size>},
     Setting{G::kStorage, "log-retain", "SIZE",
             "applied log entries that are kept for slow followers, all shards together; one that "
             "falls further behind is sent a checkpoint; 1MiB to 1TiB",
@@ -270,8 +270,9 @@ constexpr std::array kSettings = {
 };
 
 // BASALT_ENDPOINTS: kvctl. BASALT_BIN: scripts. The others: set around the tests.
-constexpr std::array<std::string_view, 4> kToolVariables = {"BASALT_ENDPOINTS", "BASALT_BIN",
-                                                            "BASALT_BIN_DIR", "BASALT_SOURCE_DIR"};
+constexpr std::array<std::string_view, 7> kToolVariables = {
+    "BASALT_ENDPOINTS", "BASALT_BIN",  "BASALT_BIN_DIR",       "BASALT_SOURCE_DIR",
+    "BASALT_JOBS",      "BASALT_BASE", "BASALT_TIDY_FILES_MAX"};
 
 // Levenshtein's distance.
 size_t EditDistance(std::string_view a, std::string_view b) {

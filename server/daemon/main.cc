@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <ctime>
 
 #include "base/check.h"
@@ -74,6 +75,7 @@ int Serve(const basalt::server::NodeConfig& config) {
 
 int main(int argc, char** argv) {
   using namespace basalt::server;
+  ::setenv("GRPC_VERBOSITY", "NONE", 0);  // what an operator has to know, we say
   const LoadedConfig loaded = LoadConfig(ProcessConfigInputs(argc, argv, environ));
   if (const auto* print = std::get_if<PrintAndExit>(&loaded)) {
     std::fputs(print->text.c_str(), stdout);

@@ -174,6 +174,7 @@ absl::Status Node::BeginForming() {
       return base::DataLoss(directory_->path() + "/LAYOUT is not a cluster map");
     }
   }
+  dispatch_->SetFormed(formed.has_value());
   FormingOptions options;
   options.self = self_;
   options.process = process_;
@@ -254,6 +255,9 @@ absl::Status Node::Poll() {
       logger_.Info({}, "waiting for a cluster; form one with: kvctl --endpoints {} cluster init",
                    self_.client_address());
     }
+  }
+  if (running_.load() && !std::exchange(checked_join_, true)) {
+    BASALT_RETURN_IF_ERROR(forming_->CheckJoined());
   }
   const MonotonicTime now = clock_.Now();
   if (now >= next_housekeeping_ || (running_.load() && !said_ready_)) {

@@ -99,6 +99,26 @@ absl::Status ClusterForming::Look() {
   return absl::OkStatus();
 }
 
+absl::Status ClusterForming::CheckJoined() {
+  const v1::Hello hello = MakeHello();
+  for (const std::string& address : options_.join) {
+    const absl::StatusOr<v1::HelloReply> reply = calls_.Meet(address, hello);
+    if (!reply.ok()) continue;  // it may come later
+    const v1::Hello& other = reply->hello();
+    if (!other.cluster_id().empty() && other.cluster_id() != hello.cluster_id()) {
+      return base::FailedPrecondition(address +
+                                      " belongs to another cluster than this node's data "
+                                      "directory");
+    }
+    if (!reply->refusal().empty()) return base::FailedPrecondition(reply->refusal());
+    if (other.node().node_id() == options_.self.node_id() && other.process() != options_.process) {
+      return base::FailedPrecondition("another process calls itself node " +
+                                      std::to_string(options_.self.node_id()) + ", at " + address);
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ClusterForming::MeetAll(std::vector<std::string>* unreachable) {
   std::set<std::string> addresses(options_.join.begin(), options_.join.end());
   for (const v1::NodeDescriptor& node : Met()) addresses.insert(node.peer_address());

@@ -59,6 +59,9 @@ class ClusterForming {
   // One round: meets everybody known, adopts a layout that names this node, forms a cluster when
   // --bootstrap-expect says so. An error is final: this node cannot be what it says it is.
   absl::Status Look();
+  // For a node that belongs to a cluster: whether those at the --join addresses that answer are of
+  // the same one and take it for what it is. An error is final.
+  absl::Status CheckJoined();
   // Set once the node belongs to a cluster.
   std::optional<v1::ClusterMap> layout() const BASALT_EXCLUDES(mutex_);
 

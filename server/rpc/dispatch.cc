@@ -131,6 +131,10 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
   for (v1::Request& request : requests) {
     if (stopped_.load(std::memory_order_relaxed)) {
       sorted.answers.push_back(MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is stopping"));
+    } else if (known == nullptr && formed_.load(std::memory_order_relaxed)) {
+      v1::Response answer = MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is starting");
+      answer.set_retry_after_ms(50);
+      sorted.answers.push_back(std::move(answer));
     } else if (known == nullptr) {
       sorted.answers.push_back(
           MakeAnswer(request, v1::CODE_NOT_FORMED,

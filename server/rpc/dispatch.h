@@ -52,6 +52,9 @@ class Dispatch {
 
   // From now on every new request is refused as unavailable.
   void Stop() { stopped_.store(true); }
+  // Whether this node belongs to a cluster whose map it is about to load. Until it is told, it
+  // answers as if it does: "come back" instead of "form a cluster".
+  void SetFormed(bool formed) { formed_.store(formed); }
   // The disk is nearly full: reads only.
   void SetReadOnly(bool read_only) { read_only_.store(read_only); }
 
@@ -66,6 +69,7 @@ class Dispatch {
   RequestBudget& budget_;
   const Clock& clock_;
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> formed_{true};
   std::atomic<bool> read_only_{false};
 };
 

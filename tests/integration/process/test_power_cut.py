@@ -10,7 +10,7 @@ import unittest
 from process_test_case import LocalCluster, ProcessTest, binary, wait_for
 
 IMAGE_BYTES = 3 << 30  # sparse
-FLAGS = "--log-segment-size 8MiB"
+FLAGS = "--log-segment-size 16MiB"
 
 
 def run(*words):

@@ -110,7 +110,7 @@ TEST(Config, EverySettingIsFlagVariableAndKey) {
       {"election-timeout", "2s"},
       {"heartbeat-interval", "150ms"},
       {"read-mode", "read-index"},
-      {"log-segment-size", "8MiB"},
+      {"log-segment-size", "16MiB"},
       {"log-retain", "2MiB"},
       {"block-cache", "16MiB"},
       {"write-buffer", "32MiB"},
