@@ -1,0 +1,161 @@
+#include "tests/cluster/virtual_clients.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/slot.h"
+
+namespace basalt::testing {
+namespace {
+
+using Kind = RegisterOperation::Kind;
+
+constexpr milliseconds kTimeout{1000};
+// Deadlines are looked at with every tick; a stalled thread needs a little longer.
+constexpr milliseconds kPatience{1800};
+
+std::string EncodeWrite(const RegisterOperation& operation) {
+  v1::Command command;
+  if (operation.kind == Kind::kPut) {
+    command.mutable_put()->set_key(operation.key);
+    command.mutable_put()->set_value(operation.value);
+  } else {
+    command.mutable_delete_()->set_key(operation.key);
+  }
+  return server::EncodeCommandElement(command);
+}
+
+}  // namespace
+
+// Where a process hands in its answers.
+class VirtualClients::Door final : public server::ReplySink {
+ public:
+  Door(VirtualClients& clients, VirtualProcess& process, std::shared_ptr<Call> call)
+      : clients_(clients), process_(process), call_(std::move(call)) {}
+
+  void Deliver(std::vector<v1::Response> responses) override {
+    if (process_.dead()) return;
+    for (v1::Response& response : responses) {
+      if (std::exchange(call_->answered, true)) clients_.ports_.violation("answered twice");
+      clients_.ports_.network.SendOnce(
+          call_->node, kClients,
+          [&clients = clients_, call = call_, response = std::move(response)] {
+            clients.OnAnswer(*call, response);
+          });
+    }
+  }
+
+ private:
+  VirtualClients& clients_;
+  VirtualProcess& process_;
+  const std::shared_ptr<Call> call_;
+};
+
+VirtualClients::VirtualClients(Ports ports, server::RoutingTable routing, uint64_t nodes,
+                               base::Random random)
+    : ports_(std::move(ports)), routing_(std::move(routing)), nodes_(nodes), random_(random) {}
+
+void VirtualClients::Start(size_t clients, size_t keys) {
+  keys_ = keys;
+  for (size_t client = 0; client < clients; ++client) {
+    ports_.time.After(milliseconds(random_.Between(0, 100)), [this, client] { Begin(client); });
+  }
+}
+
+server::MonotonicTime VirtualClients::NewestWrite(uint64_t shard_id) const {
+  server::MonotonicTime newest{};
+  for (const RegisterOperation& operation : operations_) {
+    const uint64_t owner = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
+    if (owner == shard_id && operation.is_write() && operation.ended &&
+        operation.outcome == v1::OUTCOME_APPLIED) {
+      newest = std::max(newest, operation.began);
+    }
+  }
+  return newest;
+}
+
+void VirtualClients::Begin(size_t client) {
+  if (stopped_) return;
+  RegisterOperation operation;
+  operation.key = "key-" + std::to_string(random_.Below(keys_));
+  const uint64_t dice = random_.Below(10);
+  operation.kind = dice < 5 ? Kind::kPut : dice < 6 ? Kind::kDelete : Kind::kGet;
+  if (operation.kind == Kind::kPut) {
+    operation.value = "value-" + std::to_string(operations_.size()) + "-";
+    operation.value.resize(random_.Between(20, 400), '.');
+  }
+  operation.began = ports_.time.Now();
+  const uint64_t shard_id = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
+  uint64_t& leader = leaders_[shard_id];
+  if (leader == 0 || random_.OneIn(50)) leader = random_.Between(1, nodes_);
+  auto call = std::make_shared<Call>(Call{client, operations_.size(), leader});
+  operations_.push_back(std::move(operation));
+  ports_.network.SendOnce(kClients, call->node, [this, call] {
+    ports_.nodes.Visit(call->node, 0, [&](VirtualProcess& there) { Arrive(call, there); });
+    // Nobody listens: the connection is refused. What becomes of the call is unknown to it.
+    if (call->life == 0 && !call->ended) End(*call, milliseconds(random_.Between(5, 30)));
+  });
+  ports_.time.After(kTimeout + kPatience, [this, call] { OnTimeout(*call); });
+}
+
+void VirtualClients::Arrive(const std::shared_ptr<Call>& call, VirtualProcess& there) {
+  call->life = there.life();
+  const RegisterOperation& operation = operations_[call->operation];
+  const raft::GroupId group(routing_.OwnerOf(base::SlotOf(operation.key)).shard_id);
+  auto sink = std::make_shared<Door>(*this, there, call);
+  const server::MonotonicTime deadline = ports_.time.Now() + kTimeout;
+  if (operation.is_write()) {
+    server::WritesArrived arrived{group, {}};
+    arrived.writes.push_back({sink, nullptr, call->operation, deadline, EncodeWrite(operation)});
+    there.Put(server::GroupEvent(std::move(arrived)));
+  } else {
+    server::ReadsArrived arrived{group, {}};
+    v1::Request request;
+    request.set_id(call->operation);
+    request.mutable_get()->set_key(operation.key);
+    arrived.reads.push_back({sink, nullptr, deadline, std::move(request)});
+    there.Put(server::GroupEvent(std::move(arrived)));
+  }
+}
+
+void VirtualClients::OnAnswer(Call& call, const v1::Response& response) {
+  if (call.ended) return;  // too late for the client
+  RegisterOperation& operation = operations_[call.operation];
+  if (response.id() != call.operation) ports_.violation("an answer to another question");
+  operation.ended = ports_.time.Now();
+  if (operation.is_write()) {
+    operation.outcome = response.outcome();
+    operation.version = response.write().version();
+    if (response.outcome() == v1::OUTCOME_UNSPECIFIED) ports_.violation("a write without outcome");
+    if (response.message().find("another entry") != std::string::npos) ++replaced_;
+  } else if (response.code() == v1::CODE_OK) {
+    operation.read = true;
+    operation.found = response.get().found();
+    operation.version = response.get().version();
+    operation.value = response.get().value();
+  }
+  if (response.has_leader()) leaders_[response.leader().shard_id()] = response.leader().node_id();
+  const bool served = response.code() == v1::CODE_OK;
+  End(call, served ? microseconds(random_.Between(100, 8000))
+                   : microseconds(random_.Between(5000, 40000)));
+}
+
+void VirtualClients::OnTimeout(Call& call) {
+  if (!call.answered && call.life != 0) {
+    ports_.nodes.Visit(call.node, call.life, [&](VirtualProcess&) {
+      ports_.violation("never answered: operation " + std::to_string(call.operation));
+    });
+  }
+  if (!call.ended) End(call, microseconds(0));
+}
+
+void VirtualClients::End(Call& call, server::MonotonicTime think) {
+  call.ended = true;
+  if (!operations_[call.operation].ended) {
+    const uint64_t slot = base::SlotOf(operations_[call.operation].key);
+    leaders_[routing_.OwnerOf(static_cast<uint32_t>(slot)).shard_id] = 0;
+  }
+  ports_.time.After(think, [this, client = call.client] { Begin(client); });
+}
+
+}  // namespace basalt::testing

@@ -1,0 +1,52 @@
+// VirtualLog: LogWriter's part without its threads. What gathers while one commit takes its
+// virtual time goes with the next; completions are reported after it, never before.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/random.h"
+#include "raft/log_store.h"
+#include "storage/raft_log/raft_log.h"
+#include "tests/cluster/virtual_time.h"
+
+namespace basalt::testing {
+
+class VirtualLog final : public raft::LogStore {
+ public:
+  struct Ports {
+    storage::FileSystem& files;
+    // Runs an event of the process that owns this log, if it still lives then.
+    std::function<void(server::MonotonicTime, VirtualTime::Event)> after;
+    raft::LogStoreListener& listener;
+    base::Random& random;
+  };
+
+  VirtualLog(Ports ports, std::unique_ptr<storage::RaftLog> log, uint64_t segment_bytes);
+
+  void Append(std::vector<raft::LogWrite> writes) override;
+  // Only once nothing of the group is pending.
+  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId group, raft::LogIndex first,
+                                                raft::LogIndex last, size_t bytes_max) override;
+  bool IsPending(raft::GroupId group) const;
+
+  storage::RaftLog& log() { return *log_; }
+
+ private:
+  void Begin();
+  void Commit();
+  void OrderSpare();
+  void MarkIdle(uint64_t commits);
+
+  Ports ports_;
+  const std::unique_ptr<storage::RaftLog> log_;
+  const uint64_t segment_bytes_;
+  std::vector<raft::LogWrite> queue_;
+  std::vector<raft::LogWrite> taken_;
+  bool busy_ = false;
+  bool spare_ordered_ = false;
+  uint64_t commits_ = 0;
+};
+
+}  // namespace basalt::testing
