@@ -232,7 +232,12 @@ absl::StatusOr<v1::ClusterMap> ClusterForming::Form(uint32_t shards, uint32_t re
                                       "formed");
     }
     const std::vector<v1::NodeDescriptor> nodes = Met();
+    const MonotonicTime asked = clock_.Now();
     BASALT_RETURN_IF_ERROR(ReserveAll(nodes));
+    // The first promise may have run out while the last one was awaited, and be another's by now.
+    if (clock_.Now() - asked > kReservation / 2) {
+      return base::FailedPrecondition("the nodes took too long to promise themselves; try again");
+    }
     v1::ClusterMap layout = MakeLayout(fresh_cluster_id_, nodes, shards, replicas);
     BASALT_RETURN_IF_ERROR(Adopt(layout));
     v1::AdoptRequest request;

@@ -1,0 +1,245 @@
+// The apply loop over a real replica in memory: who is told what became of an entry.
+#include "server/node/apply_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "storage/memory_engine.h"
+#include "tests/fakes/fake_file_system.h"
+#include "tests/unit/server/fake_clock.h"
+#include "tests/unit/server/noted_replies.h"
+#include "tests/unit/shard/shard_replica.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::NotedReplies;
+
+const raft::GroupId kGroup(1);
+
+class Inbox final : public GroupInbox {
+ public:
+  void Put(GroupEvent event) override { events.push_back(std::move(event)); }
+  std::vector<GroupEvent> events;
+};
+
+class ApplyLoopTest : public ::testing::Test {
+ protected:
+  ApplyLoopTest() {
+    EXPECT_TRUE(
+        ReplicaStateMachine::Create({files_, engines_}, "/shard", testing::Descriptor(1)).ok());
+    machine_ = testing::OpenShard({files_, engines_}, "/shard", &loop_);
+    loop_.AddReplica(*machine_);
+  }
+
+  std::vector<std::string> Handle(ApplyWork work) {
+    loop_.Handle(std::move(work));
+    loop_.FinishRound();
+    return replies_->Take();
+  }
+  // The entry `index` of `term` with one put for each of `ids`.
+  std::vector<std::string> Apply(uint64_t index, uint64_t term, std::vector<uint64_t> ids) {
+    testing::EntryBuilder builder(index, index * 100);
+    for (const uint64_t id : ids) builder.Put("k" + std::to_string(id), "v" + std::to_string(id));
+    raft::Entry entry = ids.empty() ? testing::NoOpEntry(index) : builder.Build();
+    entry.term = raft::Term(term);
+    return Handle(ApplyEntries{kGroup, {entry}});
+  }
+  WritesProposed Proposed(uint64_t index, uint64_t term, std::vector<uint64_t> ids) {
+    WritesProposed proposed{kGroup, raft::LogIndex(index), raft::Term(term), {}};
+    for (const uint64_t id : ids) {
+      proposed.writes.push_back({replies_, nullptr, id, clock_.now + seconds(5), {}});
+    }
+    return proposed;
+  }
+  ServeReads Reads(uint64_t index, std::vector<uint64_t> ids) {
+    ServeReads reads{kGroup, raft::LogIndex(index), {}};
+    for (const uint64_t id : ids) {
+      v1::Request request;
+      request.set_id(id);
+      request.mutable_get()->set_key("k" + std::to_string(id));
+      reads.reads.push_back({replies_, nullptr, clock_.now + seconds(5), request});
+    }
+    return reads;
+  }
+  // A checkpoint of a replica that has applied entries 1 to `last`, in `directory`.
+  raft::LogBase MakeCheckpoint(const std::string& directory, uint64_t last) {
+    const std::string shard = directory + "-shard";
+    EXPECT_TRUE(
+        ReplicaStateMachine::Create({files_, engines_}, shard, testing::Descriptor(1)).ok());
+    const auto machine = testing::OpenShard({files_, engines_}, shard);
+    for (uint64_t index = 1; index <= last; ++index) {
+      const raft::Entry entry = testing::EntryBuilder(index, index * 100).Put("k", "v").Build();
+      EXPECT_TRUE(testing::ApplyOne(*machine, entry).ok());
+    }
+    const auto base = machine->CreateCheckpoint(directory);
+    EXPECT_TRUE(base.ok());
+    return *base;
+  }
+
+  testing::FakeFileSystem files_;
+  storage::MemoryEngineFactory engines_{files_, {}};
+  testing::FakeClock clock_;
+  Inbox inbox_;
+  std::vector<std::string> stopped_;
+  ApplyLoop loop_{{inbox_, clock_,
+                   [](uint64_t shard) {
+                     v1::LeaderHint hint;
+                     hint.set_shard_id(shard);
+                     hint.set_node_id(3);
+                     return hint;
+                   },
+                   [this](const std::string& why) { stopped_.push_back(why); }}};
+  std::unique_ptr<ReplicaStateMachine> machine_;
+  std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
+};
+
+TEST_F(ApplyLoopTest, WritesAreAnsweredWhenApplied) {
+  EXPECT_THAT(Handle(Proposed(1, 1, {7, 8})), IsEmpty());
+  loop_.Handle(
+      ApplyEntries{kGroup, {testing::EntryBuilder(1, 500).Put("k7", "a").Delete("k7").Build()}});
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 2u);
+  EXPECT_EQ(replies_->all[0].write().version(), 500u);
+  EXPECT_EQ(replies_->all[1].write().version(), 501u);
+  EXPECT_TRUE(replies_->all[1].write().existed());
+  EXPECT_GE(replies_->all[1].clock(), 501u);
+  EXPECT_EQ(replies_->deliveries, 1);
+  EXPECT_THAT(replies_->Take(), ElementsAre("7 OK APPLIED", "8 OK APPLIED"));
+  const auto& applied = std::get<EntriesApplied>(inbox_.events.at(0));
+  EXPECT_EQ(applied.index, raft::LogIndex(1));
+  EXPECT_EQ(applied.highest_stamp, 501u);
+}
+
+// Hazard 52: a leader is deposed after proposing.
+TEST_F(ApplyLoopTest, AnotherEntryAtThatIndexIsNotSuccess) {
+  Handle(Proposed(1, 1, {7}));
+  Handle(Proposed(2, 1, {8}));
+  EXPECT_THAT(Apply(1, 2, {}), ElementsAre("7 NOT_LEADER NOT_APPLIED"));
+  EXPECT_THAT(Apply(2, 2, {9}), ElementsAre("8 NOT_LEADER NOT_APPLIED"));
+}
+
+TEST_F(ApplyLoopTest, LostEntryNamesTheLeader) {
+  Handle(Proposed(1, 1, {7}));
+  raft::Entry entry = testing::NoOpEntry(1);
+  entry.term = raft::Term(2);
+  loop_.Handle(ApplyEntries{kGroup, {entry}});
+  loop_.FinishRound();
+  EXPECT_EQ(replies_->all.at(0).leader().node_id(), 3u);
+}
+
+// The same entry, carried on by the next leader.
+TEST_F(ApplyLoopTest, SameEntryCommittedByTheNextLeaderIsSuccess) {
+  Handle(Proposed(1, 1, {7}));
+  testing::EntryBuilder first(1, 100);
+  raft::Entry old = first.Put("k7", "v").Build();
+  raft::Entry no_op = testing::NoOpEntry(2);
+  no_op.term = raft::Term(2);
+  EXPECT_THAT(Handle(ApplyEntries{kGroup, {old, no_op}}), ElementsAre("7 OK APPLIED"));
+}
+
+// A write proposed anew at the index of one that was lost.
+TEST_F(ApplyLoopTest, TwoProposalsAtOneIndexAreToldApart) {
+  Handle(Proposed(1, 1, {7}));
+  Handle(Proposed(1, 3, {8}));
+  EXPECT_THAT(Apply(1, 3, {8}),
+              ::testing::UnorderedElementsAre("7 NOT_LEADER NOT_APPLIED", "8 OK APPLIED"));
+}
+
+TEST_F(ApplyLoopTest, ReadsWaitForTheirIndex) {
+  EXPECT_THAT(Handle(Reads(2, {7})), IsEmpty());
+  EXPECT_THAT(Handle(Reads(0, {7})), ElementsAre("7 OK -"));
+  EXPECT_THAT(Apply(1, 1, {7}), IsEmpty());
+  EXPECT_THAT(Apply(2, 1, {8}), ElementsAre("7 OK =v7"));
+  EXPECT_THAT(Handle(Reads(2, {8, 9})), ElementsAre("8 OK =v8", "9 OK -"));
+}
+
+TEST_F(ApplyLoopTest, DeadlinesLeaveWritesUnknown) {
+  Handle(Proposed(1, 1, {7}));
+  Handle(Reads(1, {8}));
+  EXPECT_THAT(Handle(SweepDeadlines{}), IsEmpty());
+  clock_.now += seconds(5);
+  EXPECT_THAT(Handle(SweepDeadlines{}), ElementsAre("7 DEADLINE UNKNOWN", "8 DEADLINE"));
+  EXPECT_THAT(Handle(SweepDeadlines{}), IsEmpty()) << "once";
+  EXPECT_THAT(Apply(1, 1, {7}), IsEmpty()) << "answered already";
+  ServeReads late = Reads(1, {9});
+  clock_.now += seconds(6);
+  EXPECT_THAT(Handle(std::move(late)), ElementsAre("9 DEADLINE"));
+}
+
+TEST_F(ApplyLoopTest, CheckpointOverPendingWritesLeavesThemUnknown) {
+  Handle(Proposed(3, 1, {7}));
+  Handle(Proposed(6, 1, {8}));
+  Handle(Reads(4, {9}));
+  const raft::LogBase base = MakeCheckpoint("/staged", 5);
+  std::vector<std::string> done;
+  EXPECT_THAT(Handle(InstallCheckpoint{kGroup, base, "/staged",
+                                       [&](std::string why) { done.push_back(why); }}),
+              ElementsAre("7 UNAVAILABLE UNKNOWN", "9 OK -"));
+  EXPECT_THAT(done, ElementsAre(""));
+  const auto& installed = std::get<CheckpointInstalled>(inbox_.events.at(0));
+  EXPECT_EQ(installed.index, raft::LogIndex(5));
+  EXPECT_EQ(installed.highest_stamp, 500u);
+  EXPECT_THAT(Apply(6, 1, {8}), ElementsAre("8 OK APPLIED"));
+}
+
+TEST_F(ApplyLoopTest, AbandonAnswersEverybodyOnce) {
+  Handle(Proposed(1, 1, {7, 8}));
+  Handle(Reads(1, {9}));
+  WritesProposed own = Proposed(2, 1, {10});
+  own.writes[0].sink = nullptr;
+  Handle(std::move(own));
+  loop_.Abandon();
+  EXPECT_THAT(replies_->Take(),
+              ElementsAre("7 UNAVAILABLE UNKNOWN", "8 UNAVAILABLE UNKNOWN", "9 UNAVAILABLE"));
+  loop_.Abandon();
+  EXPECT_THAT(replies_->Take(), IsEmpty());
+}
+
+// Hazard 67.
+TEST_F(ApplyLoopTest, UnknownEntryStopsTheReplica) {
+  raft::Entry entry = testing::NoOpEntry(1);
+  entry.kind = static_cast<raft::EntryKind>(77);
+  Handle(Proposed(1, 1, {7}));
+  EXPECT_THAT(Handle(ApplyEntries{kGroup, {entry}}), IsEmpty());
+  EXPECT_THAT(stopped_, ElementsAre(HasSubstr("shard 1")));
+  EXPECT_TRUE(inbox_.events.empty()) << "nothing was applied";
+}
+
+TEST_F(ApplyLoopTest, StatesAreOfOneMoment) {
+  Apply(1, 1, {7});
+  std::vector<AppliedState> states;
+  Handle(AppliedStatesAsked{[&](std::vector<AppliedState> asked) { states = asked; }});
+  ASSERT_EQ(states.size(), 1u);
+  EXPECT_EQ(states[0].index, raft::LogIndex(1));
+  EXPECT_EQ(states[0].highest_stamp, 100u);
+  EXPECT_EQ(states[0].hash, machine_->applied_hash());
+  uint64_t seen = 0;
+  Handle(WithStateMachine{
+      kGroup, [&](raft::StateMachine& machine) { seen = machine.applied().index.value(); }});
+  EXPECT_EQ(seen, 1u);
+}
+
+TEST_F(ApplyLoopTest, ScansAreServed) {
+  Apply(1, 1, {1, 2, 3});
+  ServeReads reads{kGroup, raft::LogIndex(1), {}};
+  v1::Request request;
+  request.set_id(5);
+  request.mutable_scan()->set_rows_max(2);
+  reads.reads.push_back({replies_, nullptr, clock_.now + seconds(5), request});
+  loop_.Handle(std::move(reads));
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 1u);
+  const v1::ScanResult& scan = replies_->all[0].scan();
+  ASSERT_EQ(scan.rows_size(), 2);
+  EXPECT_EQ(scan.rows(1).key(), "k2");
+  EXPECT_FALSE(scan.resume().empty());
+  EXPECT_EQ(replies_->all[0].mode(), v1::READ_MODE_READ_INDEX);
+}
+
+}  // namespace
+}  // namespace basalt::server

@@ -1,0 +1,218 @@
+// What the edge lets through, and what it says to the rest.
+#include "server/rpc/dispatch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/slot.h"
+#include "tests/unit/server/cluster_maps.h"
+#include "tests/unit/server/fake_clock.h"
+#include "tests/unit/server/noted_replies.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::NotedReplies;
+
+class Inbox final : public GroupInbox {
+ public:
+  void Put(GroupEvent event) override { events.push_back(std::move(event)); }
+  std::vector<GroupEvent> events;
+};
+
+// "foo" has slot 12182 (shard 2), "bar" 5061 (shard 1).
+v1::Request Put(uint64_t id, std::string key, std::string value) {
+  v1::Request request;
+  request.set_id(id);
+  request.mutable_put()->set_key(std::move(key));
+  request.mutable_put()->set_value(std::move(value));
+  return request;
+}
+v1::Request Get(uint64_t id, std::string key) {
+  v1::Request request;
+  request.set_id(id);
+  request.mutable_get()->set_key(std::move(key));
+  return request;
+}
+v1::Request Scan(uint64_t id, uint64_t shard, uint64_t epoch) {
+  v1::Request request;
+  request.set_id(id);
+  request.set_shard_id(shard);
+  request.set_shard_epoch(epoch);
+  request.mutable_scan();
+  return request;
+}
+
+class DispatchTest : public ::testing::Test {
+ protected:
+  DispatchTest() { view_.Set(testing::MakeMap()); }
+
+  std::vector<std::string> Handle(std::vector<v1::Request> requests) {
+    dispatch_.Handle(replies_, std::move(requests));
+    last_ = replies_->all.empty() ? v1::Response() : replies_->all.back();
+    return replies_->Take();
+  }
+
+  ClusterView view_;
+  Inbox inbox_;
+  RequestBudget budget_{100u << 20};
+  testing::FakeClock clock_;
+  Dispatch dispatch_{{}, view_, inbox_, budget_, clock_};
+  std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
+  v1::Response last_;
+};
+
+TEST_F(DispatchTest, OneMessageAGroup) {
+  EXPECT_THAT(Handle({Put(1, "bar", "a"), Get(2, "foo"), Put(3, "foo", "b"), Put(4, "bar", "c"),
+                      Scan(5, 2, 3)}),
+              IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 3u);
+  const auto& lower = std::get<WritesArrived>(inbox_.events[0]);
+  EXPECT_EQ(lower.group, raft::GroupId(1));
+  ASSERT_EQ(lower.writes.size(), 2u);
+  EXPECT_EQ(lower.writes[0].request_id, 1u);
+  EXPECT_EQ(lower.writes[1].request_id, 4u);
+  EXPECT_EQ(std::get<WritesArrived>(inbox_.events[1]).group, raft::GroupId(2));
+  EXPECT_EQ(std::get<ReadsArrived>(inbox_.events[2]).reads.size(), 2u);
+}
+
+TEST_F(DispatchTest, CommandsAreElementsOfABatch) {
+  v1::Request put = Put(1, std::string("bar\0\xff\n", 6), std::string(300, '\0'));
+  put.mutable_command_id()->set_client_high(7);
+  put.mutable_command_id()->set_sequence(12);
+  v1::Request del;
+  del.set_id(2);
+  del.mutable_delete_()->set_key("bar");
+  Handle({put});
+  Handle({del});
+  std::string payload;
+  for (const GroupEvent& event : inbox_.events) {
+    payload += std::get<WritesArrived>(event).writes[0].encoded_command;
+  }
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(payload));
+  ASSERT_EQ(batch.commands_size(), 2);
+  EXPECT_EQ(batch.commands(0).put().key(), std::string("bar\0\xff\n", 6));
+  EXPECT_EQ(batch.commands(0).put().value(), std::string(300, '\0'));
+  EXPECT_EQ(batch.commands(0).id().client_high(), 7u);
+  EXPECT_EQ(batch.commands(0).id().sequence(), 12u);
+  EXPECT_EQ(batch.commands(1).delete_().key(), "bar");
+  EXPECT_FALSE(batch.commands(1).has_id());
+}
+
+TEST(EncodeCommandElementTest, LengthsOfEachWidth) {
+  for (const size_t size : {0, 1, 100, 117, 118, 119, 120, 16370, 16380, 16384, 2097152, 8388608}) {
+    v1::Command command;
+    command.mutable_put()->set_key("k");
+    command.mutable_put()->set_value(std::string(size, 'x'));
+    v1::CommandBatch batch;
+    ASSERT_TRUE(batch.ParseFromString(EncodeCommandElement(command))) << size;
+    ASSERT_EQ(batch.commands_size(), 1);
+    EXPECT_EQ(batch.commands(0).put().value().size(), size);
+  }
+}
+
+TEST_F(DispatchTest, LimitsAreNamed) {
+  EXPECT_THAT(Handle({Put(1, "", "v")}), ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(last_.message(), HasSubstr("1 to 4096 bytes"));
+  EXPECT_THAT(Handle({Put(1, std::string(4097, 'k'), "v")}), ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(last_.message(), HasSubstr("4097"));
+  EXPECT_THAT(Handle({Put(1, "k", std::string((8u << 20) + 1, 'v'))}),
+              ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(last_.message(), HasSubstr("8388609"));
+  EXPECT_THAT(Handle({Get(1, "")}), ElementsAre("1 INVALID"));
+  v1::Request del;
+  del.mutable_delete_()->set_key("");
+  EXPECT_THAT(Handle({del}), ElementsAre("0 INVALID NOT_APPLIED"));
+  EXPECT_THAT(Handle({v1::Request()}), ElementsAre("0 INVALID"));
+  v1::Request scan = Scan(1, 1, 3);
+  scan.mutable_scan()->set_from(std::string(4098, 'k'));
+  EXPECT_THAT(Handle({scan}), ElementsAre("1 INVALID"));
+  EXPECT_THAT(Handle({Scan(1, 0, 0)}), ElementsAre("1 INVALID"));
+  v1::Request get = Get(1, "bar");
+  get.mutable_get()->set_mode(v1::READ_MODE_STALE);
+  EXPECT_THAT(Handle({get}), ElementsAre("1 INVALID"));
+  EXPECT_TRUE(inbox_.events.empty());
+  // Right at the limits.
+  EXPECT_THAT(Handle({Put(1, std::string(4096, 'k'), std::string(8u << 20, 'v'))}), IsEmpty());
+  EXPECT_EQ(inbox_.events.size(), 1u);
+}
+
+TEST_F(DispatchTest, BadRequestsDoNotHarmTheirNeighbours) {
+  EXPECT_THAT(Handle({Put(1, "", "v"), Put(2, "bar", "v"), Get(3, "")}),
+              ElementsAre("1 INVALID NOT_APPLIED", "3 INVALID"));
+  EXPECT_EQ(inbox_.events.size(), 1u);
+  EXPECT_EQ(replies_->deliveries, 1) << "answers of one batch travel together";
+}
+
+TEST_F(DispatchTest, StaleAddressGetsTheDescriptorAndTheLeader) {
+  view_.OnLeader(raft::GroupId(2), raft::NodeId(3), raft::Term(6));
+  v1::Request put = Put(1, "foo", "v");
+  put.set_shard_id(1);
+  put.set_shard_epoch(3);
+  EXPECT_THAT(Handle({put}), ElementsAre("1 WRONG_SHARD NOT_APPLIED"));
+  EXPECT_EQ(last_.shard().shard_id(), 2u);
+  EXPECT_EQ(last_.shard().epoch(), 3u);
+  EXPECT_EQ(last_.leader().node_id(), 3u);
+  put.set_shard_id(2);
+  put.set_shard_epoch(2);
+  EXPECT_THAT(Handle({put}), ElementsAre("1 WRONG_SHARD NOT_APPLIED"));
+  EXPECT_THAT(Handle({Scan(4, 2, 1), Scan(5, 77, 3)}),
+              ElementsAre("4 WRONG_SHARD", "5 WRONG_SHARD"));
+  put.set_shard_epoch(3);
+  EXPECT_THAT(Handle({put}), IsEmpty());
+}
+
+TEST_F(DispatchTest, Deadlines) {
+  v1::Request slow = Get(1, "bar");
+  slow.set_timeout_ms(3'600'000);
+  v1::Request quick = Get(2, "bar");
+  quick.set_timeout_ms(7);
+  Handle({slow, quick, Get(3, "bar")});
+  const auto& reads = std::get<ReadsArrived>(inbox_.events[0]).reads;
+  EXPECT_EQ(reads[0].deadline, clock_.now + seconds(60)) << "no request waits for ever";
+  EXPECT_EQ(reads[1].deadline, clock_.now + milliseconds(7));
+  EXPECT_EQ(reads[2].deadline, clock_.now + seconds(5));
+}
+
+TEST_F(DispatchTest, UnformedStoppedReadOnly) {
+  ClusterView unformed;
+  Dispatch lonely({}, unformed, inbox_, budget_, clock_);
+  lonely.Handle(replies_, {Put(1, "bar", "v")});
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 UNAVAILABLE NOT_APPLIED")) << "it is starting";
+  lonely.SetFormed(false);
+  lonely.Handle(replies_, {Put(1, "bar", "v"), Get(2, "bar")});
+  EXPECT_THAT(replies_->all[0].message(), HasSubstr("kvctl cluster init"));
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 NOT_FORMED NOT_APPLIED", "2 NOT_FORMED"));
+  dispatch_.SetReadOnly(true);
+  EXPECT_THAT(Handle({Put(1, "bar", "v"), Get(2, "bar")}), ElementsAre("1 READ_ONLY NOT_APPLIED"));
+  EXPECT_EQ(inbox_.events.size(), 1u) << "reads go on";
+  dispatch_.SetReadOnly(false);
+  dispatch_.Stop();
+  EXPECT_THAT(Handle({Put(1, "bar", "v"), Get(2, "bar")}),
+              ElementsAre("1 UNAVAILABLE NOT_APPLIED", "2 UNAVAILABLE"));
+}
+
+TEST_F(DispatchTest, BudgetIsHeldUntilTheLastAnswer) {
+  RequestBudget small(1000);
+  Dispatch dispatch({}, view_, inbox_, small, clock_);
+  dispatch.Handle(replies_, {Put(1, "bar", std::string(400, 'v')), Get(2, "bar")});
+  const uint64_t held = small.bytes();
+  EXPECT_GT(held, 400u);
+  dispatch.Handle(replies_, {Put(3, "bar", std::string(600, 'v'))});
+  EXPECT_GT(replies_->all.at(0).retry_after_ms(), 0u);
+  EXPECT_THAT(replies_->Take(), ElementsAre("3 OVERLOADED NOT_APPLIED"));
+  EXPECT_EQ(small.bytes(), held) << "what was refused is not charged";
+  inbox_.events.erase(inbox_.events.begin());
+  EXPECT_EQ(small.bytes(), held) << "the read of the batch still waits";
+  inbox_.events.clear();
+  EXPECT_EQ(small.bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace basalt::server

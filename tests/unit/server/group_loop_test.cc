@@ -1,0 +1,387 @@
+// The group loop with stand-ins for everything around it.
+#include "server/node/group_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+#include "tests/unit/server/fake_clock.h"
+#include "tests/unit/server/noted_replies.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::NotedReplies;
+
+const raft::GroupId kGroup(1);
+
+struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, LeaderObserver {
+  void Send(std::vector<raft::Message> messages) override {
+    ++sends;
+    for (raft::Message& message : messages) sent.push_back(std::move(message));
+  }
+  void Append(std::vector<raft::LogWrite> writes) override { appends.push_back(std::move(writes)); }
+  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId, raft::LogIndex, raft::LogIndex,
+                                                size_t) override {
+    return base::NotFound("not asked for here");
+  }
+  void Put(ApplyWork work) override { PutQuietly(std::move(work)); }
+  void PutQuietly(ApplyWork work) override {
+    if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
+  }
+  void Put(FeedWork work) override { feeds.push_back(std::move(work)); }
+  void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
+
+  template <typename Work>
+  std::vector<Work> Take() {
+    std::vector<Work> taken;
+    for (ApplyWork& work : works) {
+      if (auto* wanted = std::get_if<Work>(&work)) taken.push_back(std::move(*wanted));
+    }
+    std::erase_if(works, [](const ApplyWork& work) { return std::holds_alternative<Work>(work); });
+    return taken;
+  }
+
+  int sends = 0;
+  std::vector<raft::Message> sent;
+  std::vector<std::vector<raft::LogWrite>> appends;
+  std::vector<ApplyWork> works;
+  std::vector<FeedWork> feeds;
+  raft::NodeId leader;
+};
+
+// This node is node 1 with replica 1; two more are played by the test.
+class GroupLoopTest : public ::testing::Test {
+ protected:
+  void Make(uint64_t replicas, GroupLoopOptions options = {}) {
+    loop_ = std::make_unique<GroupLoop>(
+        options, GroupLoop::Ports{around_, around_, around_, around_, around_, clock_},
+        HybridClock(1000, clock_.now));
+    raft::CoreOptions core;
+    core.group = kGroup;
+    core.self = raft::ReplicaId(1);
+    raft::RecoveredState recovered;
+    for (uint64_t id = 1; id <= replicas; ++id) {
+      recovered.base.configuration.members.push_back(
+          {raft::ReplicaId(id), raft::NodeId(id), raft::MemberRole::kVoter});
+    }
+    recovered.applied = recovered.base;
+    loop_->AddGroup(core, recovered, 0, true);
+    loop_->FinishTurn();
+  }
+
+  void Handle(GroupEvent event) {
+    loop_->Handle(std::move(event));
+    loop_->FinishTurn();
+  }
+  // Everything appended so far is durable.
+  void Persist() {
+    while (!around_.appends.empty()) PersistOne();
+  }
+  void PersistOne() {
+    const std::vector<raft::LogWrite> writes = around_.appends.front();
+    around_.appends.erase(around_.appends.begin());
+    WritesPersisted done;
+    for (const raft::LogWrite& write : writes) done.done.push_back({write.group, write.persist.id});
+    Handle(std::move(done));
+  }
+  // What was handed out to apply is applied; stamps are those of the entries' places.
+  void Apply() {
+    for (const ApplyEntries& work : around_.Take<ApplyEntries>()) {
+      Handle(EntriesApplied{kGroup, work.entries.back().index, work.entries.back().term, 0});
+    }
+  }
+  void FromPeer(uint64_t replica, uint64_t term, decltype(raft::Message::body) body) {
+    PeerMessagesArrived arrived;
+    arrived.messages.push_back({kGroup, raft::ReplicaId(replica), raft::ReplicaId(1),
+                                raft::NodeId(1), raft::Term(term), std::move(body)});
+    Handle(std::move(arrived));
+  }
+  // One replica: it leads at once.
+  void MakeLeaderAlone(GroupLoopOptions options = {}) {
+    Make(1, options);
+    for (int i = 0; i < 3; ++i) {
+      Persist();
+      Apply();
+    }
+    ASSERT_EQ(around_.leader, raft::NodeId(1));
+  }
+  // Three replicas; replica 2 votes and acknowledges.
+  void MakeLeaderOfThree(GroupLoopOptions options = {}) {
+    Make(3, options);
+    Persist();
+    FromPeer(2, 1, raft::VoteReply{.pre_vote = true, .granted = true});
+    Persist();
+    FromPeer(2, 1, raft::VoteReply{.pre_vote = false, .granted = true});
+    Persist();
+    ASSERT_EQ(around_.leader, raft::NodeId(1));
+    Acknowledge(1);
+    Apply();
+  }
+  void Acknowledge(uint64_t index, uint64_t round = 1) {
+    FromPeer(2, 1,
+             raft::AppendReply{.accepted = true,
+                               .index = raft::LogIndex(index),
+                               .hint_index = {},
+                               .hint_term = {},
+                               .round = raft::Round(round)});
+  }
+  raft::Round NewestRound() const {
+    raft::Round newest;
+    for (const raft::Message& message : around_.sent) {
+      if (const auto* beat = std::get_if<raft::HeartbeatRequest>(&message.body)) {
+        newest = std::max(newest, beat->round);
+      } else if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
+        newest = std::max(newest, append->round);
+      }
+    }
+    return newest;
+  }
+  WritesArrived Writes(std::vector<uint64_t> ids, size_t bytes = 10) {
+    WritesArrived arrived{kGroup, {}};
+    for (const uint64_t id : ids) {
+      v1::Command command;
+      command.mutable_put()->set_key("k" + std::to_string(id));
+      command.mutable_put()->set_value(std::string(bytes, 'v'));
+      arrived.writes.push_back(
+          {replies_, nullptr, id, clock_.now + seconds(5), EncodeCommandElement(command)});
+    }
+    return arrived;
+  }
+  ReadsArrived Reads(std::vector<uint64_t> ids) {
+    ReadsArrived arrived{kGroup, {}};
+    for (const uint64_t id : ids) {
+      v1::Request request;
+      request.set_id(id);
+      request.mutable_get()->set_key("k");
+      arrived.reads.push_back({replies_, nullptr, clock_.now + seconds(5), request});
+    }
+    return arrived;
+  }
+  static std::vector<uint64_t> IdsOf(const WritesProposed& proposed) {
+    std::vector<uint64_t> ids;
+    for (const PendingWrite& write : proposed.writes) ids.push_back(write.request_id);
+    return ids;
+  }
+
+  testing::FakeClock clock_;
+  Around around_;
+  std::unique_ptr<GroupLoop> loop_;
+  std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
+};
+
+TEST_F(GroupLoopTest, FollowerRefusesAndNamesTheLeader) {
+  Make(3);
+  Persist();
+  FromPeer(2, 4, raft::HeartbeatRequest{});
+  Handle(Writes({1, 2}));
+  Handle(Reads({3}));
+  ASSERT_EQ(replies_->all.size(), 3u);
+  EXPECT_EQ(replies_->all[0].leader().node_id(), 2u);
+  EXPECT_EQ(replies_->all[0].leader().term(), 4u);
+  EXPECT_GT(replies_->all[0].retry_after_ms(), 0u);
+  EXPECT_THAT(replies_->Take(),
+              ElementsAre("1 NOT_LEADER NOT_APPLIED", "2 NOT_LEADER NOT_APPLIED", "3 NOT_LEADER"));
+  WritesArrived elsewhere = Writes({4});
+  elsewhere.group = raft::GroupId(9);
+  Handle(std::move(elsewhere));
+  EXPECT_THAT(replies_->Take(), ElementsAre("4 NOT_LEADER NOT_APPLIED")) << "no such group here";
+}
+
+TEST_F(GroupLoopTest, LeaderServesOnlyAfterAnEntryOfItsOwnTerm) {
+  Make(1);
+  Persist();
+  ASSERT_EQ(around_.leader, raft::NodeId(1));
+  Handle(Writes({1}));
+  Handle(Reads({2}));
+  EXPECT_THAT(around_.Take<WritesProposed>(), IsEmpty());
+  EXPECT_THAT(around_.Take<ServeReads>(), IsEmpty());
+  Persist();
+  Apply();
+  EXPECT_EQ(around_.Take<WritesProposed>().size(), 1u);
+  EXPECT_EQ(around_.Take<ServeReads>().size(), 1u);
+  EXPECT_THAT(replies_->Take(), IsEmpty()) << "nobody was turned away";
+}
+
+TEST_F(GroupLoopTest, WritesGatherWhileTheLogIsBusy) {
+  MakeLeaderAlone({.log_appends_max = 2});
+  Handle(Writes({1}));
+  Handle(Writes({2}));
+  EXPECT_EQ(around_.appends.size(), 2u);
+  Handle(Writes({3}));
+  Handle(Writes({4, 5}));
+  EXPECT_EQ(around_.appends.size(), 2u) << "the log has enough to do";
+  around_.Take<WritesProposed>();
+  PersistOne();
+  const auto proposed = around_.Take<WritesProposed>();
+  ASSERT_EQ(proposed.size(), 1u);
+  EXPECT_THAT(IdsOf(proposed[0]), ElementsAre(3, 4, 5));
+  ASSERT_EQ(around_.appends.size(), 2u);
+  const raft::Entry& entry = around_.appends.back()[0].persist.entries.at(0);
+  EXPECT_EQ(entry.index, proposed[0].index);
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*entry.payload));
+  EXPECT_EQ(batch.commands_size(), 3) << "one entry for all that gathered";
+  EXPECT_EQ(batch.commands(1).put().key(), "k4");
+}
+
+TEST_F(GroupLoopTest, EntriesAreBoundedAndStampsRise) {
+  MakeLeaderAlone({.entry_bytes_max = 1000});
+  Handle(Writes({1, 2, 3, 4, 5}, 400));
+  Handle(Writes({6}, 5000));
+  std::vector<uint64_t> ids;
+  for (const WritesProposed& proposed : around_.Take<WritesProposed>()) {
+    EXPECT_LE(proposed.writes.size(), 2u);
+    for (const uint64_t id : IdsOf(proposed)) ids.push_back(id);
+  }
+  EXPECT_THAT(ids, ElementsAre(1, 2, 3, 4, 5, 6)) << "a larger one than an entry goes alone";
+  uint64_t stamp = 0;
+  for (const auto& writes : around_.appends) {
+    for (const raft::Entry& entry : writes[0].persist.entries) {
+      v1::CommandBatch batch;
+      ASSERT_TRUE(batch.ParseFromString(*entry.payload));
+      EXPECT_GT(batch.first_stamp(), stamp);
+      stamp = batch.first_stamp() + static_cast<uint64_t>(batch.commands_size()) - 1;
+    }
+  }
+}
+
+TEST_F(GroupLoopTest, StampsAreAboveWhatWasApplied) {
+  MakeLeaderAlone();
+  const uint64_t ahead = uint64_t{1} << 60;
+  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), ahead});
+  Handle(Writes({1}));
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*around_.appends.back()[0].persist.entries.at(0).payload));
+  EXPECT_GT(batch.first_stamp(), ahead);
+}
+
+TEST_F(GroupLoopTest, TooManyGatheredBytesAreOverload) {
+  MakeLeaderAlone({.log_appends_max = 0, .gathered_bytes_max = 1000});
+  Handle(Writes({1, 2, 3}, 400));
+  EXPECT_THAT(replies_->Take(), IsEmpty());
+  Handle(Writes({4}));
+  EXPECT_GT(replies_->all.at(0).retry_after_ms(), 0u);
+  EXPECT_THAT(replies_->Take(), ElementsAre("4 OVERLOADED NOT_APPLIED"));
+  clock_.now += seconds(6);
+  Handle(TickPassed{});
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 DEADLINE NOT_APPLIED", "2 DEADLINE NOT_APPLIED",
+                                            "3 DEADLINE NOT_APPLIED"));
+  Handle(Writes({5}));
+  EXPECT_THAT(replies_->Take(), IsEmpty()) << "there is room again";
+}
+
+TEST_F(GroupLoopTest, ReadsShareRoundsAndWaitForTheQuorum) {
+  MakeLeaderOfThree({.read_rounds_max = 1});
+  Handle(Reads({1, 2}));
+  Handle(Reads({3}));
+  Handle(Reads({4}));
+  EXPECT_THAT(around_.Take<ServeReads>(), IsEmpty()) << "nobody has confirmed";
+  FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  auto served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].reads.size(), 2u);
+  EXPECT_EQ(served[0].index, raft::LogIndex(1));
+  FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].reads.size(), 2u) << "those that came meanwhile share the next round";
+}
+
+TEST_F(GroupLoopTest, ReadsOfARoundExpire) {
+  MakeLeaderOfThree();
+  Handle(Reads({1}));
+  clock_.now += seconds(6);
+  Handle(TickPassed{});
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 DEADLINE"));
+  FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  for (const ServeReads& work : around_.Take<ServeReads>()) EXPECT_TRUE(work.reads.empty());
+  EXPECT_THAT(replies_->Take(), IsEmpty());
+}
+
+TEST_F(GroupLoopTest, DeposedLeaderTurnsGatheredRequestsAway) {
+  MakeLeaderOfThree({.log_appends_max = 1, .read_rounds_max = 1});
+  Handle(Writes({1}));
+  ASSERT_EQ(around_.Take<WritesProposed>().size(), 1u);
+  Handle(Writes({2}));
+  Handle(Reads({3}));
+  Handle(Reads({4}));
+  FromPeer(3, 2, raft::HeartbeatRequest{});
+  // What was proposed is in the log and for the apply loop to answer.
+  EXPECT_THAT(replies_->Take(), ::testing::UnorderedElementsAre("2 NOT_LEADER NOT_APPLIED",
+                                                                "3 NOT_LEADER", "4 NOT_LEADER"));
+  EXPECT_EQ(around_.leader, raft::NodeId(3));
+}
+
+TEST_F(GroupLoopTest, AbandonAnswersEverybodyOnce) {
+  MakeLeaderOfThree({.log_appends_max = 1, .read_rounds_max = 1});
+  Handle(Writes({1}));
+  Handle(Writes({2, 3}));
+  Handle(Reads({4}));
+  Handle(Reads({5}));
+  Handle(OwnCommandArrived{kGroup, "x"});
+  std::string staged;
+  loop_->Handle(CheckpointStaged{{kGroup, raft::ReplicaId(2), raft::ReplicaId(1), raft::NodeId(1),
+                                  raft::Term(1), raft::CheckpointArrived{}},
+                                 "/staged",
+                                 [&](std::string why) { staged = why; }});
+  loop_->Abandon();
+  EXPECT_FALSE(staged.empty());
+  EXPECT_THAT(replies_->Take(), ::testing::UnorderedElementsAre("2 UNAVAILABLE NOT_APPLIED",
+                                                                "3 UNAVAILABLE NOT_APPLIED",
+                                                                "4 UNAVAILABLE", "5 UNAVAILABLE"));
+  loop_->Abandon();
+  EXPECT_THAT(replies_->Take(), IsEmpty());
+}
+
+TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
+  Make(3);
+  Persist();
+  std::vector<std::string> answers;
+  const auto stage = [&](uint64_t group, uint64_t to, uint64_t index) {
+    raft::LogBase base{raft::LogIndex(index), raft::Term(1), {}};
+    base.configuration.members = {{raft::ReplicaId(1), raft::NodeId(1), raft::MemberRole::kVoter}};
+    loop_->Handle(CheckpointStaged{{raft::GroupId(group), raft::ReplicaId(2), raft::ReplicaId(to),
+                                    raft::NodeId(1), raft::Term(1), raft::CheckpointArrived{base}},
+                                   "/staged",
+                                   [&](std::string why) { answers.push_back(why); }});
+  };
+  stage(7, 1, 10);
+  stage(1, 3, 10);
+  EXPECT_THAT(answers,
+              ElementsAre("this node has no such replica", "this node has no such replica"));
+  stage(1, 1, 10);
+  stage(1, 1, 20);
+  EXPECT_EQ(answers.back(), "another checkpoint is being installed");
+  loop_->FinishTurn();
+  const auto installs = around_.Take<InstallCheckpoint>();
+  ASSERT_EQ(installs.size(), 1u);
+  EXPECT_EQ(installs[0].base.index, raft::LogIndex(10));
+  stage(1, 1, 30);
+  loop_->FinishTurn();
+  EXPECT_NE(answers.back(), "") << "one is being installed";
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(1), 5});
+  stage(1, 1, 9);
+  loop_->FinishTurn();
+  EXPECT_EQ(answers.back(), "") << "it is here already";
+  EXPECT_EQ(answers.size(), 5u) << "the one that was installed is answered by the apply loop";
+}
+
+TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {
+  MakeLeaderOfThree();
+  around_.sends = 0;
+  around_.appends.clear();
+  loop_->Handle(Writes({1}));
+  loop_->Handle(Writes({2}));
+  loop_->Handle(Reads({3}));
+  loop_->Handle(TickPassed{});
+  loop_->FinishTurn();
+  EXPECT_EQ(around_.sends, 1);
+  EXPECT_EQ(around_.appends.size(), 1u);
+}
+
+}  // namespace
+}  // namespace basalt::server

@@ -1,0 +1,197 @@
+// The line to a peer: what gathers, what is dropped, whose stream counts.
+#include "server/rpc/peer_link.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "raft/wire/raft_wire.h"
+#include "server/rpc/peer_transport.h"
+#include "server/rpc/wire_version.h"
+#include "tests/unit/server/cluster_maps.h"
+#include "tests/unit/server/fake_clock.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+class Writer final : public FrameWriter {
+ public:
+  void Write(v1::PeerFrame& frame) override { frames.push_back(std::move(frame)); }
+  void Shut() override { shut = true; }
+  std::vector<v1::PeerFrame> frames;
+  bool shut = false;
+};
+
+std::vector<v1::RaftMessage> Messages(size_t count, size_t bytes = 0) {
+  std::vector<v1::RaftMessage> messages(count);
+  for (v1::RaftMessage& message : messages) {
+    message.set_group(1);
+    if (bytes > 0) message.mutable_append()->add_entries()->set_payload(std::string(bytes, 'x'));
+  }
+  return messages;
+}
+
+class PeerLinkTest : public ::testing::Test {
+ protected:
+  testing::FakeClock clock_;
+  PeerLink link_{clock_};
+  std::shared_ptr<Writer> writer_ = std::make_shared<Writer>();
+};
+
+TEST_F(PeerLinkTest, GathersWhileWriting) {
+  ASSERT_TRUE(link_.Attach(writer_, 1));
+  link_.Send(Messages(2));
+  link_.Send(Messages(3));
+  link_.Send(Messages(4));
+  ASSERT_EQ(writer_->frames.size(), 1u) << "one write at a time";
+  EXPECT_EQ(writer_->frames[0].messages_size(), 2);
+  link_.OnWritten(writer_.get());
+  ASSERT_EQ(writer_->frames.size(), 2u);
+  EXPECT_EQ(writer_->frames[1].messages_size(), 7) << "all that gathered goes at once";
+  link_.OnWritten(writer_.get());
+  EXPECT_EQ(writer_->frames.size(), 2u);
+  link_.Send(Messages(1));
+  EXPECT_EQ(writer_->frames.size(), 3u);
+}
+
+TEST_F(PeerLinkTest, WithoutStreamMessagesAreDropped) {
+  link_.Send(Messages(3));
+  EXPECT_EQ(link_.dropped_messages(), 3u);
+  EXPECT_FALSE(link_.connected());
+  link_.Attach(writer_, 1);
+  EXPECT_TRUE(writer_->frames.empty()) << "nothing old is sent";
+}
+
+TEST_F(PeerLinkTest, PeerThatReadsNothingCostsBoundedMemory) {
+  link_.Attach(writer_, 1);
+  for (int i = 0; i < 100; ++i) link_.Send(Messages(1, 1u << 20));
+  EXPECT_GE(link_.dropped_messages(), 30u);
+  link_.OnWritten(writer_.get());
+  EXPECT_LE(writer_->frames[1].ByteSizeLong(), (64u << 20) + 4096);
+  const uint64_t dropped = link_.dropped_messages();
+  link_.Send(Messages(1, 1u << 20));
+  EXPECT_EQ(link_.dropped_messages(), dropped) << "room again";
+}
+
+TEST_F(PeerLinkTest, NewStreamOfTheSameProcessReplacesTheOld) {
+  link_.Attach(writer_, 1);
+  link_.Send(Messages(1));
+  link_.Send(Messages(1));
+  auto newer = std::make_shared<Writer>();
+  ASSERT_TRUE(link_.Attach(newer, 1));
+  EXPECT_TRUE(writer_->shut);
+  link_.OnWritten(writer_.get());
+  link_.Detach(writer_.get());
+  EXPECT_TRUE(link_.connected()) << "the old stream's end changes nothing";
+  EXPECT_TRUE(newer->frames.empty());
+  link_.Send(Messages(1));
+  EXPECT_EQ(newer->frames.size(), 1u);
+  EXPECT_EQ(writer_->frames.size(), 1u);
+  link_.Detach(newer.get());
+  EXPECT_FALSE(link_.connected());
+}
+
+// Hazard 23: a directory that was copied and is used twice.
+TEST_F(PeerLinkTest, SecondProcessWaitsUntilTheFirstIsSilent) {
+  link_.Attach(writer_, 1);
+  auto copy = std::make_shared<Writer>();
+  clock_.now += milliseconds(1900);
+  link_.OnHeard(writer_.get());
+  clock_.now += milliseconds(1900);
+  EXPECT_FALSE(link_.Attach(copy, 2));
+  EXPECT_FALSE(writer_->shut);
+  clock_.now += milliseconds(200);
+  EXPECT_TRUE(link_.Attach(copy, 2)) << "a restart, or the other one is gone";
+  EXPECT_TRUE(writer_->shut);
+  link_.OnHeard(writer_.get());
+  clock_.now += seconds(3);
+  EXPECT_TRUE(link_.Attach(writer_, 1)) << "only the stream that counts is heard";
+}
+
+TEST_F(PeerLinkTest, ShutEndsTheStream) {
+  link_.Attach(writer_, 1);
+  link_.Shut();
+  EXPECT_TRUE(writer_->shut);
+  EXPECT_FALSE(link_.connected());
+}
+
+class Inbox final : public GroupInbox {
+ public:
+  void Put(GroupEvent event) override { events.push_back(std::move(event)); }
+  std::vector<GroupEvent> events;
+};
+
+v1::Hello MakeHello(uint64_t node, const std::string& store = "") {
+  v1::Hello hello;
+  hello.set_wire_version(kWireVersion);
+  hello.set_cluster_id("0123456789abcdef");
+  *hello.mutable_node() = testing::MakeNode(node, store);
+  return hello;
+}
+
+class PeerTransportTest : public ::testing::Test {
+ protected:
+  PeerTransportTest() { view_.Set(testing::MakeMap()); }
+
+  testing::FakeClock clock_;
+  ClusterView view_;
+  Inbox inbox_;
+  std::vector<raft::NodeId> peers_{raft::NodeId(2), raft::NodeId(3)};
+  PeerTransport transport_{peers_, MakeHello(1), view_, inbox_, clock_};
+};
+
+TEST_F(PeerTransportTest, HelloTellsFriendFromStranger) {
+  EXPECT_EQ(transport_.CheckHello(MakeHello(2)), "");
+  EXPECT_THAT(transport_.CheckHello(MakeHello(1)), HasSubstr("two processes"));
+  EXPECT_THAT(transport_.CheckHello(MakeHello(4)), HasSubstr("not part"));
+  EXPECT_THAT(transport_.CheckHello(MakeHello(2, "wiped")), HasSubstr("lost or replaced"));
+  v1::Hello hello = MakeHello(2);
+  hello.set_cluster_id("fedcba9876543210");
+  EXPECT_THAT(transport_.CheckHello(hello), HasSubstr("another cluster"));
+  hello = MakeHello(2);
+  hello.set_wire_version(kWireVersion + 1);
+  EXPECT_THAT(transport_.CheckHello(hello), HasSubstr("wire version"));
+  hello = MakeHello(3);
+  hello.mutable_node()->set_peer_address("moved");
+  EXPECT_EQ(transport_.CheckHello(hello), "");
+  EXPECT_EQ(view_.known()->map.nodes(2).peer_address(), "moved");
+}
+
+TEST_F(PeerTransportTest, OneFrameANodeForAllGroups) {
+  auto to_two = std::make_shared<Writer>();
+  auto to_three = std::make_shared<Writer>();
+  transport_.Link(raft::NodeId(2))->Attach(to_two, 1);
+  transport_.Link(raft::NodeId(3))->Attach(to_three, 1);
+  EXPECT_EQ(transport_.Link(raft::NodeId(9)), nullptr);
+  std::vector<raft::Message> messages;
+  for (const uint64_t node : {2, 3, 2, 9, 2}) {
+    messages.push_back({raft::GroupId(node), raft::ReplicaId(1), raft::ReplicaId(node),
+                        raft::NodeId(node), raft::Term(1), raft::HeartbeatRequest{}});
+  }
+  transport_.Send(messages);
+  ASSERT_EQ(to_two->frames.size(), 1u);
+  EXPECT_EQ(to_two->frames[0].messages_size(), 3);
+  EXPECT_EQ(to_three->frames[0].messages_size(), 1);
+  EXPECT_EQ(transport_.Receive(to_three->frames[0]), "");
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  EXPECT_EQ(std::get<PeerMessagesArrived>(inbox_.events[0]).messages.size(), 1u);
+}
+
+TEST_F(PeerTransportTest, MalformedFramesAreRefusedWhole) {
+  v1::PeerFrame frame;
+  raft::ToWire({raft::GroupId(1), raft::ReplicaId(1), raft::ReplicaId(2), raft::NodeId(2),
+                raft::Term(1), raft::HeartbeatRequest{}},
+               *frame.add_messages());
+  frame.add_messages();
+  EXPECT_NE(transport_.Receive(frame), "");
+  EXPECT_TRUE(inbox_.events.empty());
+  v1::PeerFrame empty;
+  EXPECT_EQ(transport_.Receive(empty), "");
+  EXPECT_TRUE(inbox_.events.empty()) << "nothing to wake up for";
+}
+
+}  // namespace
+}  // namespace basalt::server

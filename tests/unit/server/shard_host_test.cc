@@ -1,0 +1,302 @@
+// Three hosts with their real threads, files and engines in one process, joined by calls instead of
+// a network: start, write, stop, start again.
+#include "server/node/shard_host.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <map>
+#include <set>
+
+#include "base/slot.h"
+#include "server/node_directory/temporary_directory.h"
+#include "server/placement/initial_layout.h"
+#include "storage/posix_file_system.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr uint64_t kNodes = 3;
+
+// Hands messages over to whoever is there.
+class Switchboard final : public raft::Transport {
+ public:
+  void Send(std::vector<raft::Message> messages) override {
+    std::map<raft::NodeId, PeerMessagesArrived> arrived;
+    for (raft::Message& message : messages) {
+      arrived[message.to_node].messages.push_back(std::move(message));
+    }
+    for (auto& [node, event] : arrived) {
+      if (const std::shared_ptr<ShardHost> host = Find(node)) {
+        host->Put(GroupEvent(std::move(event)));
+      }
+    }
+  }
+  void Plug(raft::NodeId node, std::shared_ptr<ShardHost> host) {
+    base::MutexLock lock(mutex_);
+    hosts_[node] = std::move(host);
+  }
+
+ private:
+  std::shared_ptr<ShardHost> Find(raft::NodeId node) {
+    base::MutexLock lock(mutex_);
+    const auto place = hosts_.find(node);
+    return place == hosts_.end() ? nullptr : place->second;
+  }
+
+  base::Mutex mutex_;
+  std::map<raft::NodeId, std::shared_ptr<ShardHost>> hosts_ BASALT_GUARDED_BY(mutex_);
+};
+
+class Answers final : public ReplySink {
+ public:
+  void Deliver(std::vector<v1::Response> responses) override {
+    {
+      base::MutexLock lock(mutex_);
+      for (v1::Response& response : responses) all_.push_back(std::move(response));
+    }
+    arrived_.NotifyAll();
+  }
+  // Fewer when a minute was not enough.
+  std::vector<v1::Response> Await(size_t count) {
+    const SystemClock clock;
+    const MonotonicTime until = clock.Now() + seconds(60);
+    base::MutexLock lock(mutex_);
+    while (all_.size() < count && clock.Now() < until) arrived_.WaitFor(mutex_, seconds(1));
+    return all_;
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::CondVar arrived_;
+  std::vector<v1::Response> all_ BASALT_GUARDED_BY(mutex_);
+};
+
+class ShardHostTest : public ::testing::Test {
+ protected:
+  struct Node {
+    ClusterView view;
+    std::unique_ptr<Metrics> metrics;
+    std::shared_ptr<ShardHost> host;
+  };
+
+  void SetUp() override {
+    auto directory = TemporaryDirectory::Create();
+    ASSERT_TRUE(directory.ok());
+    directory_ = *std::move(directory);
+    silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    logger_ = std::make_unique<Logger>(LoggerOptions{.descriptor = silence_});
+    map_.set_cluster_id("0123456789abcdef");
+    for (uint64_t id = 1; id <= kNodes; ++id) map_.add_nodes()->set_node_id(id);
+    for (const PlannedShard& planned : PlanInitialLayout({1, 2, 3}, 2, 3)) {
+      v1::ShardDescriptor& shard = *map_.add_shards();
+      shard.set_shard_id(planned.shard_id);
+      shard.set_epoch(1);
+      shard.set_first_slot(planned.first_slot);
+      shard.set_slot_count(planned.slot_count);
+      for (const PlannedReplica& replica : planned.replicas) {
+        v1::Replica& added = *shard.add_replicas();
+        added.set_replica_id(replica.replica_id);
+        added.set_node_id(replica.node_id);
+      }
+    }
+  }
+  void TearDown() override {
+    StopAll();
+    logger_ = nullptr;
+    ::close(silence_);
+  }
+
+  void StartAll() {
+    for (uint64_t id = 1; id <= kNodes; ++id) {
+      Node& node = nodes_[id];
+      node.view.Set(map_);
+      node.metrics = std::make_unique<Metrics>(id);
+      const std::string path = directory_->path() + "/" + std::to_string(id);
+      for (const char* folder : {"", "/checkpoints"}) {
+        ASSERT_TRUE(files_->CreateDirectory(path + folder).ok());
+      }
+      ShardHostOptions options;
+      options.node = raft::NodeId(id);
+      options.log_directory = path + "/log";
+      options.shards_directory = path + "/shards";
+      options.checkpoints_directory = path + "/checkpoints";
+      options.log_segment_bytes = 1u << 20;
+      options.seed = id;
+      node.host = std::make_shared<ShardHost>(
+          options, ShardHost::Ports{*files_, clock_, node.view, *logger_, *node.metrics,
+                                    [](const CheckpointToSend&) {
+                                      return absl::UnavailableError("no checkpoints here");
+                                    }});
+      const absl::Status opened = node.host->Open(map_);
+      ASSERT_TRUE(opened.ok()) << opened;
+    }
+    for (auto& [id, node] : nodes_) {
+      node.host->Start(switchboard_);
+      switchboard_.Plug(raft::NodeId(id), node.host);
+    }
+  }
+  void StopAll() {
+    for (auto& [id, node] : nodes_) {
+      switchboard_.Plug(raft::NodeId(id), nullptr);
+      if (node.host != nullptr) node.host->Stop();
+    }
+    // The last thread that held one has ended with Stop.
+    nodes_.clear();
+  }
+
+  // The host that leads a shard, as one of them knows; nullptr after a minute.
+  ShardHost* AwaitLeader(uint64_t shard_id) {
+    const MonotonicTime until = clock_.Now() + seconds(60);
+    while (clock_.Now() < until) {
+      for (auto& [id, node] : nodes_) {
+        node.host->Maintain();
+        // Asks the loop, so this does not spin.
+        for (const GroupState& state : node.host->States()) {
+          if (state.group.value() == shard_id && state.core.applied_own_term &&
+              state.core.leadership.role == raft::Role::kLeader) {
+            return node.host.get();
+          }
+        }
+      }
+    }
+    return nullptr;
+  }
+  uint64_t ShardOf(const std::string& key) const { return base::SlotOf(key) < 8192 ? 1 : 2; }
+
+  // Puts `count` keys and waits for the answers; how many were acknowledged.
+  size_t PutAll(size_t count) {
+    const auto answers = std::make_shared<Answers>();
+    for (size_t i = 0; i < count; ++i) {
+      v1::Command command;
+      command.mutable_put()->set_key("key-" + std::to_string(i));
+      command.mutable_put()->set_value("value-" + std::to_string(i));
+      ShardHost* const leader = AwaitLeaderOnce(ShardOf(command.put().key()));
+      if (leader == nullptr) return 0;
+      WritesArrived arrived{raft::GroupId(ShardOf(command.put().key())), {}};
+      arrived.writes.push_back(
+          {answers, nullptr, i, clock_.Now() + seconds(60), EncodeCommandElement(command)});
+      leader->Put(GroupEvent(std::move(arrived)));
+    }
+    size_t applied = 0;
+    for (const v1::Response& response : answers->Await(count)) {
+      if (response.outcome() == v1::OUTCOME_APPLIED) ++applied;
+    }
+    return applied;
+  }
+  size_t GetAll(size_t count) {
+    const auto answers = std::make_shared<Answers>();
+    for (size_t i = 0; i < count; ++i) {
+      v1::Request request;
+      request.set_id(i);
+      request.mutable_get()->set_key("key-" + std::to_string(i));
+      ShardHost* const leader = AwaitLeaderOnce(ShardOf(request.get().key()));
+      if (leader == nullptr) return 0;
+      ReadsArrived arrived{raft::GroupId(ShardOf(request.get().key())), {}};
+      arrived.reads.push_back({answers, nullptr, clock_.Now() + seconds(60), request});
+      leader->Put(GroupEvent(std::move(arrived)));
+    }
+    size_t right = 0;
+    for (const v1::Response& response : answers->Await(count)) {
+      if (response.get().value() == "value-" + std::to_string(response.id())) ++right;
+    }
+    return right;
+  }
+  ShardHost* AwaitLeaderOnce(uint64_t shard_id) {
+    ShardHost*& known = leaders_[shard_id];
+    if (known == nullptr) known = AwaitLeader(shard_id);
+    return known;
+  }
+
+  const SystemClock clock_;
+  const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
+  std::unique_ptr<TemporaryDirectory> directory_;
+  int silence_ = -1;
+  std::unique_ptr<Logger> logger_;
+  v1::ClusterMap map_;
+  Switchboard switchboard_;
+  std::map<uint64_t, Node> nodes_;
+  std::map<uint64_t, ShardHost*> leaders_;
+};
+
+TEST_F(ShardHostTest, WritesSurviveARestartOfAll) {
+  constexpr size_t kKeys = 300;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutAll(kKeys), kKeys);
+  EXPECT_EQ(GetAll(kKeys), kKeys);
+  for (auto& [id, node] : nodes_) {
+    EXPECT_EQ(node.host->ReplicaStatuses().size(), 3u);
+    EXPECT_TRUE(node.host->Stalled(seconds(60)).empty());
+  }
+  StopAll();
+  leaders_.clear();
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(GetAll(kKeys), kKeys);
+  // Replicas that have applied the same index are equal.
+  std::map<std::pair<uint64_t, uint64_t>, uint64_t> hashes;
+  for (auto& [id, node] : nodes_) {
+    for (const AppliedState& state : node.host->AppliedStates()) {
+      const auto place = hashes.try_emplace({state.group.value(), state.index.value()}, state.hash);
+      EXPECT_EQ(place.first->second, state.hash);
+    }
+  }
+}
+
+// Requests that are under way when everything stops are answered, each once.
+TEST_F(ShardHostTest, StopAnswersWhatIsUnderWay) {
+  constexpr size_t kKeys = 500;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  ShardHost* const leader = AwaitLeader(1);
+  ASSERT_NE(leader, nullptr);
+  const auto answers = std::make_shared<Answers>();
+  for (size_t i = 0; i < kKeys; ++i) {
+    WritesArrived arrived{raft::GroupId(1), {}};
+    v1::Command command;
+    command.mutable_put()->set_key("{bar}" + std::to_string(i));
+    arrived.writes.push_back(
+        {answers, nullptr, i, clock_.Now() + seconds(60), EncodeCommandElement(command)});
+    leader->Put(GroupEvent(std::move(arrived)));
+  }
+  StopAll();
+  const std::vector<v1::Response> all = answers->Await(kKeys);
+  std::set<uint64_t> ids;
+  for (const v1::Response& response : all) {
+    ids.insert(response.id());
+    EXPECT_NE(response.outcome(), v1::OUTCOME_UNSPECIFIED);
+  }
+  EXPECT_EQ(all.size(), kKeys);
+  EXPECT_EQ(ids.size(), kKeys);
+}
+
+TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  StopAll();
+  for (v1::ShardDescriptor& shard : *map_.mutable_shards()) {
+    for (v1::Replica& replica : *shard.mutable_replicas()) {
+      replica.set_replica_id(replica.replica_id() + 100);
+    }
+  }
+  Metrics metrics(1);
+  ClusterView view;
+  const std::string path = directory_->path() + "/1";
+  ShardHostOptions options;
+  options.node = raft::NodeId(1);
+  options.log_directory = path + "/log";
+  options.shards_directory = path + "/shards";
+  options.checkpoints_directory = path + "/checkpoints";
+  options.log_segment_bytes = 1u << 20;
+  ShardHost host(options, ShardHost::Ports{*files_, clock_, view, *logger_, metrics, {}});
+  const absl::Status opened = host.Open(map_);
+  EXPECT_EQ(opened.code(), absl::StatusCode::kDataLoss) << opened;
+}
+
+}  // namespace
+}  // namespace basalt::server
