@@ -219,6 +219,9 @@ absl::Status ReplicaStore::Install(const std::string& directory,
   const std::string path = directory_ + "/" + name;
   BASALT_ASSIGN_OR_RETURN(const bool left_over, ports_.files.Exists(path));
   if (left_over) BASALT_RETURN_IF_ERROR(Written(ports_.files.RemoveTree(path)));
+  // What is moved must be there: a name that was never synced where it stood may get lost on its
+  // way.
+  BASALT_RETURN_IF_ERROR(Written(ports_.files.SyncDirectory(ParentOf(directory))));
   BASALT_RETURN_IF_ERROR(Written(ports_.files.Rename(directory, path)));
   BASALT_RETURN_IF_ERROR(Written(ports_.files.SyncDirectory(directory_)));
   BASALT_RETURN_IF_ERROR(WritePointer(ports_.files, directory_, name));

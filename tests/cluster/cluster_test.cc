@@ -120,6 +120,9 @@ TEST(ClusterTest, FollowerBehindCompactionGetsCheckpoint) {
       }
       cluster.Start(node);
       cluster.network().faults = {};
+      cluster.RunFor(milliseconds(cluster.random().Between(0, 3000)));
+      cluster.Die(node, Death::kPower);
+      cluster.Start(node);
     }
   });
   EXPECT_GT(reached["checkpoints installed"], 20u);
