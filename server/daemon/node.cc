@@ -140,6 +140,7 @@ absl::Status Node::ListenForHttp() {
       http_server_, HttpServer::Start(config_.http_listen, {[this] { return metrics_.Render(); },
                                                             [this] { return Status(); }}));
   HostPort address = config_.http_listen;
+  if (address.is_wildcard()) address.host = config_.advertise.host;
   address.port = http_server_->port();
   self_.set_http_address(address.ToString());
   return absl::OkStatus();
