@@ -44,8 +44,9 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
     : options_(options),
       ports_(std::move(ports)),
       random_(options.seed),
+      clock_(ports_.time, milliseconds(random_.Between(0, 4000))),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
-      apply_loop_({*this, ports_.time,
+      apply_loop_({*this, clock_,
                    [this](uint64_t shard_id) {
                      v1::LeaderHint hint;
                      hint.set_shard_id(shard_id);
@@ -73,8 +74,8 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
   loop_options.retained_log_bytes = options_.retained_log_bytes;
   loop_options.ticks_per_compaction_check = 4;
   group_loop_ = std::make_unique<server::GroupLoop>(
-      loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.time},
-      server::HybridClock(ports_.time.WallMilliseconds(), ports_.time.Now()));
+      loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, clock_},
+      server::HybridClock(clock_.WallMilliseconds(), clock_.Now()));
   for (const v1::ShardDescriptor& shard : layout.shards()) {
     const uint64_t replica_id = ReplicaOn(shard, options_.node);
     if (replica_id == 0) continue;

@@ -153,6 +153,7 @@ class VirtualProcess final : public server::GroupInbox,
   const ProcessOptions options_;
   Ports ports_;
   base::Random random_;
+  const ProcessClock clock_;
   storage::MemoryEngineFactory engines_;
   std::unique_ptr<VirtualLog> log_;
   server::ApplyLoop apply_loop_;

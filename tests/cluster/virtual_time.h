@@ -50,4 +50,20 @@ class VirtualTime final : public server::Clock {
   std::map<std::pair<server::MonotonicTime, uint64_t>, Event> events_;
 };
 
+// The clocks of one process: its wall clock was wrong when it was read.
+class ProcessClock final : public server::Clock {
+ public:
+  ProcessClock(const VirtualTime& time, milliseconds wall_error)
+      : time_(time), wall_error_(wall_error) {}
+
+  server::MonotonicTime Now() const override { return time_.Now(); }
+  uint64_t WallMilliseconds() const override {
+    return time_.WallMilliseconds() + static_cast<uint64_t>(wall_error_.count());
+  }
+
+ private:
+  const VirtualTime& time_;
+  const milliseconds wall_error_;
+};
+
 }  // namespace basalt::testing
