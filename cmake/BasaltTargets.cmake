@@ -182,7 +182,8 @@ function(basalt_test)
   else()
     # gtest_discover_tests flattens lists in its PROPERTIES, so they are set by a file of ours that
     # ctest reads after the discovered one.
-    gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}:" DISCOVERY_TIMEOUT 120)
+    gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}:" DISCOVERY_TIMEOUT 120
+                         NO_PRETTY_VALUES)
     set(file "${CMAKE_CURRENT_BINARY_DIR}/${ARG_NAME}_properties.cmake")
     file(CONFIGURE OUTPUT "${file}" @ONLY CONTENT [[
 if(@ARG_NAME@_TESTS)
