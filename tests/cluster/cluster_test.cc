@@ -54,6 +54,25 @@ TEST(ClusterTest, OneNodeDiesAtAnyEvent) {
   EXPECT_GT(reached["leaders"], 30u);
 }
 
+// Hazards 38, 39: when it wakes up it believes for a while that it leads; clients ask it.
+TEST(ClusterTest, LeaderStandsStillAndWakesUpAlone) {
+  auto reached = RunSeeds({.clients = 10}, 15, [](VirtualCluster& cluster) {
+    cluster.RunFor(milliseconds(1500));
+    for (int round = 0; round < 2; ++round) {
+      const uint64_t leader = cluster.LeaderOf(cluster.random().Between(1, 2));
+      if (leader != 0) {
+        cluster.Pause(leader, milliseconds(cluster.random().Between(500, 2500)));
+        cluster.network().Cut(leader, leader % 3 + 1);
+        cluster.network().Cut(leader, (leader + 1) % 3 + 1);
+      }
+      cluster.RunFor(milliseconds(3000));
+      cluster.network().Heal();
+      cluster.RunFor(milliseconds(cluster.random().Between(0, 1500)));
+    }
+  });
+  EXPECT_GT(reached["pauses"], 20u);
+}
+
 TEST(ClusterTest, TwoDeadNodesStopWritesUntilOneReturns) {
   RunSeeds({}, 10, [](VirtualCluster& cluster) {
     cluster.RunEvents(cluster.random().Between(2000, 8000));
@@ -135,7 +154,7 @@ TEST(ClusterTest, EverythingAtOnce) {
     for (int round = 0; round < 12; ++round) {
       const uint64_t node = AnyNode(cluster);
       const Death death = random.OneIn(2) ? Death::kPower : Death::kProcess;
-      switch (random.Below(6)) {
+      switch (random.Below(7)) {
         case 0:
           cluster.Die(node, death);
           break;
@@ -150,6 +169,9 @@ TEST(ClusterTest, EverythingAtOnce) {
           break;
         case 4:
           cluster.network().Heal();
+          break;
+        case 5:
+          cluster.Pause(node, milliseconds(random.Between(10, 2000)));
           break;
         default:
           for (uint64_t id = 1; id <= 3; ++id) cluster.Start(id);

@@ -86,16 +86,18 @@ void VirtualClients::Begin(size_t client) {
   }
   operation.began = ports_.time.Now();
   const uint64_t shard_id = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
-  uint64_t& leader = leaders_[shard_id];
-  if (leader == 0 || random_.OneIn(50)) leader = random_.Between(1, nodes_);
+  uint64_t& leader = leaders_[{client, shard_id}];
+  if (leader == 0 || random_.OneIn(20)) leader = random_.Between(1, nodes_);
   auto call = std::make_shared<Call>(Call{client, operations_.size(), leader});
   operations_.push_back(std::move(operation));
   ports_.network.SendOnce(kClients, call->node, [this, call] {
-    ports_.nodes.Visit(call->node, 0, [&](VirtualProcess& there) { Arrive(call, there); });
     // Nobody listens: the connection is refused. What becomes of the call is unknown to it.
-    if (call->life == 0 && !call->ended) End(*call, milliseconds(random_.Between(5, 30)));
+    if (!ports_.nodes.Visit(call->node, 0,
+                            [this, call](VirtualProcess& there) { Arrive(call, there); })) {
+      End(*call, milliseconds(random_.Between(5, 30)));
+    }
   });
-  ports_.time.After(kTimeout + kPatience, [this, call] { OnTimeout(*call); });
+  ports_.time.After(kTimeout + kPatience, [this, call] { OnTimeout(call); });
 }
 
 void VirtualClients::Arrive(const std::shared_ptr<Call>& call, VirtualProcess& there) {
@@ -134,26 +136,34 @@ void VirtualClients::OnAnswer(Call& call, const v1::Response& response) {
     operation.version = response.get().version();
     operation.value = response.get().value();
   }
-  if (response.has_leader()) leaders_[response.leader().shard_id()] = response.leader().node_id();
+  if (response.has_leader()) {
+    leaders_[{call.client, response.leader().shard_id()}] = response.leader().node_id();
+  }
   const bool served = response.code() == v1::CODE_OK;
   End(call, served ? microseconds(random_.Between(100, 8000))
                    : microseconds(random_.Between(5000, 40000)));
 }
 
-void VirtualClients::OnTimeout(Call& call) {
-  if (!call.answered && call.life != 0) {
-    ports_.nodes.Visit(call.node, call.life, [&](VirtualProcess&) {
-      ports_.violation("never answered: operation " + std::to_string(call.operation));
+void VirtualClients::OnTimeout(const std::shared_ptr<Call>& call) {
+  const uint64_t life = call->life;
+  if (!call->answered && life != 0) {
+    // One that stood still is given some time after it woke up.
+    ports_.nodes.Visit(call->node, life, [this, call, life](VirtualProcess&) {
+      ports_.time.After(kPatience, [this, call, life] {
+        ports_.nodes.Visit(call->node, life, [this, call](VirtualProcess&) {
+          if (!call->answered) ports_.violation("never answered");
+        });
+      });
     });
   }
-  if (!call.ended) End(call, microseconds(0));
+  if (!call->ended) End(*call, microseconds(0));
 }
 
 void VirtualClients::End(Call& call, server::MonotonicTime think) {
   call.ended = true;
   if (!operations_[call.operation].ended) {
-    const uint64_t slot = base::SlotOf(operations_[call.operation].key);
-    leaders_[routing_.OwnerOf(static_cast<uint32_t>(slot)).shard_id] = 0;
+    const uint32_t slot = base::SlotOf(operations_[call.operation].key);
+    leaders_[{call.client, routing_.OwnerOf(slot).shard_id}] = 0;
   }
   ports_.time.After(think, [this, client = call.client] { Begin(client); });
 }

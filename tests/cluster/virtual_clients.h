@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -50,7 +51,7 @@ class VirtualClients {
   void Begin(size_t client);
   void Arrive(const std::shared_ptr<Call>& call, VirtualProcess& there);
   void OnAnswer(Call& call, const v1::Response& response);
-  void OnTimeout(Call& call);
+  void OnTimeout(const std::shared_ptr<Call>& call);
   void End(Call& call, server::MonotonicTime think);
 
   Ports ports_;
@@ -60,7 +61,8 @@ class VirtualClients {
   size_t keys_ = 0;
   bool stopped_ = false;
   uint64_t replaced_ = 0;
-  std::map<uint64_t, uint64_t> leaders_;  // shard -> node, as last heard
+  // (client, shard) -> node, as last heard: clients need not agree.
+  std::map<std::pair<size_t, uint64_t>, uint64_t> leaders_;
   std::vector<RegisterOperation> operations_;
 };
 

@@ -85,7 +85,7 @@ void VirtualCluster::Start(uint64_t id) {
           time_, network_, *node.view, *this, *this,
           [this, id, life = node.life](server::MonotonicTime delay, VirtualTime::Event event) {
             time_.After(delay, [this, id, life, event = std::move(event)] {
-              Visit(id, life, [&](VirtualProcess&) { event(); });
+              Visit(id, life, [event](VirtualProcess&) { event(); });
             });
           }});
   const absl::Status started = node.process->Start(layout_);
@@ -95,17 +95,23 @@ void VirtualCluster::Start(uint64_t id) {
   }
 }
 
-void VirtualCluster::Visit(uint64_t id, uint64_t life,
+bool VirtualCluster::Visit(uint64_t id, uint64_t life,
                            const std::function<void(VirtualProcess&)>& visit) {
   Node& node = nodes_.at(id);
-  if (node.process == nullptr || (life != 0 && node.life != life)) return;
+  if (node.process == nullptr || (life != 0 && node.life != life)) return false;
+  if (time_.Now() < node.paused_until) {
+    time_.After(node.paused_until - time_.Now(),
+                [this, id, life = node.life, visit] { Visit(id, life, visit); });
+    return true;
+  }
   visit(*node.process);
-  if (!node.view->dead()) return;
+  if (!node.view->dead()) return true;
   Note("deaths in the midst of a change to the disk");
   std::unique_ptr<FakeFileSystem> left_behind = node.view->TakeLeftBehind();
   node.process = nullptr;
   node.disk = std::move(left_behind);
   Bury(node, node.planned_death);
+  return true;
 }
 
 void VirtualCluster::Bury(Node& node, Death death) {
@@ -130,6 +136,11 @@ void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
   if (node.process == nullptr) return;
   node.planned_death = death;
   node.view->DieAt(operations);
+}
+
+void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
+  nodes_.at(id).paused_until = time_.Now() + duration;
+  Note("pauses");
 }
 
 uint64_t VirtualCluster::LeaderOf(uint64_t shard_id) {
@@ -223,6 +234,7 @@ RunReport VirtualCluster::Finish() {
   network_.faults = {};
   for (auto& [id, node] : nodes_) {
     if (node.view != nullptr) node.view->DieAt(0);
+    node.paused_until = {};
     Start(id);
   }
   if (!report_.violations.empty()) return report_;

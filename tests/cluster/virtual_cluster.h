@@ -44,6 +44,8 @@ class VirtualCluster final : public ProcessDirectory, public ProcessObserver {
   void Die(uint64_t node, Death death);
   // Before the `operations`-th change that the node makes to its disk from now on.
   void DieInside(uint64_t node, Death death, uint64_t operations);
+  // Stands still, as a stopped process or a starved machine does; what comes waits for it.
+  void Pause(uint64_t node, server::MonotonicTime duration);
   void Start(uint64_t node);
   bool lives(uint64_t node) const { return nodes_.at(node).process != nullptr; }
   // 0: none is known to any node.
@@ -62,7 +64,7 @@ class VirtualCluster final : public ProcessDirectory, public ProcessObserver {
   // Heals, restarts and judges. The run is over.
   RunReport Finish();
 
-  void Visit(uint64_t node, uint64_t life,
+  bool Visit(uint64_t node, uint64_t life,
              const std::function<void(VirtualProcess&)>& visit) override;
   void OnLeads(uint64_t node, raft::GroupId group, raft::Term term) override;
   void OnApplied(uint64_t node, const server::AppliedState& state) override;
@@ -75,6 +77,7 @@ class VirtualCluster final : public ProcessDirectory, public ProcessObserver {
     std::unique_ptr<DyingDisk> view;
     std::unique_ptr<VirtualProcess> process;
     uint64_t life = 0;
+    server::MonotonicTime paused_until{};
     Death planned_death = Death::kPower;
   };
 

@@ -242,7 +242,7 @@ void VirtualProcess::Send(std::vector<raft::Message> messages) {
     const uint64_t to = message.to_node.value();
     ports_.network.Send(
         options_.node, to, [&others = ports_.others, to, bytes = encoded.SerializeAsString()] {
-          others.Visit(to, 0, [&](VirtualProcess& there) { there.ReceiveMessage(bytes); });
+          others.Visit(to, 0, [bytes](VirtualProcess& there) { there.ReceiveMessage(bytes); });
         });
   }
 }

@@ -50,8 +50,8 @@ class ProcessDirectory {
  public:
   virtual ~ProcessDirectory() = default;
   // Runs `visit` as an event of the process that lives at `node`, if there is one, and if it is
-  // that of `life` (0: any).
-  virtual void Visit(uint64_t node, uint64_t life,
+  // that of `life` (0: any); later, if it stands still just now. False: there is none.
+  virtual bool Visit(uint64_t node, uint64_t life,
                      const std::function<void(VirtualProcess&)>& visit) = 0;
 };
 
