@@ -44,7 +44,10 @@ Operation PageOf(const ShardView& shard, const KeyRange& range, std::string from
 
 Result<KeyRange> RangeOf(const ScanOptions& scan) {
   for (const std::string* key : {&scan.prefix, &scan.from, &scan.to}) {
-    if (key->size() > kKeyBytesMax) return Refused("a bound is longer than a key may be (4 KiB)");
+    // One byte more than a key: the least bound above the longest key.
+    if (key->size() > kKeyBytesMax + 1) {
+      return Refused("a bound is longer than a key may be (4 KiB)");
+    }
   }
   if (!scan.prefix.empty()) {
     if (!scan.from.empty() || !scan.to.empty()) {

@@ -118,6 +118,32 @@ TEST_P(ClientEdgeTest, AWriteWhoseLinkBrokeIsUnknownAndNotSentAgain) {
   EXPECT_EQ(client.Delete("k").status().outcome(), Outcome::kUnknown);
 }
 
+TEST_P(ClientEdgeTest, WritesThatQueuedBehindABrokenOneGoElsewhere) {
+  if (GetParam()) return;  // no queue
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
+  one_.SetScript(Always({.kind = Kind::kStall}));
+  std::promise<Status> large;
+  client.PutAsync("stall", "v", [](const Status&) {});
+  const auto stalled = Clock::now() + seconds(10);
+  while (one_.Requests().size() < 2 && Clock::now() < stalled) std::this_thread::yield();
+  // Nothing is read any more: this fills what flow control allows, and what follows has to wait.
+  client.PutAsync("large", std::string(kValueBytesMax, 'v'),
+                  [&](Status status) { large.set_value(std::move(status)); });
+  constexpr int kQueued = 10;
+  std::vector<std::promise<Status>> queued(kQueued);
+  for (int i = 0; i < kQueued; ++i) {
+    client.PutAsync("queued" + std::to_string(i), "v",
+                    [&, i](Status status) { queued[i].set_value(std::move(status)); });
+  }
+  one_.Stop();
+  EXPECT_EQ(large.get_future().get().outcome(), Outcome::kUnknown);
+  for (std::promise<Status>& put : queued) {
+    const Status status = put.get_future().get();
+    EXPECT_TRUE(status.ok()) << status.ToString();
+  }
+}
+
 TEST_P(ClientEdgeTest, AReadWhoseLinkBrokeIsSentElsewhere) {
   one_.SetScript(Always({.kind = Kind::kDrop}));
   two_.SetScript(Always(NotLeader(3, 2)));

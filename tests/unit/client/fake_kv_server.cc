@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -46,6 +47,7 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
   struct Reaction {
     bool answer = false;
     bool drop = false;
+    bool stall = false;
   };
   Reaction React(const v1::Request& request, v1::Response* response);
 
@@ -141,6 +143,10 @@ class FakeKvServer::Services::KvStream final
         End();
         return;
       }
+      if (reaction.stall) {
+        stalled_ = true;
+        return;
+      }
     }
     StartWrite(&answers_);
   }
@@ -150,6 +156,9 @@ class FakeKvServer::Services::KvStream final
     } else {
       End();
     }
+  }
+  void OnCancel() override {
+    if (stalled_) End();
   }
   void OnDone() override { delete this; }
 
@@ -163,6 +172,7 @@ class FakeKvServer::Services::KvStream final
   v1::RequestBatch batch_;
   v1::ResponseBatch answers_;
   bool ended_ = false;
+  std::atomic<bool> stalled_{false};
 };
 
 grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* FakeKvServer::Services::Stream(
@@ -184,7 +194,8 @@ FakeKvServer::Services::Reaction FakeKvServer::Services::React(const v1::Request
   }
   response->set_id(request.id());
   return {.answer = reaction.kind == Kind::kServe || reaction.kind == Kind::kAnswer,
-          .drop = reaction.kind == Kind::kDrop || reaction.kind == Kind::kServeThenDrop};
+          .drop = reaction.kind == Kind::kDrop || reaction.kind == Kind::kServeThenDrop,
+          .stall = reaction.kind == Kind::kStall};
 }
 
 void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* response) {

@@ -22,6 +22,7 @@ struct FakeReaction {
     kServe,          // as a healthy leader would
     kAnswer,         // send `response` (its id is filled in)
     kSilence,        // no answer, ever
+    kStall,          // no answer, and nothing more is read from the stream
     kDrop,           // end the stream without an answer
     kServeThenDrop,  // apply it, then end the stream without an answer
   };

@@ -225,6 +225,7 @@ TEST_F(KvctlProcessTest, ALineInDoubtIsNamed) {
                           "{\"key\":\"c\",\"value\":\"3\"}\n");
   EXPECT_EQ(ended.code, 4);
   EXPECT_NE(ended.err.find("outcome unknown: line 2"), std::string::npos) << ended.err;
+  EXPECT_FALSE(server_.Contents().contains("c"));  // nothing is started after a failure
   EXPECT_NE(ended.err.find("--from-line 2"), std::string::npos) << ended.err;
 }
 
