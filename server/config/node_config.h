@@ -46,11 +46,12 @@ struct NodeConfig {
   ReadConfirmation read_mode = ReadConfirmation::kReadIndex;
 
   // --- Storage ---
-  uint64_t log_segment_size = 64ull << 20;  // 16 MiB (above any entry) to 1 GiB, a multiple of 4 KiB
-  uint64_t log_retain = 64ull << 20;        // bytes of applied entries kept for slow followers
-  uint64_t block_cache = 256ull << 20;      // at least 8 MiB; shared by all replicas
-  uint64_t write_buffer = 256ull << 20;     // at least 8 MiB; memtables of all replicas together
-  uint64_t checkpoint_rate = 64ull << 20;   // bytes a second sent to each follower; 0: no limit
+  uint64_t log_segment_size = 64ull
+                              << 20;       // 16 MiB (above any entry) to 1 GiB, a multiple of 4 KiB
+  uint64_t log_retain = 64ull << 20;       // bytes of applied entries kept for slow followers
+  uint64_t block_cache = 256ull << 20;     // at least 8 MiB; shared by all replicas
+  uint64_t write_buffer = 256ull << 20;    // at least 8 MiB; memtables of all replicas together
+  uint64_t checkpoint_rate = 64ull << 20;  // bytes a second sent to each follower; 0: no limit
   // What the process should stay under; the budget of requests under way is made from it. At least
   // block_cache + write_buffer + 128 MiB. 0: not given.
   uint64_t memory_limit = 2048ull << 20;
