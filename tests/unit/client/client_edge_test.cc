@@ -57,6 +57,9 @@ class ClientEdgeTest : public ::testing::TestWithParam<bool> {
     return reaction;
   }
 
+  // Of scripts, so before the servers.
+  std::atomic<int> left_{0};
+  std::atomic<bool> silent_{true};
   FakeKvServer one_;
   FakeKvServer two_;
   FakeKvServer three_;
@@ -120,28 +123,37 @@ TEST_P(ClientEdgeTest, AWriteWhoseLinkBrokeIsUnknownAndNotSentAgain) {
 
 TEST_P(ClientEdgeTest, WritesThatQueuedBehindABrokenOneGoElsewhere) {
   if (GetParam()) return;  // no queue
-  Client client = Connect();
-  ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
-  one_.SetScript(Always({.kind = Kind::kStall}));
-  std::promise<Status> large;
-  client.PutAsync("stall", "v", [](const Status&) {});
-  const auto stalled = Clock::now() + seconds(10);
-  while (one_.Requests().size() < 2 && Clock::now() < stalled) std::this_thread::yield();
-  // Nothing is read any more: this fills what flow control allows, and what follows has to wait.
-  client.PutAsync("large", std::string(kValueBytesMax, 'v'),
-                  [&](Status status) { large.set_value(std::move(status)); });
-  constexpr int kQueued = 10;
-  std::vector<std::promise<Status>> queued(kQueued);
-  for (int i = 0; i < kQueued; ++i) {
-    client.PutAsync("queued" + std::to_string(i), "v",
-                    [&, i](Status status) { queued[i].set_value(std::move(status)); });
+  // gRPC may call the large write done while the link breaks, and then what queued behind it has
+  // been written too and is in doubt. Rarely; not each of several times.
+  size_t went_elsewhere = 0;
+  for (int attempt = 0; attempt < 10 && went_elsewhere == 0; ++attempt) {
+    one_.SetScript(nullptr);
+    Client client = Connect();
+    ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
+    one_.SetScript(Always({.kind = Kind::kStall}));
+    const size_t before = one_.Requests().size();
+    client.PutAsync("stall", "v", [](const Status&) {});
+    const auto stalled = Clock::now() + seconds(10);
+    while (one_.Requests().size() == before && Clock::now() < stalled) std::this_thread::yield();
+    // Nothing is read any more: this fills what flow control allows, and what follows has to wait.
+    std::promise<Status> large;
+    client.PutAsync("large", std::string(kValueBytesMax, 'v'),
+                    [&](Status status) { large.set_value(std::move(status)); });
+    std::vector<std::promise<Status>> queued(10);
+    for (size_t i = 0; i < queued.size(); ++i) {
+      client.PutAsync("queued" + std::to_string(i), "v",
+                      [&, i](Status status) { queued[i].set_value(std::move(status)); });
+    }
+    one_.Stop();
+    EXPECT_EQ(large.get_future().get().outcome(), Outcome::kUnknown);
+    for (std::promise<Status>& put : queued) {
+      const Status status = put.get_future().get();
+      EXPECT_NE(status.outcome(), Outcome::kNotApplied) << status.ToString();
+      went_elsewhere += status.ok() ? 1 : 0;
+    }
+    one_.Restart();
   }
-  one_.Stop();
-  EXPECT_EQ(large.get_future().get().outcome(), Outcome::kUnknown);
-  for (std::promise<Status>& put : queued) {
-    const Status status = put.get_future().get();
-    EXPECT_TRUE(status.ok()) << status.ToString();
-  }
+  EXPECT_GT(went_elsewhere, 0U);
 }
 
 TEST_P(ClientEdgeTest, AReadWhoseLinkBrokeIsSentElsewhere) {
@@ -154,9 +166,9 @@ TEST_P(ClientEdgeTest, AReadWhoseLinkBrokeIsSentElsewhere) {
 }
 
 TEST_P(ClientEdgeTest, AWriteGoesOnWhileAnswersSayNotApplied) {
-  std::atomic<int> left{5};
+  left_ = 5;
   one_.SetScript([&](const v1::Request&) -> FakeReaction {
-    if (left-- <= 0) return {};
+    if (left_-- <= 0) return {};
     return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_OVERLOADED)};
   });
   Client client = Connect();
@@ -183,9 +195,9 @@ TEST_P(ClientEdgeTest, AnErrorThatClaimsNoOutcomeIsUnknown) {
 TEST_P(ClientEdgeTest, AnAnswerThatMakesNoSenseIsUnknownForWritesAndRetriedForReads) {
   v1::Response garbage;
   garbage.mutable_scan()->set_count(3);
-  std::atomic<int> left{2};
+  left_ = 2;
   one_.SetScript([&](const v1::Request&) -> FakeReaction {
-    if (left-- <= 0) return NotLeader(2, 2);
+    if (left_-- <= 0) return NotLeader(2, 2);
     return {.kind = Kind::kAnswer, .response = garbage};
   });
   Client client = Connect();
@@ -331,9 +343,8 @@ TEST_P(ClientEdgeTest, ASynchronousCallInsideACallbackIsRefused) {
 
 TEST_P(ClientEdgeTest, WithoutRoomAsynchronousCallsAreRefusedAndSynchronousOnesWait) {
   if (GetParam()) return;
-  std::atomic<bool> silent{true};
   one_.SetScript([&](const v1::Request&) -> FakeReaction {
-    return {.kind = silent ? Kind::kSilence : Kind::kServe};
+    return {.kind = silent_ ? Kind::kSilence : Kind::kServe};
   });
   ClientOptions options = Options();
   options.calls_max = 2;
@@ -356,7 +367,7 @@ TEST_P(ClientEdgeTest, WithoutRoomAsynchronousCallsAreRefusedAndSynchronousOnesW
   const Status in_vain = client->Put("k", "v", {.timeout = milliseconds(100)});
   EXPECT_EQ(in_vain.code(), Code::kOverloaded);
   EXPECT_EQ(in_vain.outcome(), Outcome::kNotApplied);
-  silent = false;
+  silent_ = false;
   EXPECT_TRUE(client->Put("k", "v", {.timeout = seconds(10)}).ok());
   const auto end = Clock::now() + seconds(10);
   while (ended < 2 && Clock::now() < end) std::this_thread::yield();

@@ -3,7 +3,6 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -23,6 +22,8 @@ constexpr uint32_t kRowsPerPage = 3;  // few, so that tests meet many pages
 }  // namespace
 
 class FakeKvServer::Services final : public v1::Kv::CallbackService {
+  class KvStream;
+
  public:
   explicit Services(uint64_t node_id) : admin_(this), node_id_(node_id) {}
 
@@ -36,12 +37,7 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
     server_ = builder.BuildAndStart();
     BASALT_CHECK(server_ != nullptr);
   }
-  void Stop() {
-    if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::now());
-    server_->Wait();
-    server_.reset();
-  }
+  void Stop();
 
   // Served: whether `response` is to be sent; dropped: whether the stream is to end.
   struct Reaction {
@@ -82,10 +78,10 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
   std::map<std::string, std::string> contents_ BASALT_GUARDED_BY(mutex_);
   std::vector<v1::Request> requests_ BASALT_GUARDED_BY(mutex_);
   int largest_batch_ BASALT_GUARDED_BY(mutex_) = 0;
+  std::vector<KvStream*> stalled_ BASALT_GUARDED_BY(mutex_);
   uint64_t stamp_ BASALT_GUARDED_BY(mutex_) = kFirstStamp;
 
  private:
-  class KvStream;
   class Admin final : public v1::Admin::CallbackService {
    public:
     explicit Admin(Services* services) : services_(services) {}
@@ -144,7 +140,9 @@ class FakeKvServer::Services::KvStream final
         return;
       }
       if (reaction.stall) {
-        stalled_ = true;
+        // Stop ends it.
+        const MutexLock lock(services_->mutex_);
+        services_->stalled_.push_back(this);
         return;
       }
     }
@@ -157,27 +155,36 @@ class FakeKvServer::Services::KvStream final
       End();
     }
   }
-  void OnCancel() override {
-    if (stalled_) End();
-  }
   void OnDone() override { delete this; }
 
- private:
   void End() {
     if (!ended_) Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "dropped"));
     ended_ = true;
   }
 
+ private:
   Services* const services_;
   v1::RequestBatch batch_;
   v1::ResponseBatch answers_;
   bool ended_ = false;
-  std::atomic<bool> stalled_{false};
 };
 
 grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* FakeKvServer::Services::Stream(
     grpc::CallbackServerContext* /*context*/) {
   return new KvStream(this);
+}
+
+void FakeKvServer::Services::Stop() {
+  if (server_ == nullptr) return;
+  std::vector<KvStream*> stalled;
+  {
+    const MutexLock lock(mutex_);
+    stalled.swap(stalled_);
+  }
+  for (KvStream* stream : stalled) stream->End();
+  server_->Shutdown(std::chrono::system_clock::now());
+  server_->Wait();
+  server_.reset();
 }
 
 FakeKvServer::Services::Reaction FakeKvServer::Services::React(const v1::Request& request,

@@ -80,6 +80,7 @@ class KvctlProcessTest : public ::testing::Test {
     });
   }
 
+  std::atomic<int> puts_{0};  // of scripts, so before the server
   FakeKvServer server_;
   std::string folder_;
 };
@@ -280,10 +281,9 @@ TEST_F(KvctlProcessTest, BenchCountsOnlyWhatWasAcknowledged) {
 }
 
 TEST_F(KvctlProcessTest, BenchFindsAWriteThatWasAcknowledgedAndLost) {
-  std::atomic<int> puts{0};
   server_.SetScript([&](const v1::Request& request) {
     FakeReaction reaction;
-    if (request.has_put() && ++puts % 10 == 0) {
+    if (request.has_put() && ++puts_ % 10 == 0) {
       reaction.kind = Kind::kAnswer;
       reaction.response.set_outcome(v1::OUTCOME_APPLIED);
       reaction.response.mutable_write()->set_version(1);
