@@ -17,6 +17,8 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
 bool IsBelow(const std::string& path, const std::string& folder) {
   return path.size() > folder.size() + 1 && path.starts_with(folder) && path[folder.size()] == '/';
 }
@@ -120,7 +122,6 @@ FakeFileSystem::FakeFileSystem() {
   auto root = std::make_shared<Inode>();
   root->is_directory = true;
   names_["/"] = root;
-  durable_names_["/"] = root;
 }
 
 FakeFileSystem::~FakeFileSystem() = default;
@@ -167,15 +168,12 @@ void FakeFileSystem::CutPower(const Survives& survives, size_t names_kept) {
     }
   }
   for (size_t i = 0; i < names_kept && i < unsynced_names_.size(); ++i) {
-    DoIn(durable_names_, unsynced_names_[i]);
+    DoOnDisk(unsynced_names_[i]);
   }
   unsynced_names_.clear();
-  // A name whose folder is not there is lost with it.
-  for (auto name = durable_names_.begin(); name != durable_names_.end();) {
-    const bool is_lost = name->first != "/" && !durable_names_.contains(ParentOf(name->first));
-    name = is_lost ? durable_names_.erase(name) : std::next(name);
-  }
-  names_ = durable_names_;
+  const std::shared_ptr<Inode> root = names_.at("/");
+  names_.clear();
+  Mount("/", root);
   for (const auto& [path, inode] : names_) {
     inode->cache = inode->disk;
     inode->dirty.clear();
@@ -203,19 +201,23 @@ std::unique_ptr<FakeFileSystem> FakeFileSystem::Clone() {
   base::MutexLock lock(mutex_);
   base::MutexLock clone_lock(clone->mutex_);
   std::map<const Inode*, std::shared_ptr<Inode>> copies;
-  const auto copy_of = [&copies](const std::shared_ptr<Inode>& inode) {
-    if (inode == nullptr) return inode;
-    std::shared_ptr<Inode>& copy = copies[inode.get()];
-    if (copy == nullptr) copy = std::make_shared<Inode>(*inode);
-    return copy;
-  };
+  const std::function<std::shared_ptr<Inode>(const std::shared_ptr<Inode>&)> copy_of =
+      [&](const std::shared_ptr<Inode>& inode) {
+        if (inode == nullptr) return inode;
+        std::shared_ptr<Inode>& copy = copies[inode.get()];
+        if (copy == nullptr) {
+          copy = std::make_shared<Inode>(*inode);
+          for (auto& [name, child] : copy->kept) child = copy_of(child);
+        }
+        return copy;
+      };
   clone->names_.clear();
-  clone->durable_names_.clear();
   for (const auto& [path, inode] : names_) clone->names_[path] = copy_of(inode);
-  for (const auto& [path, inode] : durable_names_) clone->durable_names_[path] = copy_of(inode);
-  for (const NameOperation& operation : unsynced_names_) {
-    clone->unsynced_names_.push_back(operation);
-    clone->unsynced_names_.back().inode = copy_of(operation.inode);
+  for (NameOperation operation : unsynced_names_) {
+    operation.inode = copy_of(operation.inode);
+    operation.folder = copy_of(operation.folder);
+    operation.to_folder = copy_of(operation.to_folder);
+    clone->unsynced_names_.push_back(std::move(operation));
   }
   clone->free_bytes_ = free_bytes_;
   return clone;
@@ -295,29 +297,58 @@ bool FakeFileSystem::HasChildren(const std::string& path) {
 }
 
 void FakeFileSystem::Do(NameOperation operation) {
-  DoIn(names_, operation);
+  operation.folder = names_.at(ParentOf(operation.path));
+  if (operation.kind == NameOperation::Kind::kRename) {
+    operation.to_folder = names_.at(ParentOf(operation.to));
+  }
+  DoInCache(operation);
   unsynced_names_.push_back(std::move(operation));
 }
 
-void FakeFileSystem::DoIn(Names& names, const NameOperation& operation) {
+void FakeFileSystem::DoInCache(const NameOperation& operation) {
   switch (operation.kind) {
     case NameOperation::Kind::kAdd:
-      names[operation.path] = operation.inode;
+      names_[operation.path] = operation.inode;
       return;
     case NameOperation::Kind::kRemove:
-      names.erase(operation.path);
+      names_.erase(operation.path);
       return;
     case NameOperation::Kind::kRename: {
       Names moved;
-      for (const auto& [path, inode] : names) {
+      for (const auto& [path, inode] : names_) {
         if (path == operation.path || IsBelow(path, operation.path)) moved[path] = inode;
       }
-      for (const auto& [path, inode] : moved) names.erase(path);
+      for (const auto& [path, inode] : moved) names_.erase(path);
       for (const auto& [path, inode] : moved) {
-        names[operation.to + path.substr(operation.path.size())] = inode;
+        names_[operation.to + path.substr(operation.path.size())] = inode;
       }
       return;
     }
+  }
+}
+
+void FakeFileSystem::DoOnDisk(const NameOperation& operation) {
+  switch (operation.kind) {
+    case NameOperation::Kind::kAdd:
+      operation.folder->kept[NameOf(operation.path)] = operation.inode;
+      return;
+    case NameOperation::Kind::kRemove:
+      operation.folder->kept.erase(NameOf(operation.path));
+      return;
+    case NameOperation::Kind::kRename: {
+      // A name that was never synced gets lost on its way.
+      auto name = operation.folder->kept.extract(NameOf(operation.path));
+      if (!name.empty()) operation.to_folder->kept[NameOf(operation.to)] = name.mapped();
+      return;
+    }
+  }
+}
+
+// What the disk holds at and below `inode` is what the cache shows.
+void FakeFileSystem::Mount(const std::string& path, const std::shared_ptr<Inode>& inode) {
+  names_[path] = inode;
+  for (const auto& [name, child] : inode->kept) {
+    Mount((path == "/" ? path : path + "/") + name, child);
   }
 }
 
@@ -427,11 +458,8 @@ absl::Status FakeFileSystem::SyncDirectory(const std::string& path) {
   BASALT_RETURN_IF_ERROR(Count());
   std::vector<NameOperation> left;
   for (NameOperation& operation : unsynced_names_) {
-    const bool is_here =
-        ParentOf(operation.path) == path ||
-        (operation.kind == NameOperation::Kind::kRename && ParentOf(operation.to) == path);
-    if (is_here) {
-      DoIn(durable_names_, operation);
+    if (operation.folder == found->second || operation.to_folder == found->second) {
+      DoOnDisk(operation);
     } else {
       left.push_back(std::move(operation));
     }

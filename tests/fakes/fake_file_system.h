@@ -89,14 +89,19 @@ class FakeFileSystem final : public storage::FileSystem {
     std::string cache;
     std::string disk;
     std::set<uint64_t> dirty;  // sectors whose cache is to be written
+    // A folder: the names in it that a power cut leaves. They are the folder's, not its path's: a
+    // later folder of the same name has its own.
+    std::map<std::string, std::shared_ptr<Inode>> kept;
   };
   using Names = std::map<std::string, std::shared_ptr<Inode>>;  // by whole path
 
   struct NameOperation {
     enum class Kind { kAdd, kRemove, kRename } kind = Kind::kAdd;
     std::string path;
-    std::string to;                // kRename
-    std::shared_ptr<Inode> inode;  // kAdd
+    std::string to;                    // kRename
+    std::shared_ptr<Inode> inode;      // kAdd
+    std::shared_ptr<Inode> folder;     // of `path`
+    std::shared_ptr<Inode> to_folder;  // of `to`
   };
 
   void EndLife() BASALT_REQUIRES(mutex_);
@@ -104,12 +109,13 @@ class FakeFileSystem final : public storage::FileSystem {
   absl::Status CheckParent(const std::string& path) BASALT_REQUIRES(mutex_);
   bool HasChildren(const std::string& path) BASALT_REQUIRES(mutex_);
   void Do(NameOperation operation) BASALT_REQUIRES(mutex_);
-  static void DoIn(Names& names, const NameOperation& operation);
+  void DoInCache(const NameOperation& operation) BASALT_REQUIRES(mutex_);
+  static void DoOnDisk(const NameOperation& operation);
+  void Mount(const std::string& path, const std::shared_ptr<Inode>& inode) BASALT_REQUIRES(mutex_);
   absl::Status Write(Inode& inode, uint64_t offset, std::string_view bytes) BASALT_REQUIRES(mutex_);
 
   base::Mutex mutex_;
   Names names_ BASALT_GUARDED_BY(mutex_);
-  Names durable_names_ BASALT_GUARDED_BY(mutex_);
   std::vector<NameOperation> unsynced_names_ BASALT_GUARDED_BY(mutex_);
   std::set<std::string> locks_ BASALT_GUARDED_BY(mutex_);
   uint64_t life_ BASALT_GUARDED_BY(mutex_) = 0;

@@ -212,7 +212,7 @@ class ShardHostTest : public ::testing::Test {
     return known;
   }
 
-  const SystemClock clock_;
+  SystemClock clock_;
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   std::unique_ptr<TemporaryDirectory> directory_;
   int silence_ = -1;
