@@ -129,7 +129,7 @@ void Client::DeleteAsync(std::string_view key, DeleteCallback done, const CallOp
                  std::move(finish));
 }
 
-RowStream Client::Scan(ScanOptions scan, const CallOptions& options) {
+RowStream Client::Scan(const ScanOptions& scan, const CallOptions& options) {
   if (client::CallDriver::InsideContinuation()) {
     return RowStream(Refused("a scan inside a callback would wait for itself"));
   }
@@ -140,7 +140,7 @@ RowStream Client::Scan(ScanOptions scan, const CallOptions& options) {
       std::make_unique<client::ScanReader>(driver_.get(), scan, std::move(range).value(), options));
 }
 
-Result<uint64_t> Client::Count(ScanOptions scan, const CallOptions& options) {
+Result<uint64_t> Client::Count(const ScanOptions& scan, const CallOptions& options) {
   if (client::CallDriver::InsideContinuation()) {
     return Refused("a count inside a callback would wait for itself");
   }

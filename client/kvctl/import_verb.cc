@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "base/mutex.h"
@@ -191,7 +192,7 @@ ExitCode RunImport(const Arguments& arguments) {
   const bool from_stdin = arguments.file == "-";
   const File opened(from_stdin ? nullptr : std::fopen(arguments.file.c_str(), "rb"));
   if (!from_stdin && opened == nullptr) {
-    Complain(fmt::format("{}: {}", arguments.file, std::strerror(errno)));
+    Complain(fmt::format("{}: {}", arguments.file, std::generic_category().message(errno)));
     return kUsage;
   }
   std::FILE* const file = from_stdin ? stdin : opened.get();

@@ -98,9 +98,9 @@ class Client {
 
   // All rows of a range in key order, merged over the shards as they are read. Each page read of
   // a shard is linearizable; the whole is not one snapshot. The timeout holds for each page.
-  RowStream Scan(ScanOptions scan, const CallOptions& options = {});
+  RowStream Scan(const ScanOptions& scan, const CallOptions& options = {});
   // How many rows Scan would give. The timeout holds for each page.
-  Result<uint64_t> Count(ScanOptions scan, const CallOptions& options = {});
+  Result<uint64_t> Count(const ScanOptions& scan, const CallOptions& options = {});
 
  private:
   explicit Client(std::unique_ptr<client::CallDriver> driver);

@@ -47,7 +47,7 @@ class ClientEdgeTest : public ::testing::TestWithParam<bool> {
         requests.begin(), requests.end(),
         [&](const v1::Request& request) { return request.operation_case() == kind; }));
   }
-  static FakeKvServer::Script Always(FakeReaction reaction) {
+  static FakeKvServer::Script Always(const FakeReaction& reaction) {
     return [reaction](const v1::Request&) { return reaction; };
   }
   FakeReaction NotLeader(uint64_t hint, uint64_t term) {

@@ -18,6 +18,7 @@ namespace {
 CommandLine Parse(std::vector<std::string> words, const char* environment = nullptr) {
   words.insert(words.begin(), "kvctl");
   std::vector<const char*> argv;
+  argv.reserve(words.size());
   for (const std::string& word : words) argv.push_back(word.c_str());
   return ParseCommandLine(static_cast<int>(argv.size()), argv.data(), environment);
 }

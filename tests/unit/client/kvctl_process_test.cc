@@ -47,6 +47,7 @@ class KvctlProcessTest : public ::testing::Test {
     words.insert(words.begin(), {binary, "--endpoints", server_.address()});
     Write("/in", input);
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     posix_spawn_file_actions_t files;

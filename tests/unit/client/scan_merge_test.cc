@@ -79,6 +79,7 @@ TEST(ScanMergeTest, RefusesPagesThatMakeNoSense) {
     ScanMerge merge(1, "b", 0, 10);
     merge.TakeWanted();
     std::vector<Row> rows;
+    rows.reserve(keys.size());
     for (std::string& key : keys) rows.push_back({std::move(key), "", 1});
     return merge.OnPage(0, std::move(rows), resume);
   };
