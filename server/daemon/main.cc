@@ -1,9 +1,9 @@
 // basaltd: one node of a Basalt cluster.
+#include <grpc/support/log.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 
 #include "base/check.h"
@@ -74,13 +74,16 @@ int Serve(const basalt::server::NodeConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  using namespace basalt::server;
-  ::setenv("GRPC_VERBOSITY", "NONE", 0);  // what an operator has to know, we say
-  const LoadedConfig loaded = LoadConfig(ProcessConfigInputs(argc, argv, environ));
-  if (const auto* print = std::get_if<PrintAndExit>(&loaded)) {
+  ::gpr_set_log_function([](gpr_log_func_args*) {});  // what an operator has to know, we say
+  using basalt::server::LoadedConfig;
+  const LoadedConfig loaded =
+      basalt::server::LoadConfig(basalt::server::ProcessConfigInputs(argc, argv, environ));
+  if (const auto* print = std::get_if<basalt::server::PrintAndExit>(&loaded)) {
     std::fputs(print->text.c_str(), stdout);
     return kExitOk;
   }
-  if (const auto* error = std::get_if<UsageError>(&loaded)) return Fail(error->line, kExitUsage);
-  return Serve(std::get<NodeConfig>(loaded));
+  if (const auto* error = std::get_if<basalt::server::UsageError>(&loaded)) {
+    return Fail(error->line, basalt::server::kExitUsage);
+  }
+  return Serve(std::get<basalt::server::NodeConfig>(loaded));
 }

@@ -40,9 +40,9 @@ void FollowerFeed::Stop() {
 
 void FollowerFeed::Put(FeedWork work) {
   if (auto* fetch = std::get_if<FetchForFollower>(&work)) {
-    fetches_.mailbox().Put(std::move(*fetch));
+    fetches_.mailbox().Put(*fetch);
   } else {
-    checkpoints_.mailbox().Put(std::get<CheckpointForFollower>(std::move(work)));
+    checkpoints_.mailbox().Put(std::get<CheckpointForFollower>(work));
   }
 }
 
