@@ -55,7 +55,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
 
 // One server on one address; `bound` gets the port.
 absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const HostPort& address,
-                                                     std::vector<grpc::Service*> services,
+                                                     const std::vector<grpc::Service*>& services,
                                                      const char* what, int* bound) {
   grpc::ServerBuilder builder;
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

@@ -65,7 +65,7 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
   for (const std::string& staging : {kCheckpointsDirectory, kIncomingDirectory}) {
     BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ports_.disk.List(staging));
     for (const std::string& name : names) {
-      BASALT_RETURN_IF_ERROR(ports_.disk.RemoveTree(staging + "/" + name));
+      BASALT_RETURN_IF_ERROR(ports_.disk.RemoveTree(std::string(staging).append("/").append(name)));
     }
   }
   BASALT_RETURN_IF_ERROR(ports_.disk.SyncDirectory("/"));

@@ -19,7 +19,7 @@ class MomentsFileSystem final : public storage::FileSystem {
   // The disk before each operation so far, and as it is now.
   std::vector<std::unique_ptr<FakeFileSystem>> TakeMoments() {
     Note();
-    return std::move(moments_);
+    return std::exchange(moments_, {});
   }
 
   absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,

@@ -33,7 +33,8 @@ class World {
     bool dies_after_persist = false;
   };
 
-  Node& Add(uint64_t id, std::vector<uint64_t> join, uint32_t expect = 0, std::string store = "") {
+  Node& Add(uint64_t id, const std::vector<uint64_t>& join, uint32_t expect = 0,
+            const std::string& store = "") {
     const std::string address = "peer-" + std::to_string(id) + (store.empty() ? "" : store);
     Node& node = nodes[address];
     node = Node();
