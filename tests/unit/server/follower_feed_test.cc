@@ -119,12 +119,12 @@ class FollowerFeedTest : public ::testing::Test {
   ~FollowerFeedTest() override { ::close(silence_); }
 
   void PutOneOfEach() {
-    feed_.Put(FetchForFollower{kGroup, kSelf,
-                               {kFollower, raft::LogIndex(1), raft::LogIndex(2), 1000}});
+    feed_.Put(
+        FetchForFollower{kGroup, kSelf, {kFollower, raft::LogIndex(1), raft::LogIndex(2), 1000}});
     feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, raft::NodeId(2)}});
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   basalt::testing::FakeFileSystem files_;
   const int silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   Logger logger_{LoggerOptions{.descriptor = silence_}};
@@ -133,10 +133,10 @@ class FollowerFeedTest : public ::testing::Test {
   CountingInbox groups_;
   ApplyThread apply_{clock_};
   LongTransfer transfer_;
-  FollowerFeed feed_{{log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
-                      [](raft::GroupId) {},
-                      [this](const CheckpointToSend&) { return transfer_.Send(); }},
-                     "/checkpoints"};
+  FollowerFeed feed_{
+      {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_, [](raft::GroupId) {},
+       [this](const CheckpointToSend&) { return transfer_.Send(); }},
+      "/checkpoints"};
 };
 
 TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {

@@ -105,7 +105,7 @@ class CheckpointStreamTest : public ::testing::Test {
     return SendCheckpointFiles(channel_, *files_, outgoing, limits, clock_);
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   const std::unique_ptr<TemporaryDirectory> directory_ = TemporaryDirectory::Create().value();
   const v1::ClusterMap map_ = testing::MakeMap();

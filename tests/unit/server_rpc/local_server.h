@@ -13,6 +13,9 @@ class LocalServer {
  public:
   explicit LocalServer(grpc::Service& service) {
     grpc::ServerBuilder builder;
+    // As a node listens: a peer's keepalive is welcome.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&service);
     server_ = builder.BuildAndStart();

@@ -151,15 +151,13 @@ class NodesTest : public ::testing::Test {
     config.shards = 2;
     config.log_segment_size = 16u << 20;
     nodes_[id] = std::make_unique<RunningNode>(config, logger_);
-    watchers_.emplace_back([this, address = nodes_[id]->status().client_address] {
-      Watch(address, stop_watching_);
-    });
+    watchers_.emplace_back(
+        [this, address = nodes_[id]->status().client_address] { Watch(address, stop_watching_); });
   }
   bool AwaitReady() {
     return Within(seconds(60), [this] {
-      return std::all_of(nodes_.begin(), nodes_.end(), [](const auto& node) {
-        return node.second->status().not_ready.empty();
-      });
+      return std::all_of(nodes_.begin(), nodes_.end(),
+                         [](const auto& node) { return node.second->status().not_ready.empty(); });
     });
   }
 
@@ -194,8 +192,8 @@ TEST_F(NodesTest, ServeManyThreadsWhileOneOfThemGoesAndComesBack) {
   Start(2, address_of_one);
   Start(3, address_of_one);
   ASSERT_TRUE(AwaitReady());
-  Result<Client> client = Client::Connect({.endpoints = {nodes_[2]->status().client_address},
-                                           .timeout = seconds(30)});
+  Result<Client> client =
+      Client::Connect({.endpoints = {nodes_[2]->status().client_address}, .timeout = seconds(30)});
   ASSERT_TRUE(client.ok()) << client.status().ToString();
   std::atomic<uint64_t> written{0};
   std::vector<std::thread> writers;

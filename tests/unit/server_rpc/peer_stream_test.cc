@@ -99,7 +99,7 @@ class PeerStreamTest : public ::testing::Test {
     return map;
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   const int silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   Logger logger_{LoggerOptions{.descriptor = silence_}};
   GrpcPeerCalls calls_;
