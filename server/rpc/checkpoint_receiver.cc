@@ -9,7 +9,8 @@
 
 namespace basalt::server {
 
-// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
+// One stream. Reads run one after the other on gRPC's threads, and what they stage is theirs until
+// it is handed over; then the end may come from the loops, or from a sender that gave up.
 class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
                                             public std::enable_shared_from_this<Reception> {
  public:
@@ -32,7 +33,10 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     StartRead(&chunk_);
   }
 
-  void OnCancel() override { End("cancelled"); }
+  // Before the hand-over the read under way fails and ends it: nobody else knows what is staged.
+  void OnCancel() override {
+    if (handed_over_.load()) End("cancelled");
+  }
   void OnDone() override { self_.reset(); }
 
  private:
