@@ -93,7 +93,8 @@ absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from, Term sende
     return absl::InvalidArgumentError("an append with an index out of range");
   }
   if (append.previous_term > sender_term) {
-    return absl::InvalidArgumentError("an append behind an entry of a later term than its sender's");
+    return absl::InvalidArgumentError(
+        "an append behind an entry of a later term than its sender's");
   }
   append.entries.reserve(static_cast<size_t>(from.entries_size()));
   LogIndex index = append.previous_index;

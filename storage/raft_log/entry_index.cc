@@ -290,8 +290,8 @@ bool IndexingSink::Takes(raft::LogIndex index, uint64_t holes) {
   if (index > kIndexMax) {
     status_ = base::DataLoss(fmt::format("index {} is out of range", index.value()));
   } else if (holes > holes_max_) {
-    status_ = base::DataLoss(fmt::format("{} entries are missing before or behind entry {}", holes,
-                                         index.value()));
+    status_ = base::DataLoss(
+        fmt::format("{} entries are missing before or behind entry {}", holes, index.value()));
   }
   return status_.ok();
 }

@@ -55,8 +55,7 @@ absl::Status SendPiece(FuzzInput& input, const Sent& sent, CheckpointStaging& st
   }
   const uint32_t crc = Crc32c(bytes);
   if (input.OneIn(12)) bytes = input.Damaged(std::move(bytes));
-  return staging.Write(place.file, place.offset, bytes,
-                       input.OneIn(12) ? Crc32c(bytes) : crc);
+  return staging.Write(place.file, place.offset, bytes, input.OneIn(12) ? Crc32c(bytes) : crc);
 }
 
 // What was staged whole is what was listed.

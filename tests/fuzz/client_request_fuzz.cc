@@ -51,9 +51,7 @@ bool Owns(raft::GroupId group, const std::string& key) {
   return group.value() == (base::SlotOf(key) < 8192 ? 1u : 2u);
 }
 
-void CheckKey(const std::string& key) {
-  BASALT_CHECK(!key.empty() && key.size() <= kKeyBytesMax);
-}
+void CheckKey(const std::string& key) { BASALT_CHECK(!key.empty() && key.size() <= kKeyBytesMax); }
 
 // As the group loop makes an entry of it, and as every replica reads it.
 void CheckWrite(raft::GroupId group, const PendingWrite& write, const v1::Request& request) {
@@ -94,8 +92,7 @@ void CheckRead(raft::GroupId group, const PendingRead& read, const v1::Request& 
 void CheckAnswer(const v1::Response& answer, const v1::Request& request) {
   BASALT_CHECK(answer.code() != v1::CODE_OK && !answer.message().empty());
   const bool is_write = request.has_put() || request.has_delete_();
-  BASALT_CHECK(answer.outcome() ==
-               (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
+  BASALT_CHECK(answer.outcome() == (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
 }
 
 struct Node {

@@ -1,7 +1,5 @@
 // Entries of the replicated log, decoded and applied by two replicas in runs of different lengths:
 // what one refuses the other refuses, and what they hold is equal.
-#include "server/shard/command_entry.h"
-
 #include <limits>
 #include <memory>
 #include <span>
@@ -11,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/shard/command_entry.h"
 #include "server/shard/meta_commands.h"
 #include "server/shard/replica_state_machine.h"
 #include "server/shard/shard_commands.h"
@@ -92,8 +91,7 @@ class Replica {
 // Commands whose nested bytes are mostly what they ought to be.
 void FillMetaCommand(FuzzInput& input, v1::Command& command) {
   if (input.Flag()) {
-    command.mutable_form_cluster()->set_map(
-        MakeMessage<v1::ClusterMap>(input).SerializeAsString());
+    command.mutable_form_cluster()->set_map(MakeMessage<v1::ClusterMap>(input).SerializeAsString());
   } else {
     auto node = MakeMessage<v1::NodeDescriptor>(input);
     node.set_node_id(input.Below(3));

@@ -27,7 +27,8 @@ uint64_t FuzzInput::Number() {
 
 uint64_t FuzzInput::Below(uint64_t bound) {
   uint64_t value = U8();
-  for (uint64_t reach = 0xff; reach < bound - 1; reach = reach << 8 | 0xff) value = value << 8 | U8();
+  for (uint64_t reach = 0xff; reach < bound - 1; reach = reach << 8 | 0xff)
+    value = value << 8 | U8();
   return value % bound;
 }
 

@@ -74,7 +74,8 @@ void Fill(FuzzInput& input, Message& message) {
   const google::protobuf::Descriptor& type = *message.GetDescriptor();
   for (int i = 0; i < type.oneof_decl_count() && !input.empty(); ++i) {
     const OneofDescriptor& choice = *type.oneof_decl(i);
-    const auto chosen = static_cast<int>(input.Below(static_cast<uint64_t>(choice.field_count()) + 1));
+    const auto chosen =
+        static_cast<int>(input.Below(static_cast<uint64_t>(choice.field_count()) + 1));
     if (chosen < choice.field_count()) PutOne(input, message, choice.field(chosen));
   }
   for (int i = 0; i < type.field_count() && !input.empty(); ++i) {

@@ -22,8 +22,8 @@ void FlipBit(std::string& bytes, uint64_t bit) {
 // The CRC at offset 12 covers the rest of the sector.
 void SealSector(std::string& sector) {
   sector.resize(kSegmentHeaderBytes);
-  PutU32(sector.data() + 12, storage::ExtendCrc32c(storage::Crc32c(sector.substr(0, 12)),
-                                                   sector.substr(16)));
+  PutU32(sector.data() + 12,
+         storage::ExtendCrc32c(storage::Crc32c(sector.substr(0, 12)), sector.substr(16)));
 }
 
 void TrySegmentHeader(FuzzInput& input) {

@@ -44,8 +44,7 @@ void CheckRefusal(const absl::Status& status, const Files& before, FakeFileSyste
   const std::string message = base::Message(status);
   BASALT_CHECK(status.code() == absl::StatusCode::kDataLoss ||
                status.code() == absl::StatusCode::kFailedPrecondition);
-  BASALT_CHECK(message.find(kLogDirectory) != std::string::npos ||
-               message.starts_with("group "));
+  BASALT_CHECK(message.find(kLogDirectory) != std::string::npos || message.starts_with("group "));
   BASALT_CHECK(FilesOf(disk) == before);
 }
 
@@ -114,6 +113,7 @@ class Life {
       known = known || history_[history_.size() - 1 - lost].Difference(*held).empty();
     }
     BASALT_CHECK_MSG(known, history_.back().Difference(*held));
+    ReadDamaged(**log, *held);
     log->reset();
     CheckIdempotent(input_, disk_, options_, *held);
   }
@@ -144,8 +144,7 @@ class Life {
       status = log_->MarkIdle().status();
     } else if (choice == 3) {
       if (const auto number = log_->OrderSpare()) {
-        auto spare =
-            RaftLog::PrepareSpare(disk_, kLogDirectory, *number, options_.segment_bytes);
+        auto spare = RaftLog::PrepareSpare(disk_, kLogDirectory, *number, options_.segment_bytes);
         BASALT_CHECK(spare.ok());
         log_->AddSpare(*std::move(spare));
       }
@@ -165,6 +164,18 @@ class Life {
   const raft::RecoveredLog& Choose(const LogModel& model) {
     const uint64_t chosen = input_.Below(model.groups().size());
     return std::next(model.groups().begin(), static_cast<ptrdiff_t>(chosen))->second;
+  }
+
+  // A bit that goes bad while the log is open: what is read is what was written, or refused.
+  void ReadDamaged(RaftLog& log, const LogModel& held) {
+    const std::string path = SomeFile();
+    const uint64_t bit = input_.Below(disk_.Contents(path).size() * 8 + 1);
+    if (bit >= disk_.Contents(path).size() * 8) return;
+    disk_.FlipBit(path, bit);
+    const auto read = ContentsOf(log);
+    BASALT_CHECK(!read.ok() || held.Difference(*read).empty());
+    if (!read.ok()) BASALT_CHECK(base::Message(read.status()).starts_with(path + ": offset "));
+    disk_.FlipBit(path, bit);
   }
 
   std::string SomeFile() {
@@ -209,10 +220,10 @@ void ForgeRecord(FuzzInput& input, std::string& records) {
   switch (input.Below(8)) {
     case 0:
     case 1:
-      raft_log::AppendState(records, owner,
-                            input.Flag() ? raft_log::StateReason::kCreated
-                                         : raft_log::StateReason::kForwarded,
-                            hard_state, TestBase(Near(input, input.Below(4)), 1));
+      raft_log::AppendState(
+          records, owner,
+          input.Flag() ? raft_log::StateReason::kCreated : raft_log::StateReason::kForwarded,
+          hard_state, TestBase(Near(input, input.Below(4)), 1));
       break;
     case 2:
       raft_log::AppendHardState(records, owner, hard_state);
@@ -225,10 +236,10 @@ void ForgeRecord(FuzzInput& input, std::string& records) {
       break;
     default: {
       const auto count = static_cast<uint32_t>(input.Below(4));
-      raft_log::AppendEntriesHeader(records, owner,
-                                    input.OneIn(3) ? raft_log::EntriesReason::kCopied
-                                                   : raft_log::EntriesReason::kAppended,
-                                    raft::LogIndex(Near(input, 1 + input.Below(8))), count);
+      raft_log::AppendEntriesHeader(
+          records, owner,
+          input.OneIn(3) ? raft_log::EntriesReason::kCopied : raft_log::EntriesReason::kAppended,
+          raft::LogIndex(Near(input, 1 + input.Below(8))), count);
       for (uint32_t i = 0; i < count; ++i) {
         raft_log::AppendEntry(records, TestEntry(0, input.Below(4), input.Text(40)));
       }
@@ -270,8 +281,7 @@ std::string ForgeSegment(FuzzInput& input, Place& place) {
 }
 
 void PutFile(FakeFileSystem& disk, const std::string& name, const std::string& bytes) {
-  auto file =
-      disk.Open(fmt::format("{}/{}", kLogDirectory, name), FileSystem::OpenMode::kCreate);
+  auto file = disk.Open(fmt::format("{}/{}", kLogDirectory, name), FileSystem::OpenMode::kCreate);
   if (!file.ok()) return;
   BASALT_CHECK((*file)->WriteAt(0, bytes).ok() && (*file)->Sync().ok());
 }
@@ -282,7 +292,8 @@ void TryForged(FuzzInput& input) {
   Place place;
   for (uint64_t segments = 1 + input.Below(4); segments > 0; --segments) {
     const uint64_t number = 1 + input.Below(4);
-    PutFile(disk, input.OneIn(20) ? fmt::format("{}.log", number) : fmt::format("{:08}.log", number),
+    PutFile(disk,
+            input.OneIn(20) ? fmt::format("{}.log", number) : fmt::format("{:08}.log", number),
             ForgeSegment(input, place));
     place.generation = Near(input, place.generation + 1);
   }

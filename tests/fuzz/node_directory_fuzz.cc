@@ -1,6 +1,4 @@
 // IDENTITY, LAYOUT and the folder around them.
-#include "server/node_directory/node_directory.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include "base/random.h"
 #include "base/status.h"
 #include "server/node_directory/layout_file.h"
+#include "server/node_directory/node_directory.h"
 #include "storage/crc32c.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_input.h"

@@ -1,14 +1,12 @@
 // What replicas say to each other: any RaftMessage and any header of a checkpoint, filled field by
 // field, so that a body of a later date is tried as soon as it is there.
-#include "raft/wire/raft_wire.h"
-
-#include "raft/wire/checkpoint_wire.h"
-
 #include <limits>
 #include <utility>
 #include <variant>
 
 #include "base/check.h"
+#include "raft/wire/checkpoint_wire.h"
+#include "raft/wire/raft_wire.h"
 #include "tests/fuzz/fuzz_message.h"
 
 namespace basalt::fuzz {

@@ -41,7 +41,6 @@ class FuzzScriptTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.script = load_script()
-        self.script.ASAN = self.script.ROOT / "build" / "asan"
         self.script.WORK = pathlib.Path(folder.name)
         binaries = pathlib.Path(folder.name) / "asan" / "fuzz-bin"
         binaries.mkdir(parents=True)
