@@ -18,6 +18,15 @@ namespace {
 
 using namespace server;
 
+// A scalar in double quotes, with what may stand there.
+std::string MakeQuoted(FuzzInput& input) {
+  static constexpr std::string_view kPieces[] = {"\\n", "\\t",   "\\x07", "\\\\", "\\\"", "\\u20ac",
+                                                 "a",   "/data", " ",     "#",    ": ",   "'"};
+  std::string text = "\"";
+  for (uint64_t left = input.Below(6); left > 0; --left) text += kPieces[input.Below(12)];
+  return text + "\"";
+}
+
 std::string MakeValue(FuzzInput& input) {
   static constexpr std::string_view kUnits[] = {"", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB"};
   static constexpr std::string_view kHosts[] = {"host", "10.0.0.1", "[::1]", "0.0.0.0", "[::]", ""};
@@ -31,7 +40,7 @@ std::string MakeValue(FuzzInput& input) {
     case 2:
       return std::string(kWords[input.Below(8)]);
     case 3:
-      return "\"" + input.Text(12) + "\"";
+      return MakeQuoted(input);
     default:
       return input.Text(12);
   }

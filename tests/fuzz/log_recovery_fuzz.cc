@@ -306,7 +306,8 @@ void TryForged(FuzzInput& input) {
   if (!held.ok()) return;
   // The log goes on behind whatever was there.
   if (input.Flag()) {
-    for (const auto& [group, found] : LogModel(*held).groups()) {
+    const LogModel opened = *held;
+    for (const auto& [group, found] : opened.groups()) {
       raft::LogWrite write{group, found.replica, {}};
       write.persist.entries.push_back(
           TestEntry(found.base.index.value() + found.entries.size() + 1, 5, input.Text(700)));
