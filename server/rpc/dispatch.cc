@@ -1,5 +1,7 @@
 #include "server/rpc/dispatch.h"
 
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -74,7 +76,7 @@ std::string EncodeCommand(v1::Request& request) {
     v1::CommandId& id = *command.mutable_id();
     id.Swap(request.mutable_command_id());
     // Replicated, a field that this release does not know would stop every replica.
-    if (!id.unknown_fields().empty()) id.DiscardUnknownFields();
+    if (!id.GetReflection()->GetUnknownFields(id).empty()) id.DiscardUnknownFields();
   }
   if (request.has_put()) {
     command.mutable_put()->mutable_key()->swap(*request.mutable_put()->mutable_key());

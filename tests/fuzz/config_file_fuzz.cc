@@ -71,7 +71,8 @@ LoadedConfig Load(const std::string& text) {
 void TryFile(FuzzInput& input) {
   const LoadedConfig loaded = Load(MakeFile(input));
   if (const auto* error = std::get_if<UsageError>(&loaded)) {
-    BASALT_CHECK(!error->line.empty() && error->line.find('\n') == std::string::npos);
+    BASALT_CHECK(!error->line.empty());
+    BASALT_CHECK_MSG(error->line.find('\n') == std::string::npos, error->line);
     return;
   }
   const auto& config = std::get<NodeConfig>(loaded);
