@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "raft/wire/checkpoint_wire.h"
 #include "storage/checkpoint_files.h"
 
 namespace basalt::server {
@@ -57,17 +58,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     }
     reserved_ = true;
     group_ = header.group();
-    arrived_.group = raft::GroupId(header.group());
-    arrived_.from = raft::ReplicaId(header.from());
-    arrived_.to = raft::ReplicaId(header.to());
-    arrived_.term = raft::Term(header.term());
-    raft::LogBase place{raft::LogIndex(header.index()), raft::Term(header.index_term()), {}};
-    for (const v1::Replica& voter : header.voters()) {
-      place.configuration.members.push_back({raft::ReplicaId(voter.replica_id()),
-                                             raft::NodeId(voter.node_id()),
-                                             raft::MemberRole::kVoter});
-    }
-    arrived_.body = raft::CheckpointArrived{std::move(place)};
+    const raft::NodeId self(receiver_.transport_.self().node().node_id());
+    BASALT_ASSIGN_OR_RETURN(arrived_, raft::CheckpointFromWire(header, self));
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
