@@ -13,6 +13,7 @@ namespace basalt::check {
 namespace {
 
 using Operations = std::vector<const Operation*>;
+using Value = std::optional<std::string_view>;
 
 constexpr int64_t kEndOfTime = std::numeric_limits<int64_t>::max();
 constexpr int64_t kBeforeAll = std::numeric_limits<int64_t>::min();
@@ -54,7 +55,7 @@ class KeyJudge {
 
   // What was known at `end_ns` of some operations.
   Verdict Search(const Operations& operations, int64_t end_ns) {
-    std::map<std::optional<std::string_view>, uint32_t> numbers{{std::nullopt, 0}};
+    std::map<Value, uint32_t> numbers{{std::nullopt, 0}};
     std::vector<RegisterCall> calls;
     for (const Operation* operation : operations) {
       const int64_t answered = Answered(*operation, end_ns);
@@ -121,35 +122,47 @@ class KeyJudge {
     return operations;
   }
 
-  // What may be left out without making an order impossible: any read; a write w if none of the
-  // reads that stay can have read from it. Each of those of its value answered before w was
-  // invoked, or was invoked after another write, which stays and was itself invoked after w had
-  // answered, had answered. Then an order of everything, without what is left out, explains what
-  // stays.
+  // `operations` without what may be left out of [from, to) and could not make an order impossible:
+  // any read; and a write w if none of the reads that stay can have read from it. Each of those of
+  // its value answered before w was invoked, or was invoked after another write, which stays and
+  // was itself invoked after w had answered, had answered. Then an order of everything, without
+  // what is left out, explains what stays. For the sake of whoever reads the witness, one write of
+  // each value that is read stays nevertheless.
   Operations LeaveOut(const Operations& operations, size_t from, size_t to) const {
-    std::map<int64_t, int64_t> covers = Covers(operations, from, to);
-    std::map<std::optional<std::string_view>, Operations> reads;  // that stay
+    const std::map<int64_t, int64_t> covers = Covers(operations, from, to);
+    std::map<Value, Operations> reads;  // that stay
+    std::set<Value> written{std::nullopt};
     for (size_t i = 0; i < operations.size(); ++i) {
-      const bool stays = i < from || i >= to;
-      if (stays && !operations[i]->writes()) reads[operations[i]->value].push_back(operations[i]);
-    }
-    const auto unread = [&](const Operation& write) {
-      const auto place = reads.find(write.value);
-      if (place == reads.end()) return true;
-      return std::all_of(place->second.begin(), place->second.end(), [&](const Operation* read) {
-        if (*read->responded_ns < write.invoked_ns) return true;
-        const auto cover = covers.lower_bound(read->invoked_ns);
-        return cover != covers.begin() && Answered(write, end_ns_) < std::prev(cover)->second;
-      });
-    };
-    Operations left;
-    for (size_t i = 0; i < operations.size(); ++i) {
-      const bool stays = i < from || i >= to;
-      if (stays || (operations[i]->writes() && !unread(*operations[i]))) {
-        left.push_back(operations[i]);
+      if (i >= from && i < to) continue;
+      if (operations[i]->writes()) {
+        written.insert(operations[i]->value);
+      } else {
+        reads[operations[i]->value].push_back(operations[i]);
       }
     }
+    Operations left(operations.begin() + static_cast<std::ptrdiff_t>(to), operations.end());
+    std::reverse(left.begin(), left.end());
+    for (size_t i = to; i-- > 0;) {
+      const Operation& operation = *operations[i];
+      bool stays = i < from;
+      const auto readers = reads.find(operation.value);
+      if (!stays && operation.writes() && readers != reads.end()) {
+        stays =
+            written.insert(operation.value).second || MayBeRead(operation, readers->second, covers);
+      }
+      if (stays) left.push_back(&operation);
+    }
+    std::reverse(left.begin(), left.end());
     return left;
+  }
+
+  bool MayBeRead(const Operation& write, const Operations& reads,
+                 const std::map<int64_t, int64_t>& covers) const {
+    return std::any_of(reads.begin(), reads.end(), [&](const Operation* read) {
+      if (*read->responded_ns < write.invoked_ns) return false;
+      const auto cover = covers.lower_bound(read->invoked_ns);
+      return cover == covers.begin() || Answered(write, end_ns_) >= std::prev(cover)->second;
+    });
   }
 
   // Time -> the latest invocation among the writes that stay and had answered by then.
@@ -170,8 +183,8 @@ class KeyJudge {
   // Where a value was read that no write in question explains: with the writes that would, had they
   // not been refused or invoked too late. They do not change the verdict.
   Operations WithSources(Operations witness) const {
-    std::set<std::optional<std::string_view>> written{std::nullopt};
-    std::set<std::optional<std::string_view>> read;
+    std::set<Value> written{std::nullopt};
+    std::set<Value> read;
     for (const Operation* operation : witness) {
       (operation->writes() ? written : read).insert(operation->value);
     }

@@ -1,6 +1,10 @@
 #include "check/version_order.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
 
 namespace basalt::check {
 namespace {
@@ -17,7 +21,7 @@ class KeyJudge {
 
   std::vector<std::string> Decide() {
     CollectPuts();
-    if (!complete_) FindUnseenDelete();
+    FindDeletes();
     for (const Operation* operation : operations_) {
       if (operation->applied() && operation->version) {
         Learn(*operation->version, operation->value, Describe(*operation));
@@ -41,11 +45,14 @@ class KeyJudge {
     }
   }
 
-  void FindUnseenDelete() {
+  void FindDeletes() {
     for (const Operation* operation : operations_) {
       if (operation->kind != OperationKind::kDelete || operation->refused()) continue;
-      if (operation->version || unseen_delete_) continue;
-      unseen_delete_ = operation->invoked_ns;
+      if (operation->version) {
+        told_deletes_.insert(*operation->version);
+      } else if (!first_untold_delete_) {
+        first_untold_delete_ = operation->invoked_ns;
+      }
     }
   }
 
@@ -117,9 +124,12 @@ class KeyJudge {
   // The oldest moment, at or above the floor, at which there was nothing.
   std::optional<uint64_t> VersionOfNothing(const Operation& read, uint64_t floor) {
     if (floor == 0) return 0;
-    if (unseen_delete_ && *unseen_delete_ <= *read.responded_ns) return floor;
-    auto place = values_.lower_bound(floor);
-    while (place != values_.end() && place->second) ++place;
+    const bool untold = first_untold_delete_ && *first_untold_delete_ <= *read.responded_ns;
+    if (untold && !complete_) return floor;
+    const auto may_be = [&](const auto& stored) {
+      return !stored.second && (untold || told_deletes_.contains(stored.first));
+    };
+    const auto place = std::find_if(values_.lower_bound(floor), values_.end(), may_be);
     if (place == values_.end()) {
       Add("a stale read of nothing", read);
       return std::nullopt;
@@ -133,8 +143,9 @@ class KeyJudge {
   std::map<std::string_view, const Operation*> puts_;  // by value
   VersionsOfKey values_;
   std::map<std::string, uint64_t, std::less<>> versions_;
-  // When the first delete was invoked whose version nobody knows.
-  std::optional<int64_t> unseen_delete_;
+  std::set<uint64_t> told_deletes_;  // versions
+  // When the first delete was invoked whose version nobody was told.
+  std::optional<int64_t> first_untold_delete_;
   std::vector<std::string> violations_;
 };
 

@@ -7,7 +7,8 @@
 // shared memories", 1997, where the write order is given). It is stricter than linearizability: it
 // objects to versions that run against real time even where no read can tell.
 //
-// Needs every put of a key to write a value of its own; says so where that does not hold.
+// Needs every put of a key to write a value of its own; says so where that does not hold. A delete
+// that was acknowledged without its version has no place in the order and is not judged.
 #pragma once
 
 #include <string>

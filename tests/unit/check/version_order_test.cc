@@ -92,12 +92,14 @@ TEST(VersionOrder, VersionsThatContradictEachOther) {
 }
 
 TEST(VersionOrder, ADeleteThatNobodyWasToldOf) {
-  const History history{kPutA, Unanswered(Delete(3, 4)), GetNothing(5, 6), kPutB};
+  const History history{kPutA, Unanswered(Delete(3, 4)), GetNothing(5, 6), Put("b", 7, 8, 9)};
   EXPECT_THAT(Find(history), IsEmpty());
   // Here it is known that it did not happen.
   EXPECT_THAT(Find(history, kTwo), ElementsAre(HasSubstr("a stale read of nothing")));
   EXPECT_THAT(Find(history, kDeleted), IsEmpty());
   // It was asked for too late; it was refused.
+  EXPECT_THAT(Find({kPutA, GetNothing(5, 6), Unanswered(Delete(7, 8))}, kDeleted),
+              ElementsAre(HasSubstr("a stale read of nothing")));
   EXPECT_THAT(Find({kPutA, GetNothing(5, 6), Unanswered(Delete(7, 8))}),
               ElementsAre(HasSubstr("a stale read of nothing")));
   EXPECT_THAT(Find({kPutA, Refused(Delete(3, 4)), GetNothing(5, 6)}),
