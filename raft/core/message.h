@@ -14,6 +14,9 @@ struct VoteRequest {
   bool pre_vote = false;
   LogIndex last_index;
   Term last_term;
+  // The leader itself asked for this election (TimeoutNow): who hears that leader votes all the
+  // same (dissertation, 4.2.3). Never in a pre-vote.
+  bool transfer = false;
 };
 struct VoteReply {
   bool pre_vote = false;
@@ -38,6 +41,8 @@ struct AppendReply {
   LogIndex hint_index;
   Term hint_term;
   Round round;
+  // Refused: the sender was made empty, without a configuration; only a checkpoint can begin it.
+  bool needs_checkpoint = false;
 };
 
 // Keeps leadership, carries the commit index and confirms reads. `commit` never exceeds what the
@@ -48,6 +53,24 @@ struct HeartbeatRequest {
 };
 struct HeartbeatReply {
   Round round;
+  // How willing the sender is to lead; a leader of lower priority hands over to a higher one.
+  uint32_t priority = 1;
+};
+
+// Leader to the follower that it hands over to: campaign at once (dissertation, 3.10).
+struct TimeoutNow {};
+
+// A follower asks its leader for a read index (dissertation, 6.4). `life` is unlike any other life
+// of the asking replica: an answer to a read of an earlier life must not confirm one of this.
+struct ReadRequest {
+  ReadId id;
+  uint64_t life = 0;
+};
+struct ReadReply {
+  ReadId id;
+  uint64_t life = 0;
+  bool confirmed = false;
+  LogIndex index;  // confirmed: serve the read once this is applied
 };
 
 // A whole checkpoint has arrived by its own stream and is verified and staged at the receiver.
@@ -65,8 +88,11 @@ struct Message {
   // candidate would campaign in.
   Term term;
   std::variant<VoteRequest, VoteReply, AppendRequest, AppendReply, HeartbeatRequest, HeartbeatReply,
-               CheckpointArrived>
+               CheckpointArrived, TimeoutNow, ReadRequest, ReadReply>
       body;
+  // Where an answer goes: the sender need not be in the receiver's configuration (dissertation,
+  // 4.2.2: a server accepts requests from leaders and candidates that it does not know yet).
+  NodeId from_node;
 };
 
 }  // namespace basalt::raft

@@ -28,6 +28,9 @@ using LogIndex = base::StrongInt<struct LogIndexTag>;
 using PersistId = base::StrongInt<struct PersistTag>;
 // Names a read on its way through ReadIndex; chosen by the caller, unique per core life.
 using ReadId = base::StrongInt<struct ReadTag>;
+// Nanoseconds of this node's monotonic clock (CLOCK_BOOTTIME), as the driver last told. No two
+// nodes' values are ever compared: only that their rates agree within the drift bound is trusted.
+using Time = base::StrongInt<struct TimeTag>;
 // Numbers the heartbeat rounds of one leader in one term; rises from 1. Every append and heartbeat
 // carries the newest round and its reply echoes it, so that a quorum of replies to round r proves
 // that the leader still led when r was *sent*.
@@ -46,7 +49,7 @@ inline size_t PayloadBytes(const Payload& payload) { return payload ? payload->s
 enum class EntryKind : uint8_t {
   kNoOp = 0,           // a new leader's first entry (dissertation, 6.4)
   kCommands = 1,       // a batch of commands for the state machine
-  kConfiguration = 2,  // reserved for membership change
+  kConfiguration = 2,  // the members from here on (dissertation, 4.1 and 4.3)
 };
 
 struct Entry {
@@ -59,10 +62,15 @@ struct Entry {
 // What an entry counts for in every bound on bytes.
 inline size_t EntryBytes(const Entry& entry) { return PayloadBytes(entry.payload) + 32; }
 
-// On disk and on the wire: values are never reused. Learners and the halves of a joint
-// configuration get their values with membership change.
+// On disk and on the wire: values are never reused. The last three stand only in a joint
+// configuration (dissertation, 4.3): its old half are kVoter, kOutgoing and kDemoted, its new half
+// kVoter and kIncoming; whatever needs a quorum then needs one of each half.
 enum class MemberRole : uint8_t {
   kVoter = 1,
+  kLearner = 2,   // gets the log, counts nowhere
+  kIncoming = 3,  // will be a voter, was none
+  kOutgoing = 4,  // was a voter, will be gone
+  kDemoted = 5,   // was a voter, will be a learner
 };
 
 struct Member {

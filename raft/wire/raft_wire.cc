@@ -19,6 +19,7 @@ struct BodyToWire {
     vote.set_pre_vote(body.pre_vote);
     vote.set_last_index(body.last_index.value());
     vote.set_last_term(body.last_term.value());
+    vote.set_transfer(body.transfer);
   }
   void operator()(const VoteReply& body) const {
     v1::VoteReply& reply = *to.mutable_vote_reply();
@@ -46,6 +47,7 @@ struct BodyToWire {
     reply.set_hint_index(body.hint_index.value());
     reply.set_hint_term(body.hint_term.value());
     reply.set_round(body.round.value());
+    reply.set_needs_checkpoint(body.needs_checkpoint);
   }
   void operator()(const HeartbeatRequest& body) const {
     v1::HeartbeatRequest& heartbeat = *to.mutable_heartbeat();
@@ -54,6 +56,19 @@ struct BodyToWire {
   }
   void operator()(const HeartbeatReply& body) const {
     to.mutable_heartbeat_reply()->set_round(body.round.value());
+    to.mutable_heartbeat_reply()->set_priority(body.priority);
+  }
+  void operator()(const TimeoutNow&) const { to.mutable_timeout_now(); }
+  void operator()(const ReadRequest& body) const {
+    to.mutable_read()->set_id(body.id.value());
+    to.mutable_read()->set_life(body.life);
+  }
+  void operator()(const ReadReply& body) const {
+    v1::ReadReply& reply = *to.mutable_read_reply();
+    reply.set_id(body.id.value());
+    reply.set_life(body.life);
+    reply.set_confirmed(body.confirmed);
+    reply.set_index(body.index.value());
   }
   void operator()(const CheckpointArrived&) const {}
 };
@@ -100,7 +115,7 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
   switch (from.body_case()) {
     case v1::RaftMessage::kVote:
       to.body = VoteRequest{from.vote().pre_vote(), LogIndex(from.vote().last_index()),
-                            Term(from.vote().last_term())};
+                            Term(from.vote().last_term()), from.vote().transfer()};
       return absl::OkStatus();
     case v1::RaftMessage::kVoteReply:
       to.body = VoteReply{from.vote_reply().pre_vote(), from.vote_reply().granted()};
@@ -116,8 +131,9 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
       if (reply.index() > kIndexMax || reply.hint_index() > kIndexMax) {
         return absl::InvalidArgumentError("an answer with an index out of range");
       }
-      to.body = AppendReply{reply.accepted(), LogIndex(reply.index()), LogIndex(reply.hint_index()),
-                            Term(reply.hint_term()), Round(reply.round())};
+      to.body = AppendReply{
+          reply.accepted(),        LogIndex(reply.index()), LogIndex(reply.hint_index()),
+          Term(reply.hint_term()), Round(reply.round()),    reply.needs_checkpoint()};
       return absl::OkStatus();
     }
     case v1::RaftMessage::kHeartbeat:
@@ -128,8 +144,24 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
           HeartbeatRequest{LogIndex(from.heartbeat().commit()), Round(from.heartbeat().round())};
       return absl::OkStatus();
     case v1::RaftMessage::kHeartbeatReply:
-      to.body = HeartbeatReply{Round(from.heartbeat_reply().round())};
+      to.body =
+          HeartbeatReply{Round(from.heartbeat_reply().round()), from.heartbeat_reply().priority()};
       return absl::OkStatus();
+    case v1::RaftMessage::kTimeoutNow:
+      to.body = TimeoutNow{};
+      return absl::OkStatus();
+    case v1::RaftMessage::kRead:
+      to.body = ReadRequest{ReadId(from.read().id()), from.read().life()};
+      return absl::OkStatus();
+    case v1::RaftMessage::kReadReply: {
+      const v1::ReadReply& reply = from.read_reply();
+      if (reply.index() > kIndexMax) {
+        return absl::InvalidArgumentError("a read index out of range");
+      }
+      to.body =
+          ReadReply{ReadId(reply.id()), reply.life(), reply.confirmed(), LogIndex(reply.index())};
+      return absl::OkStatus();
+    }
     case v1::RaftMessage::BODY_NOT_SET:
       break;
   }
@@ -144,6 +176,7 @@ void ToWire(const Message& message, v1::RaftMessage& to) {
   to.set_from(message.from.value());
   to.set_to(message.to.value());
   to.set_term(message.term.value());
+  to.set_from_node(message.from_node.value());
   std::visit(BodyToWire{to}, message.body);
 }
 
@@ -154,6 +187,7 @@ absl::StatusOr<Message> FromWire(v1::RaftMessage&& from, NodeId self) {
   message.to = ReplicaId(from.to());
   message.to_node = self;
   message.term = Term(from.term());
+  message.from_node = NodeId(from.from_node());
   if (from.from() == 0 || from.to() == 0) {
     return absl::InvalidArgumentError("a message from or to nobody");
   }

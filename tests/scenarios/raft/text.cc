@@ -7,8 +7,9 @@ namespace {
 
 struct BodyText {
   std::string operator()(const VoteRequest& body) const {
-    return fmt::format("{} request, log ends {}@{}", body.pre_vote ? "pre-vote" : "vote",
-                       body.last_index.value(), body.last_term.value());
+    return fmt::format("{} request{}, log ends {}@{}", body.pre_vote ? "pre-vote" : "vote",
+                       body.transfer ? " by transfer" : "", body.last_index.value(),
+                       body.last_term.value());
   }
   std::string operator()(const VoteReply& body) const {
     return fmt::format("{} {}", body.pre_vote ? "pre-vote" : "vote",
@@ -24,6 +25,9 @@ struct BodyText {
       return fmt::format("append accepted up to {} round {}", body.index.value(),
                          body.round.value());
     }
+    if (body.needs_checkpoint) {
+      return fmt::format("append refused, needs a checkpoint, round {}", body.round.value());
+    }
     return fmt::format("append refused after {}, hint {}@{} round {}", body.index.value(),
                        body.hint_index.value(), body.hint_term.value(), body.round.value());
   }
@@ -31,7 +35,16 @@ struct BodyText {
     return fmt::format("heartbeat commit {} round {}", body.commit.value(), body.round.value());
   }
   std::string operator()(const HeartbeatReply& body) const {
-    return fmt::format("heartbeat answered round {}", body.round.value());
+    return fmt::format("heartbeat answered round {}{}", body.round.value(),
+                       body.priority == 1 ? "" : fmt::format(" priority {}", body.priority));
+  }
+  std::string operator()(const TimeoutNow&) const { return "timeout now"; }
+  std::string operator()(const ReadRequest& body) const {
+    return fmt::format("asks for read {}", body.id.value());
+  }
+  std::string operator()(const ReadReply& body) const {
+    if (!body.confirmed) return fmt::format("read {} refused", body.id.value());
+    return fmt::format("read {} confirmed at {}", body.id.value(), body.index.value());
   }
   std::string operator()(const CheckpointArrived& body) const {
     return "checkpoint " + ToText(body.base);

@@ -14,7 +14,7 @@ namespace basalt::raft {
 namespace {
 
 Message Sample(decltype(Message::body) body) {
-  return {GroupId(7), ReplicaId(71), ReplicaId(72), NodeId(2), Term(3), std::move(body)};
+  return {GroupId(7), ReplicaId(71), ReplicaId(72), NodeId(2), Term(3), std::move(body), NodeId(4)};
 }
 
 std::vector<Message> Samples() {
@@ -29,7 +29,12 @@ std::vector<Message> Samples() {
                             {LogIndex(12), Term(3), EntryKind::kNoOp, nullptr}}}),
       Sample(AppendReply{false, LogIndex(10), LogIndex(8), Term(1), Round(5)}),
       Sample(HeartbeatRequest{LogIndex(9), Round(6)}),
-      Sample(HeartbeatReply{Round(6)}),
+      Sample(HeartbeatReply{Round(6), 3}),
+      Sample(VoteRequest{false, LogIndex(10), Term(2), true}),
+      Sample(AppendReply{false, LogIndex(10), LogIndex(0), Term(0), Round(5), true}),
+      Sample(TimeoutNow{}),
+      Sample(ReadRequest{ReadId(8), 9}),
+      Sample(ReadReply{ReadId(8), 9, true, LogIndex(10)}),
   };
 }
 
@@ -49,12 +54,17 @@ TEST(RaftWire, GoldenBytes) {
   std::string golden;
   for (const Message& message : Samples()) golden += testing::ToHex(BytesOf(message)) + "\n";
   EXPECT_EQ(golden,
-            "080710471848200352060801100a1802\n"
-            "08071047184820035a020801\n"
-            "08071047184820036217080a1002180920052a09080210011a036162632a020803\n"
-            "08071047184820036a08100a180820012805\n"
-            "0807104718482003720408091006\n"
-            "08071047184820037a020806\n");
+            "0807104718482003280452060801100a1802\n"
+            "080710471848200328045a020801\n"
+            "080710471848200328046217080a1002180920052a09080210011a036162632a020803\n"
+            "080710471848200328046a08100a180820012805\n"
+            "08071047184820032804720408091006\n"
+            "080710471848200328047a0408061003\n"
+            "080710471848200328045206100a18022001\n"
+            "080710471848200328046a06100a28053001\n"
+            "08071047184820032804820100\n"
+            "080710471848200328048a0112090800000000000000110900000000000000\n"
+            "080710471848200328049201160908000000000000001109000000000000001801200a\n");
 }
 
 TEST(RaftWire, ComesBackAsItWas) {
@@ -66,6 +76,7 @@ TEST(RaftWire, ComesBackAsItWas) {
     EXPECT_EQ(back->from, message.from);
     EXPECT_EQ(back->to, message.to);
     EXPECT_EQ(back->to_node, NodeId(2));
+    EXPECT_EQ(back->from_node, NodeId(4));
     EXPECT_EQ(back->term, message.term);
     EXPECT_EQ(back->body.index(), message.body.index());
     EXPECT_EQ(BytesOf(*back), BytesOf(message));
@@ -103,6 +114,7 @@ TEST(RaftWire, WhatNoPeerSendsIsRefused) {
       refused([](Wire& m) { m.mutable_append_reply()->set_index(kHuge); }),
       refused([](Wire& m) { m.mutable_append_reply()->set_hint_index(kHuge); }),
       refused([](Wire& m) { m.mutable_heartbeat()->set_commit(kHuge); }),
+      refused([](Wire& m) { m.mutable_read_reply()->set_index(kHuge); }),
   };
   for (const absl::Status& status : statuses) {
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
