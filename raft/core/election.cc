@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/membership.h"
 #include "raft/core/replication.h"
 
 namespace basalt::raft {
@@ -18,7 +19,7 @@ void BecomeCandidate(CoreState& state) {
   // replica could crash, campaign again in the same term with a shorter log, and win with votes
   // that were given to the longer one.
   for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self() || member.role != MemberRole::kVoter) continue;
+    if (member.replica == state.self() || !IsVoting(member.role)) continue;
     state.SendWhenDurable(member.replica,
                           VoteRequest{false, state.log.last(), state.log.last_term()});
   }
@@ -26,10 +27,7 @@ void BecomeCandidate(CoreState& state) {
 
 void BecomeLeader(CoreState& state) {
   LeaderRole leading;
-  for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self()) continue;
-    leading.followers.emplace_back(member, state.log.last() + 1, 0);
-  }
+  leading.followers = FollowersOf(state, {});
   leading.first_of_term = state.log.last() + 1;
   state.role = std::move(leading);
   // An entry of its own term, through which older ones commit and reads become safe (dissertation,
@@ -101,7 +99,7 @@ void BecomeFollower(CoreState& state, Term term, ReplicaId leader) {
 }
 
 void StartCampaign(CoreState& state) {
-  if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
+  if (state.leader() != nullptr || !MayCampaign(state)) return;
   // Dissertation, 9.6: asks first whether the others would vote for it, and disturbs nobody when
   // they would not.
   PreCandidateRole campaign;
@@ -115,7 +113,7 @@ void StartCampaign(CoreState& state) {
     return;
   }
   for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self() || member.role != MemberRole::kVoter) continue;
+    if (member.replica == state.self() || !IsVoting(member.role)) continue;
     state.SendAtTerm(member.replica, state.term() + 1,
                      VoteRequest{true, state.log.last(), state.log.last_term()});
   }

@@ -7,6 +7,7 @@
 #include "raft/core/core_state.h"
 #include "raft/core/election.h"
 #include "raft/core/invariants.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
 
@@ -22,6 +23,7 @@ bool AreEntriesSane(const AppendRequest& request, Term sender_term) {
   Term term = request.previous_term;
   for (const Entry& entry : request.entries) {
     if (entry.index != ++index || entry.term < term) return false;
+    if (entry.kind == EntryKind::kConfiguration && !ConfigurationOf(entry)) return false;
     term = entry.term;
   }
   return term <= sender_term;
@@ -37,7 +39,7 @@ bool IsSane(const Message& message) {
   }
   if (const auto* arrived = std::get_if<CheckpointArrived>(&message.body)) {
     return arrived->base.index.value() <= kNumberMax && arrived->base.term <= message.term &&
-           !arrived->base.configuration.members.empty();
+           IsWellFormed(arrived->base.configuration);
   }
   return true;
 }
@@ -45,6 +47,13 @@ bool IsSane(const Message& message) {
 bool IsPreVoteGrant(const Message& message) {
   const auto* reply = std::get_if<VoteReply>(&message.body);
   return reply != nullptr && reply->pre_vote && reply->granted;
+}
+
+bool IsAnswer(const Message& message) {
+  return std::holds_alternative<VoteReply>(message.body) ||
+         std::holds_alternative<AppendReply>(message.body) ||
+         std::holds_alternative<HeartbeatReply>(message.body) ||
+         std::holds_alternative<ReadReply>(message.body);
 }
 
 bool IsFromLeader(const Message& message) {
@@ -120,7 +129,10 @@ RaftCore::RaftCore(const CoreOptions& options, RecoveredState recovered)
 
 RaftCore::~RaftCore() = default;
 
-void RaftCore::InputDone() { invariants_->Check(*state_); }
+void RaftCore::InputDone() {
+  ContinueMembershipChange(*state_);
+  invariants_->Check(*state_);
+}
 
 void RaftCore::Tick() {
   if (state_->leader() != nullptr) {
@@ -135,13 +147,19 @@ void RaftCore::Step(Message message) {
   CoreState& state = *state_;
   if (message.group != state.options.group || message.to != state.self()) return;
   if (message.from == state.self()) return;
-  if (FindMember(state.configuration(), message.from) == nullptr) return;
-  if (!IsSane(message) || !AcceptTerm(state, message)) return;
+  // Leaders and candidates may be newer than the configuration here; who answers was asked by this
+  // replica, and counts for nothing once it is no member.
+  if (IsAnswer(message) && FindMember(state.configuration(), message.from) == nullptr) return;
+  if (!IsSane(message)) return;
+  state.sender = message.from;
+  state.sender_node = message.from_node;
+  if (!AcceptTerm(state, message)) return;
   Dispatch(state, std::move(message));
   InputDone();
 }
 
 std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload payload) {
+  BASALT_CHECK(kind != EntryKind::kConfiguration);
   const LeaderRole* leader = state_->leader();
   if (leader == nullptr) return ProposeRefusal::kNotLeader;
   if (leader->uncommitted.bytes() >= state_->options.uncommitted_bytes_max) {
@@ -150,6 +168,12 @@ std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload
   const LogIndex index = AppendOwn(*state_, kind, std::move(payload));
   InputDone();
   return Proposed{index, state_->term()};
+}
+
+std::variant<Proposed, ChangeRefusal> RaftCore::ChangeMembership(Configuration target) {
+  auto answer = raft::ChangeMembership(*state_, std::move(target));
+  InputDone();
+  return answer;
 }
 
 void RaftCore::RequestRead(ReadId id) {
@@ -240,6 +264,9 @@ CoreStatus RaftCore::status() const {
                     state.durable(),
                     state.commit,
                     state.applied,
+                    state.configuration(),
+                    state.log.configuration_index(),
+                    IsJoint(state.configuration()),
                     false,
                     {}};
   if (const LeaderRole* leader = state.leader()) {
@@ -256,5 +283,6 @@ CoreStatus RaftCore::status() const {
 
 bool RaftCore::is_leader() const { return state_->leader() != nullptr; }
 Term RaftCore::term() const { return state_->term(); }
+const Configuration& RaftCore::configuration() const { return state_->configuration(); }
 
 }  // namespace basalt::raft

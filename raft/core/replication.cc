@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "raft/core/checkpoint.h"
 #include "raft/core/election.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 
 namespace basalt::raft {
@@ -88,6 +89,10 @@ bool TakeEntries(CoreState& state, std::vector<Entry> entries) {
       state.log.TruncateFrom(entry.index);
       state.persists.Truncated(entry.index);
     }
+    if (entry.kind == EntryKind::kConfiguration &&
+        !MayFollow(state.configuration(), *ConfigurationOf(entry))) {
+      return false;
+    }
     state.log.Append(std::move(entry));
     state.dirty = true;
   }
@@ -138,6 +143,7 @@ void TickLeader(CoreState& state) {
   ++leading.ticks;
   if (++leading.heartbeat_elapsed_ticks < state.options.heartbeat_ticks) return;
   leading.heartbeat_elapsed_ticks = 0;
+  NoteHeartbeat(state);
   if (leading.followers.empty()) return;
   CheckLeaderStillHeard(state);
   if (state.leader() == nullptr) return;
@@ -173,6 +179,13 @@ void AdvanceCommit(CoreState& state) {
 
 void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
   state.election_elapsed_ticks = 0;
+  if (state.configuration().members.empty()) {
+    // No log that this replica could take has a first entry that tells the members.
+    AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
+    refusal.needs_checkpoint = true;
+    state.Send(from, refusal);
+    return;
+  }
   const LogIndex last_new = request.previous_index + request.entries.size();
   if (last_new <= state.commit) {
     AcknowledgeAppend(state, from, state.commit, request.round);
@@ -197,6 +210,13 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
     follower->Accepted(reply.index);
     state.dirty = true;  // its window has room again
     if (follower->match > before) AdvanceCommit(state);
+    return;
+  }
+  if (reply.needs_checkpoint) {
+    // One that is not late: it has acknowledged nothing since.
+    if (follower->match == LogIndex(0) && follower->mode != Mode::kCheckpoint) {
+      StartCheckpoint(state, *follower);
+    }
     return;
   }
   if (!follower->IsNews(reply.index)) return;
