@@ -23,6 +23,11 @@ bool IsWithinElectionTimeout(const CoreState& state, Time since) {
   return state.now - since < state.options.election_timeout.value();
 }
 
+// Whatever has happened since to role and term: a promise is not taken back.
+bool HasPromised(const CoreState& state) {
+  return state.leader_heard_at && IsWithinElectionTimeout(state, *state.leader_heard_at);
+}
+
 }  // namespace
 
 void RoundSent(CoreState& state) {
@@ -58,8 +63,7 @@ void LeaderWasHeard(CoreState& state) {
 
 bool IsLeaderHeard(const CoreState& state) {
   if (state.leader() != nullptr) return true;  // or check-quorum would have ended it
-  // Whatever has happened since to role and term: a promise is not taken back.
-  if (state.leader_heard_at && IsWithinElectionTimeout(state, *state.leader_heard_at)) return true;
+  if (state.options.election_timeout != Time(0)) return HasPromised(state);
   const auto* follower = std::get_if<FollowerRole>(&state.role);
   return follower != nullptr && follower->leader != ReplicaId(0) &&
          state.election_elapsed_ticks < state.options.election_timeout_ticks;
@@ -71,8 +75,7 @@ bool IsNewlyRestarted(const CoreState& state) {
 }
 
 bool IsOwnVoteHeldBack(const CoreState& state) {
-  return IsNewlyRestarted(state) ||
-         (state.leader_heard_at && IsWithinElectionTimeout(state, *state.leader_heard_at));
+  return IsNewlyRestarted(state) || HasPromised(state);
 }
 
 bool IsVoteHeldBack(const CoreState& state, const VoteRequest& request) {

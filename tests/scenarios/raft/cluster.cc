@@ -316,8 +316,12 @@ void Cluster::Collect(Replica& at) {
   if (effects.leadership && effects.leadership->role == Role::kLeader) {
     ++reached_.leaders;
     for (const auto& [other, replica] : replicas_) {
-      if (other != id && replica.running() && replica.core->is_leader()) {
-        ++reached_.overlapping_leaders;
+      if (other == id || !replica.running() || !replica.core->is_leader()) continue;
+      ++reached_.overlapping_leaders;
+      // One that wins an earlier term late leads nobody.
+      if (replica.core->term() < effects.leadership->term &&
+          replica.core->LeaseRead(replica.clock)) {
+        safety_.OnLeaseOverlap(at, replica);
       }
     }
     safety_.OnLeader(at, effects.leadership->term);

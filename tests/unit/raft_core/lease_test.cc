@@ -78,6 +78,20 @@ TEST(Lease, NeedsTheAnswersOfAQuorum) {
   EXPECT_EQ(one.LeaseEnd(), Time(6000));
 }
 
+TEST(Lease, AnswersToAnotherGroupOfTheSameNodesDoNotCount) {
+  TimedCore one(TimedCore::Fresh(3));
+  one.Lead();
+  one.Acknowledge(2);
+  one.Tick(2);
+  Message message{GroupId(8),         ReplicaId(2), ReplicaId(1), NodeId(1), Term(1),
+                  HeartbeatReply{Round(2)}, NodeId(2)};
+  one.core.Step(message);
+  EXPECT_EQ(one.LeaseEnd(), Time(5800)) << "node 2 lives, but may have forgotten this group";
+  message.group = GroupId(7);
+  one.core.Step(message);
+  EXPECT_EQ(one.LeaseEnd(), Time(6000));
+}
+
 TEST(Lease, NoneBeforeAnEntryOfTheOwnTermIsApplied) {
   TimedCore one(TimedCore::Fresh(3));
   one.machine_stands_still = true;
