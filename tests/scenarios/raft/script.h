@@ -1,6 +1,12 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 //
-//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N]
+//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//              leases=P          leases, for a drift bound of P percent; without it nobody makes
+//                                the promises that they rest on, and no clock counts
+//              stall=MS]         a disk stalls when a write takes that long
+//   advance [I] MS            the clocks of all, or of one; a tick of I takes 10 ms of I's clock
+//   lease I                   a read by lease
+//   transfer I [J]            priority I P
 //   tick I [count] | campaign I | propose I TEXT | read I | compact I INDEX | fetch I
 //   write I [count|all]       the oldest writes complete     apply I [count|all]
 //   flush I                   the state machine is durable   crash I | start I
