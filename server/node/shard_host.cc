@@ -204,7 +204,7 @@ void ShardHost::Start(raft::Transport& transport) {
       FollowerFeed::Ports{*log_, *this, *this, ports_.files, ports_.logger,
                           ports_.metrics.checkpoints(), ports_.clock,
                           [this](raft::GroupId group) { machines_.at(group)->Flush(); },
-                          ports_.send_checkpoint},
+                          ports_.send_checkpoint, ports_.reachable},
       options_.checkpoints_directory);
   GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = std::max<uint64_t>(

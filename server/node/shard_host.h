@@ -57,6 +57,8 @@ class ShardHost final : public GroupInbox,
     Metrics& metrics;
     std::function<absl::Status(const CheckpointToSend&)> send_checkpoint;
     RequestObserver* observer = nullptr;
+    // See FollowerFeed::Ports.
+    std::function<bool(raft::NodeId)> reachable = nullptr;
   };
 
   ShardHost(const ShardHostOptions& options, Ports ports);
