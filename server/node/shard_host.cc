@@ -1,6 +1,9 @@
 #include "server/node/shard_host.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
@@ -59,6 +62,14 @@ std::vector<State> Await(Ask ask) {
 
 }  // namespace
 
+void EndWithReplica(const absl::Status& why) {
+  if (why.code() != absl::StatusCode::kFailedPrecondition) base::DiskFailed(base::Message(why));
+  constexpr int kExitCannotServe = 1;
+  std::fprintf(stderr, "basaltd: %s\n", base::Message(why).c_str());
+  std::fflush(stderr);
+  ::_exit(kExitCannotServe);
+}
+
 ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
     : options_(options),
       ports_(std::move(ports)),
@@ -75,11 +86,7 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                     ports_.clock),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return ports_.view.leader(shard_id); },
-                   [this](const std::string& why) {
-                     ports_.logger.Error({}, "{}", why);
-                     base::CheckFailed("replica goes on", __FILE__, __LINE__, why);
-                   },
-                   ports_.observer}) {}
+                   EndWithReplica, ports_.observer}) {}
 
 ShardHost::~ShardHost() { Stop(); }
 
