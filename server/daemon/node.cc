@@ -105,7 +105,10 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
                        [raw = node.get()](const CheckpointToSend& checkpoint) {
                          return raw->SendCheckpoint(checkpoint);
                        },
-                       &node->reporter_});
+                       &node->reporter_,
+                       [raw = node.get()](raft::NodeId peer) {
+                         return raw->transport_->Link(peer)->connected();
+                       }});
   BASALT_RETURN_IF_ERROR(node->ListenForHttp());
   BASALT_RETURN_IF_ERROR(node->ListenForPeers());
   BASALT_RETURN_IF_ERROR(node->ListenForClients());

@@ -1,8 +1,10 @@
 #include "server/node/shard_host.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
@@ -42,6 +44,14 @@ std::vector<State> Await(Ask ask) {
 
 }  // namespace
 
+void EndWithReplica(const absl::Status& why) {
+  if (why.code() != absl::StatusCode::kFailedPrecondition) base::DiskFailed(base::Message(why));
+  constexpr int kExitCannotServe = 1;
+  std::fprintf(stderr, "basaltd: %s\n", base::Message(why).c_str());
+  std::fflush(stderr);
+  ::_exit(kExitCannotServe);
+}
+
 ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
     : options_(options),
       ports_(std::move(ports)),
@@ -65,11 +75,7 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                     ports_.clock),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return ports_.view.leader(shard_id); },
-                   [this](const std::string& why) {
-                     ports_.logger.Error({}, "{}", why);
-                     base::CheckFailed("replica goes on", __FILE__, __LINE__, why);
-                   },
-                   ports_.observer}) {}
+                   EndWithReplica, ports_.observer}) {}
 
 ShardHost::~ShardHost() { Stop(); }
 
@@ -215,7 +221,7 @@ void ShardHost::Start(raft::Transport& transport) {
                           [this](raft::GroupId group, raft::ReplicaId replica) {
                             return HasReplica(group, replica);
                           },
-                          ports_.send_checkpoint},
+                          ports_.send_checkpoint, ports_.reachable},
       options_.checkpoints_directory);
   GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = std::max<uint64_t>(

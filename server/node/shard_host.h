@@ -43,6 +43,11 @@ struct ShardHostOptions {
   uint64_t seed = 0;  // of the election timeouts
 };
 
+// Ends the process for a replica that has stopped for good (ApplyLoop::Ports). Neither an entry of
+// a newer release nor damage is a bug of this process, so neither looks like one
+// (docs/operations.md, exit codes).
+[[noreturn]] void EndWithReplica(const absl::Status& why);
+
 class ShardHost final : public GroupInbox,
                         public ApplyInbox,
                         public LeaderObserver,
@@ -58,6 +63,8 @@ class ShardHost final : public GroupInbox,
     Metrics& metrics;
     std::function<absl::Status(const CheckpointToSend&)> send_checkpoint;
     RequestObserver* observer = nullptr;
+    // See FollowerFeed::Ports.
+    std::function<bool(raft::NodeId)> reachable = nullptr;
   };
 
   ShardHost(const ShardHostOptions& options, Ports ports);
