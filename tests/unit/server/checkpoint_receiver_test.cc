@@ -129,6 +129,14 @@ TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWith
   v1::CheckpointChunk chunk;
   *chunk.mutable_header()->mutable_hello() = HelloOf(map, 1);
   chunk.mutable_header()->set_group(1);
+  chunk.mutable_header()->set_from(11);
+  chunk.mutable_header()->set_to(12);
+  chunk.mutable_header()->set_term(1);
+  chunk.mutable_header()->set_index(1);
+  chunk.mutable_header()->set_index_term(1);
+  v1::Replica& voter = *chunk.mutable_header()->add_voters();
+  voter.set_replica_id(11);
+  voter.set_node_id(1);
   v1::CheckpointFile& file = *chunk.mutable_header()->add_files();
   file.set_name("a");
   file.set_size(contents.size());

@@ -43,7 +43,7 @@ class SentInbox final : public GroupInbox {
 // Makes a checkpoint at once; there is nothing in it.
 class AtOnce final : public ApplyInbox {
  public:
-  void Put(ApplyWork work) override { std::get<WithStateMachine>(work).work(machine_); }
+  void Put(ApplyWork work) override { std::get<WithStateMachine>(work).work(&machine_); }
   void PutQuietly(ApplyWork work) override { Put(std::move(work)); }
 
  private:
@@ -96,11 +96,12 @@ class FollowerFeedCosts : public ::testing::Test {
   SentInbox groups_;
   AtOnce apply_;
   std::atomic<int> made_{0};
-  FollowerFeed feed_{{log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
-                      [this](raft::GroupId) { ++made_; },
-                      [](const CheckpointToSend&) { return base::ResourceExhausted("no space"); },
-                      [](raft::NodeId node) { return node != raft::NodeId(3); }},
-                     "/checkpoints"};
+  FollowerFeed feed_{
+      {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
+       [this](raft::GroupId) { ++made_; }, [](raft::GroupId, raft::ReplicaId) { return true; },
+       [](const CheckpointToSend&) { return base::ResourceExhausted("no space"); },
+       [](raft::NodeId node) { return node != raft::NodeId(3); }},
+      "/checkpoints"};
 };
 
 TEST_F(FollowerFeedCosts, NodeThatIsNotConnectedCostsNoCheckpoint) {
