@@ -62,9 +62,9 @@ void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
     BASALT_CHECK(follower.acknowledged_round <= leader.round);  // (13)
     BASALT_CHECK(follower.reads_waiting <= kAskedReadsMax);     // (36)
   }
-  BASALT_CHECK(leader.round_times.newest() <= leader.round);                // (31)
-  BASALT_CHECK(leader.round_times.newest_at() <= state.now);                // (31)
-  BASALT_CHECK(!leader.transfer || leader.transfer->to != state.self());    // (34)
+  BASALT_CHECK(leader.round_times.newest() <= leader.round);                          // (31)
+  BASALT_CHECK(leader.round_times.newest_at() <= state.now);                          // (31)
+  BASALT_CHECK(!leader.transfer || leader.transfer->to != state.self());              // (34)
   BASALT_CHECK(!leader.transfer || !leader.transfer->told || leader.lease_given_up);  // (33)
   if (!leader.read_rounds.empty()) {
     BASALT_CHECK(leader.read_rounds.back().round <= leader.round);                      // (13)
@@ -100,9 +100,9 @@ void Invariants::CheckLeaseChange(const CoreState& state, const Moment& now) con
   const bool same_term = now.hard_state.term == before.hard_state.term;
   BASALT_CHECK(!same_term || !now.leads || !before.lease_given_up || now.lease_given_up);  // (33)
   if (!now.lease_end) return;
-  BASALT_CHECK(now.leads && !now.lease_given_up);                                    // (33)
-  BASALT_CHECK(state.applied >= state.leader()->first_of_term);                      // (33)
-  BASALT_CHECK(*now.lease_end <= now.time + state.options.lease_duration.value());   // (32)
+  BASALT_CHECK(now.leads && !now.lease_given_up);                                   // (33)
+  BASALT_CHECK(state.applied >= state.leader()->first_of_term);                     // (33)
+  BASALT_CHECK(*now.lease_end <= now.time + state.options.lease_duration.value());  // (32)
   if (same_term && before.lease_end && *now.lease_end > *before.lease_end) {
     BASALT_CHECK(now.answered > before.answered);  // (32)
   }

@@ -30,6 +30,10 @@ bool IsCaughtUp(const CoreState& state, const FollowerProgress& follower) {
          IsActive(state, follower);
 }
 
+bool MayTakeOver(const CoreState& state) {
+  return !IsNewlyRestarted(state) && !IsDiskStalled(state);
+}
+
 // The caught-up replica of the highest priority, at least `priority_min`; of equal ones the one
 // with the longest log. 0: there is none.
 ReplicaId BestSuccessor(const CoreState& state, uint64_t priority_min) {
@@ -37,8 +41,8 @@ ReplicaId BestSuccessor(const CoreState& state, uint64_t priority_min) {
   for (const FollowerProgress& follower : state.leader()->followers) {
     if (!MayBeLeader(state.configuration(), follower.replica)) continue;
     if (follower.priority < priority_min || !IsCaughtUp(state, follower)) continue;
-    if (best == nullptr || std::tuple(follower.priority, follower.match) >
-                               std::tuple(best->priority, best->match)) {
+    if (best == nullptr ||
+        std::tuple(follower.priority, follower.match) > std::tuple(best->priority, best->match)) {
       best = &follower;
     }
   }
@@ -94,9 +98,11 @@ void TickTransfer(CoreState& state) {
 
 void OnTimeoutNow(CoreState& state) {
   if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
-  if (IsNewlyRestarted(state) || IsDiskStalled(state)) return;
+  if (!MayTakeOver(state)) return;
   CampaignByTransfer(state);
 }
+
+uint32_t PriorityToTell(const CoreState& state) { return MayTakeOver(state) ? state.priority : 0; }
 
 bool IsDiskStalled(const CoreState& state) {
   const std::optional<Time> oldest = state.disk.oldest();

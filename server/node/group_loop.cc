@@ -43,9 +43,7 @@ GroupLoop::Hosted* GroupLoop::Find(raft::GroupId group) {
   return place->second.get();
 }
 
-void GroupLoop::TakeTime() {
-  now_ = raft::Time(static_cast<uint64_t>(ports_.clock.Now().count()));
-}
+void GroupLoop::TakeTime() { now_ = raft::Time(static_cast<uint64_t>(ports_.clock.Now().count())); }
 
 void GroupLoop::MarkDirty(Hosted& hosted) {
   if (std::exchange(hosted.dirty, true)) return;

@@ -167,6 +167,12 @@ absl::Status ShardHost::OpenReplica(const v1::ShardDescriptor& descriptor, uint6
   return absl::OkStatus();
 }
 
+// On the clock that the cores are told.
+raft::Time ShardHost::ElectionTimeout() const {
+  const std::chrono::nanoseconds timeout = options_.election_timeout_ticks * options_.tick;
+  return raft::Time(static_cast<uint64_t>(timeout.count()));
+}
+
 absl::Status ShardHost::AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id) {
   const raft::GroupId group(descriptor.shard_id());
   BASALT_ASSIGN_OR_RETURN(raft::RecoveredLog log, log_->log().Recover(group));
@@ -182,6 +188,12 @@ absl::Status ShardHost::AddGroup(const v1::ShardDescriptor& descriptor, uint64_t
   recovered.options.seed = options_.seed + group.value() * 0x9e3779b97f4a7c15ULL;
   recovered.options.election_timeout_ticks = options_.election_timeout_ticks;
   recovered.options.heartbeat_ticks = options_.heartbeat_ticks;
+  recovered.options.leases = options_.leases;
+  recovered.options.election_timeout = ElectionTimeout();
+  recovered.options.lease_duration =
+      raft::LeaseDuration(ElectionTimeout(), options_.clock_drift_percent);
+  recovered.options.disk_stall = ElectionTimeout();
+  recovered.options.life = options_.seed;  // a random number of this start
   recovered.highest_stamp = machine.highest_stamp();
   recovered.campaign = log.hard_state == raft::HardState{} && log.entries.empty() &&
                        descriptor.replicas(0).node_id() == options_.node.value();

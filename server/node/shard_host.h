@@ -39,6 +39,8 @@ struct ShardHostOptions {
   uint32_t election_timeout_ticks = 12;
   uint32_t heartbeat_ticks = 2;
   std::chrono::milliseconds tick{50};
+  bool leases = false;
+  uint32_t clock_drift_percent = 20;
   uint64_t seed = 0;  // of the election timeouts
 };
 
@@ -98,6 +100,7 @@ class ShardHost final : public GroupInbox,
   absl::Status OpenLog(const v1::ClusterMap& layout);
   std::string ReplicaDirectoryOf(uint64_t shard_id, uint64_t replica_id) const;
   absl::Status OpenReplica(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
+  raft::Time ElectionTimeout() const;
   absl::Status AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();

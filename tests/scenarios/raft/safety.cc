@@ -40,9 +40,9 @@ void Safety::OnLeader(const Replica& leader, Term term) {
 }
 
 void Safety::OnLeaseOverlap(const Replica& leader, const Replica& holder) {
-  Fail(leader, fmt::format("leads term {} while {} has a lease in term {}",
-                           leader.core->term().value(), holder.options.self.value(),
-                           holder.core->term().value()));
+  Fail(leader,
+       fmt::format("leads term {} while {} has a lease in term {}", leader.core->term().value(),
+                   holder.options.self.value(), holder.core->term().value()));
 }
 
 void Safety::OnWritten(const Replica& replica, const Persist& persist) {

@@ -49,7 +49,7 @@ class Safety {
   std::string violation_;
   std::map<Term, ReplicaId> leaders_;
   std::map<std::pair<LogIndex, Term>, Written> written_;
-  std::vector<Term> committed_;                                     // of entry i + 1
+  std::vector<Term> committed_;     // of entry i + 1
   std::vector<Term> committed_in_;  // the term of the leader that committed entry i + 1
   std::map<ReplicaId, std::pair<uint64_t, LogIndex>> seen_commit_;  // in one life
   std::map<LogIndex, uint64_t> digests_;

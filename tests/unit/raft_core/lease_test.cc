@@ -83,8 +83,9 @@ TEST(Lease, AnswersToAnotherGroupOfTheSameNodesDoNotCount) {
   one.Lead();
   one.Acknowledge(2);
   one.Tick(2);
-  Message message{GroupId(8),         ReplicaId(2), ReplicaId(1), NodeId(1), Term(1),
-                  HeartbeatReply{Round(2)}, NodeId(2)};
+  Message message{GroupId(8), ReplicaId(2), ReplicaId(1),
+                  NodeId(1),  Term(1),      HeartbeatReply{Round(2)},
+                  NodeId(2)};
   one.core.Step(message);
   EXPECT_EQ(one.LeaseEnd(), Time(5800)) << "node 2 lives, but may have forgotten this group";
   message.group = GroupId(7);

@@ -4,7 +4,8 @@
 //
 // After every step each replica that believes in its lease reads by it, and the judge compares with
 // what is committed anywhere at that moment; an election that is won during another replica's lease
-// is an offence by itself. With clocks beyond the bound the judge must object: else it sees nothing.
+// is an offence by itself. With clocks beyond the bound the judge must object: else it sees
+// nothing.
 //
 // BASALT_LEASE_SEED=n runs one seed and prints its trace; BASALT_LEASE_SEEDS=n sets how many run.
 
@@ -34,8 +35,7 @@ CoreOptions LeaseOptions(base::Random& random, uint64_t seed) {
   options.heartbeat_ticks = random.OneIn(2) ? 1 : 2;
   options.memory_bytes_max = random.OneIn(4) ? 200 : 1u << 20;
   options.leases = true;
-  options.election_timeout =
-      Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
+  options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
   options.lease_duration = LeaseDuration(options.election_timeout, kDriftPercent);
   if (random.OneIn(2)) options.disk_stall = options.election_timeout;
   options.check_thoroughly = true;
@@ -54,8 +54,8 @@ class LeaseSchedule {
     for (ReplicaId id : cluster_.ids()) {
       Replica& at = cluster_.replica(id);
       // Mostly at the ends of what is allowed.
-      at.clock_percent = random_.OneIn(3) ? random_.Between(100, rate_max)
-                                          : (random_.OneIn(2) ? 100 : rate_max);
+      at.clock_percent =
+          random_.OneIn(3) ? random_.Between(100, rate_max) : (random_.OneIn(2) ? 100 : rate_max);
       at.clock = Time(random_.Between(1, 9) * 1'000'000'000);  // no two clocks agree
       next_tick_[id] = at.clock;
     }

@@ -65,8 +65,8 @@ class TimedCore {
   }
   template <typename Body>
   void Hear(uint64_t replica, uint64_t term, Body body) {
-    core.Step({GroupId(7), ReplicaId(replica), ReplicaId(1), NodeId(1), Term(term),
-               std::move(body), NodeId(replica)});
+    core.Step({GroupId(7), ReplicaId(replica), ReplicaId(1), NodeId(1), Term(term), std::move(body),
+               NodeId(replica)});
     Turn();
   }
   void Tick(int ticks = 1) {

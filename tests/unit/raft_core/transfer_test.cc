@@ -222,6 +222,16 @@ TEST(Priority, IsToldToTheLeader) {
   EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 4u);
 }
 
+TEST(Priority, IsNoneWhileTheReplicaCouldNotTakeOver) {
+  TimedCore one(TimedCore::Restarted(1));
+  one.core.SetPriority(4);
+  one.Hear(2, 1, HeartbeatRequest{LogIndex(0), Round(1)});
+  EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 0u);
+  one.At(6000);
+  one.Hear(2, 1, HeartbeatRequest{LogIndex(0), Round(2)});
+  EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 4u);
+}
+
 CoreOptions WithStalls() {
   CoreOptions options = TimedCore::Options();
   options.disk_stall = Time(1000);

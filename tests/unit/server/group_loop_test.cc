@@ -439,10 +439,11 @@ TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
   EXPECT_EQ(around_.lease->commit, raft::LogIndex(2));
   // It is withdrawn before the vote for another can leave.
   around_.leases_at_send.clear();
-  FromPeer(3, 2, raft::VoteRequest{.pre_vote = false,
-                                   .last_index = raft::LogIndex(2),
-                                   .last_term = raft::Term(1),
-                                   .transfer = true});
+  FromPeer(3, 2,
+           raft::VoteRequest{.pre_vote = false,
+                             .last_index = raft::LogIndex(2),
+                             .last_term = raft::Term(1),
+                             .transfer = true});
   Persist();
   ASSERT_FALSE(around_.leases_at_send.empty());
   for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
