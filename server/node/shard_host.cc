@@ -379,6 +379,8 @@ std::vector<PulledSample> ShardHost::Samples() const {
               groups.commands),
       counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
               groups.read_rounds),
+      counter("basalt_raft_lease_reads_total", "Reads that a lease made a round needless for.",
+              groups.lease_reads),
       counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",
