@@ -88,6 +88,8 @@ class GroupLoop {
   void On(CheckpointInstalled& event);
   void On(StatesAsked& event);
   void On(StateFlushed& event);
+  void On(GroupAdded& event);
+  void On(GroupRemoved& event);
 
   // The clock, for the cores: after an event arrived, before a core hears of it (RaftCore::SetNow).
   void TakeTime();
@@ -105,6 +107,7 @@ class GroupLoop {
   void ExpireGathered(Hosted& hosted);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
+  void RefuseAll(Hosted& hosted, v1::Code code, const char* why);
 
   void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
