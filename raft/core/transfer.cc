@@ -25,7 +25,7 @@ bool IsActive(const CoreState& state, const FollowerProgress& follower) {
 }
 
 // Holds all that is committed, and the rest is on its way.
-bool IsCaughtUp(const CoreState& state, const FollowerProgress& follower) {
+bool IsFit(const CoreState& state, const FollowerProgress& follower) {
   return follower.mode == FollowerProgress::Mode::kReplicate && follower.match >= state.commit &&
          IsActive(state, follower);
 }
@@ -40,7 +40,7 @@ ReplicaId BestSuccessor(const CoreState& state, uint64_t priority_min) {
   const FollowerProgress* best = nullptr;
   for (const FollowerProgress& follower : state.leader()->followers) {
     if (!MayBeLeader(state.configuration(), follower.replica)) continue;
-    if (follower.priority < priority_min || !IsCaughtUp(state, follower)) continue;
+    if (follower.priority < priority_min || !IsFit(state, follower)) continue;
     if (best == nullptr ||
         std::tuple(follower.priority, follower.match) > std::tuple(best->priority, best->match)) {
       best = &follower;
