@@ -42,7 +42,9 @@ CoreState::CoreState(const CoreOptions& core_options, RecoveredState recovered)
     persists.LogDropped(log.base().index);
     dirty = true;
   }
-  BASALT_CHECK(!log.base().configuration.members.empty());
+  // Without a configuration it was made to join a group, and waits for a checkpoint.
+  BASALT_CHECK(IsWellFormed(configuration()) ||
+               (configuration().members.empty() && log.last() == LogIndex(0)));
   // A log never holds entries of a term that was not durable before them.
   BASALT_CHECK(log.last_term() <= hard_state.term || log.last() == log.base().index);
   if (hard_state.term < log.last_term()) {
@@ -80,19 +82,25 @@ FollowerProgress* CoreState::FindFollower(ReplicaId replica) {
   return nullptr;
 }
 
+NodeId CoreState::NodeOf(ReplicaId replica) const {
+  const Member* member = FindMember(configuration(), replica);
+  if (member != nullptr) return member->node;
+  return replica == sender ? sender_node : NodeId(0);
+}
+
 void CoreState::SendAtTerm(ReplicaId to, Term message_term, Body body) {
-  const Member* member = FindMember(configuration(), to);
-  if (member == nullptr) return;
+  const NodeId node = NodeOf(to);
+  if (node == NodeId(0)) return;
   effects.messages.push_back(
-      {options.group, self(), to, member->node, message_term, std::move(body)});
+      {options.group, self(), to, node, message_term, std::move(body), options.node});
   dirty = true;
 }
 
 void CoreState::SendWhenDurable(ReplicaId to, Body body) {
-  const Member* member = FindMember(configuration(), to);
-  if (member == nullptr) return;
+  const NodeId node = NodeOf(to);
+  if (node == NodeId(0)) return;
   effects.messages_after_persist.push_back(
-      {options.group, self(), to, member->node, term(), std::move(body)});
+      {options.group, self(), to, node, term(), std::move(body), options.node});
   dirty = true;
 }
 

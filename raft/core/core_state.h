@@ -59,13 +59,15 @@ struct LeaderRole {
     bool told = false;  // TimeoutNow has been sent
   };
 
-  std::vector<FollowerProgress> followers;  // (10)
+  std::vector<FollowerProgress> followers;  // (10) (23) members in force but itself
   LogIndex first_of_term;                   // its no-op (dissertation, 6.4)
   Round round{1};                           // (13) the newest that was sent
   std::vector<WaitingRead> queued_reads;    // no round yet
   std::deque<ReadRound> read_rounds;        // (13) round rises, index does not fall
   FlowWindow uncommitted;                   // own proposals
   uint64_t ticks = 0;                       // since it became leader
+  LogIndex commit_at_last_heartbeat;        // of its clock, not of a read
+  LogIndex commit_before_last_heartbeat;
   uint32_t heartbeat_elapsed_ticks = 0;
 
   RoundTimes round_times;       // (31)
@@ -96,6 +98,11 @@ struct CoreState {
   uint32_t election_deadline_ticks = 0;
   std::variant<FollowerRole, PreCandidateRole, CandidateRole, LeaderRole> role;
 
+  // Of the message under way. It may be of no configuration that this replica knows, and is
+  // answered all the same (dissertation, 4.2.2).
+  ReplicaId sender;
+  NodeId sender_node;
+
   Time now;                             // (30) as SetNow last told
   bool restarted = false;               // an earlier life may have answered a leader
   std::optional<Time> started_at;       // the first SetNow of this life
@@ -119,9 +126,12 @@ struct CoreState {
   const LeaderRole* leader() const { return std::get_if<LeaderRole>(&role); }
   Term term() const { return hard_state.term; }
   ReplicaId self() const { return options.self; }
-  const Configuration& configuration() const { return log.base().configuration; }
+  // In force: the newest in the log.
+  const Configuration& configuration() const { return log.configuration(); }
   LogIndex durable() const { return persists.durable(); }
   Leadership CurrentLeadership() const;
+  // Where messages to `replica` go: members and the sender of the message under way; else 0.
+  NodeId NodeOf(ReplicaId replica) const;
   // Any replica but this one; null for strangers.
   FollowerProgress* FindFollower(ReplicaId replica);
 

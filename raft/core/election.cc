@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
 #include "raft/core/transfer.h"
@@ -21,7 +22,7 @@ void BecomeCandidate(CoreState& state, bool by_transfer) {
   // replica could crash, campaign again in the same term with a shorter log, and win with votes
   // that were given to the longer one.
   for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self() || member.role != MemberRole::kVoter) continue;
+    if (member.replica == state.self() || !IsVoting(member.role)) continue;
     state.SendWhenDurable(member.replica,
                           VoteRequest{false, state.log.last(), state.log.last_term(), by_transfer});
   }
@@ -29,10 +30,7 @@ void BecomeCandidate(CoreState& state, bool by_transfer) {
 
 void BecomeLeader(CoreState& state) {
   LeaderRole leading;
-  for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self()) continue;
-    leading.followers.emplace_back(member, state.log.last() + 1, 0);
-  }
+  leading.followers = FollowersOf(state, {});
   leading.first_of_term = state.log.last() + 1;
   state.role = std::move(leading);
   RoundSent(state);
@@ -101,7 +99,7 @@ void BecomeFollower(CoreState& state, Term term, ReplicaId leader) {
 }
 
 void StartCampaign(CoreState& state) {
-  if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
+  if (state.leader() != nullptr || !MayCampaign(state)) return;
   if (IsOwnVoteHeldBack(state) || IsDiskStalled(state)) return;
   // Dissertation, 9.6: asks first whether the others would vote for it, and disturbs nobody when
   // they would not.
@@ -116,7 +114,7 @@ void StartCampaign(CoreState& state) {
     return;
   }
   for (const Member& member : state.configuration().members) {
-    if (member.replica == state.self() || member.role != MemberRole::kVoter) continue;
+    if (member.replica == state.self() || !IsVoting(member.role)) continue;
     state.SendAtTerm(member.replica, state.term() + 1,
                      VoteRequest{true, state.log.last(), state.log.last_term()});
   }

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "raft/core/follower_reads.h"
 #include "raft/core/lease.h"
+#include "raft/core/membership.h"
 
 namespace basalt::raft {
 
@@ -31,11 +32,12 @@ Invariants::Moment Invariants::Take(const CoreState& state) {
 void Invariants::Check(const CoreState& state) {
   CheckAlways(state);
   if (const LeaderRole* leader = state.leader()) CheckLeader(state, *leader);
+  CheckMembership(state);
   const Moment now = Take(state);
   CheckChange(state, now);
   CheckLeaseChange(state, now);
   before_ = now;
-  if (state.options.check_thoroughly) BASALT_CHECK(state.log.IsConsistent());  // (18) (19)
+  if (state.options.check_thoroughly) BASALT_CHECK(state.log.IsConsistent());  // (18) (19) (22)
 }
 
 void Invariants::CheckAlways(const CoreState& state) {
@@ -70,6 +72,31 @@ void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
     BASALT_CHECK(leader.read_rounds.back().round <= leader.round);                      // (13)
     BASALT_CHECK(leader.read_rounds.front().round <= leader.read_rounds.back().round);  // (13)
   }
+}
+
+void Invariants::CheckMembership(const CoreState& state) {
+  const Configuration& in_force = state.configuration();
+  BASALT_CHECK(in_force.members.empty() ? state.log.last() == LogIndex(0)
+                                        : IsWellFormed(in_force));                          // (22)
+  if (!std::holds_alternative<FollowerRole>(state.role)) BASALT_CHECK(MayCampaign(state));  // (26)
+  const LeaderRole* leader = state.leader();
+  if (leader == nullptr) return;
+  auto follower = leader->followers.begin();
+  for (const Member& member : in_force.members) {
+    if (member.replica == state.self()) continue;
+    BASALT_CHECK(follower != leader->followers.end() && follower->replica == member.replica &&
+                 follower->node == member.node);  // (23)
+    ++follower;
+  }
+  BASALT_CHECK(follower == leader->followers.end());  // (23)
+  const auto& placed = state.log.configurations();
+  const auto own_uncommitted = std::count_if(placed.begin(), placed.end(), [&](const auto& one) {
+    return one.index > state.commit && one.index >= leader->first_of_term;
+  });
+  BASALT_CHECK(own_uncommitted <= 1);  // (24)
+  if (state.commit < leader->first_of_term) return;
+  if (state.log.configuration_index() > state.commit) return;
+  BASALT_CHECK(IsVoter(in_force, state.self()) && !IsJoint(in_force));  // (25)
 }
 
 void Invariants::CheckChange(const CoreState& state, const Moment& now) const {

@@ -15,6 +15,13 @@
 //   (14) last_term <= term                     (15) finished persists <= issued ones
 //   (17) a checkpoint under install is above what is handed out to apply
 //   (18) (19) log.h, only when asked for
+//   (22) the configuration in force is well formed or, before the first checkpoint, empty; only
+//        when asked for: log.h
+//   (23) a leader's followers are the members in force but itself, in their order
+//   (24) at most one configuration entry of a leader's own term is uncommitted
+//   (25) a leader outside the voters in force leads only until that configuration is committed,
+//        and a committed joint one has its final behind it, once its own term has committed
+//   (26) a candidate votes in a configuration that is known to be committed, or in a later one
 //   (31) rounds were sent at rising times, none in the future
 //   (33) after TimeoutNow, and before an entry of its own term is applied, a leader has no lease
 //   (34) a transfer goes to another replica    (35) a leader was heard in the past
@@ -66,6 +73,7 @@ class Invariants {
   static Moment Take(const CoreState& state);
   static void CheckAlways(const CoreState& state);
   static void CheckLeader(const CoreState& state, const LeaderRole& leader);
+  static void CheckMembership(const CoreState& state);
   void CheckChange(const CoreState& state, const Moment& now) const;
   void CheckLeaseChange(const CoreState& state, const Moment& now) const;
 

@@ -9,6 +9,7 @@
 #include "raft/core/follower_reads.h"
 #include "raft/core/invariants.h"
 #include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
 #include "raft/core/transfer.h"
@@ -25,6 +26,7 @@ bool AreEntriesSane(const AppendRequest& request, Term sender_term) {
   Term term = request.previous_term;
   for (const Entry& entry : request.entries) {
     if (entry.index != ++index || entry.term < term) return false;
+    if (entry.kind == EntryKind::kConfiguration && !ConfigurationOf(entry)) return false;
     term = entry.term;
   }
   return term <= sender_term;
@@ -40,7 +42,7 @@ bool IsSane(const Message& message) {
   }
   if (const auto* arrived = std::get_if<CheckpointArrived>(&message.body)) {
     return arrived->base.index.value() <= kNumberMax && arrived->base.term <= message.term &&
-           !arrived->base.configuration.members.empty();
+           IsWellFormed(arrived->base.configuration);
   }
   if (const auto* read = std::get_if<ReadReply>(&message.body)) {
     return read->index.value() <= kNumberMax;
@@ -51,6 +53,13 @@ bool IsSane(const Message& message) {
 bool IsPreVoteGrant(const Message& message) {
   const auto* reply = std::get_if<VoteReply>(&message.body);
   return reply != nullptr && reply->pre_vote && reply->granted;
+}
+
+bool IsAnswer(const Message& message) {
+  return std::holds_alternative<VoteReply>(message.body) ||
+         std::holds_alternative<AppendReply>(message.body) ||
+         std::holds_alternative<HeartbeatReply>(message.body) ||
+         std::holds_alternative<ReadReply>(message.body);
 }
 
 bool IsFromLeader(const Message& message) {
@@ -134,7 +143,10 @@ RaftCore::RaftCore(const CoreOptions& options, RecoveredState recovered)
 
 RaftCore::~RaftCore() = default;
 
-void RaftCore::InputDone() { invariants_->Check(*state_); }
+void RaftCore::InputDone() {
+  ContinueMembershipChange(*state_);
+  invariants_->Check(*state_);
+}
 
 void RaftCore::SetNow(Time now) {
   BASALT_CHECK(now >= state_->now);
@@ -158,13 +170,19 @@ void RaftCore::Step(Message message) {
   CoreState& state = *state_;
   if (message.group != state.options.group || message.to != state.self()) return;
   if (message.from == state.self()) return;
-  if (FindMember(state.configuration(), message.from) == nullptr) return;
-  if (!IsSane(message) || !AcceptTerm(state, message)) return;
+  // Leaders and candidates may be newer than the configuration here; who answers was asked by this
+  // replica, and counts for nothing once it is no member.
+  if (IsAnswer(message) && FindMember(state.configuration(), message.from) == nullptr) return;
+  if (!IsSane(message)) return;
+  state.sender = message.from;
+  state.sender_node = message.from_node;
+  if (!AcceptTerm(state, message)) return;
   Dispatch(state, std::move(message));
   InputDone();
 }
 
 std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload payload) {
+  BASALT_CHECK(kind != EntryKind::kConfiguration);
   const LeaderRole* leader = state_->leader();
   if (leader == nullptr) return ProposeRefusal::kNotLeader;
   if (leader->uncommitted.bytes() >= state_->options.uncommitted_bytes_max) {
@@ -174,6 +192,12 @@ std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload
   const LogIndex index = AppendOwn(*state_, kind, std::move(payload));
   InputDone();
   return Proposed{index, state_->term()};
+}
+
+std::variant<Proposed, ChangeRefusal> RaftCore::ChangeMembership(Configuration target) {
+  auto answer = raft::ChangeMembership(*state_, std::move(target));
+  InputDone();
+  return answer;
 }
 
 void RaftCore::RequestRead(ReadId id) {
@@ -284,6 +308,9 @@ CoreStatus RaftCore::status() const {
                     state.durable(),
                     state.commit,
                     state.applied,
+                    state.configuration(),
+                    state.log.configuration_index(),
+                    IsJoint(state.configuration()),
                     false,
                     {},
                     CurrentLease(state),
@@ -305,5 +332,6 @@ CoreStatus RaftCore::status() const {
 
 bool RaftCore::is_leader() const { return state_->leader() != nullptr; }
 Term RaftCore::term() const { return state_->term(); }
+const Configuration& RaftCore::configuration() const { return state_->configuration(); }
 
 }  // namespace basalt::raft

@@ -13,8 +13,8 @@
 //
 // Election with pre-vote and check-quorum, replication with probe/replicate/checkpoint flow
 // control, commit by quorum, compaction, checkpoint install, ReadIndex from leader and followers,
-// leases, transfer of leadership. Reference: dissertation, chapters 3, 5, 6.4, 9.6, 10.2.1
-// (parallel disk write of the leader).
+// leases, transfer of leadership, learners and joint consensus. Reference: dissertation, chapters
+// 3, 4, 5, 6.4, 9.6, 10.2.1 (parallel disk write of the leader).
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,7 @@ namespace basalt::raft {
 struct CoreOptions {
   GroupId group;
   ReplicaId self;
+  NodeId node;
   uint64_t seed = 0;
   // Followers campaign after election_timeout_ticks plus a random share of as much again.
   uint32_t election_timeout_ticks = 12;
@@ -68,7 +69,9 @@ struct CoreOptions {
 // What a core starts from: the durable log and state of its replica.
 struct RecoveredState {
   HardState hard_state;
-  LogBase base;                // base.index is 0 for a fresh group; base.configuration is set
+  // base.index is 0 for a fresh group; base.configuration is set. Without a configuration, and then
+  // without entries: a fresh replica that joins a group by a checkpoint.
+  LogBase base;
   std::vector<Entry> entries;  // contiguous from base.index + 1; all durable
   // What the state machine holds, and holds durably; at least base.index. When the log does not
   // hold this place (it ends below, or a checkpoint was installed and the log not yet told) the log
@@ -91,6 +94,20 @@ enum class TransferAnswer : uint8_t {
   kNobodyFit,  // the target is silent, or no follower is caught up
 };
 
+// Why the members stay as they are. Nothing was appended.
+enum class ChangeRefusal : uint8_t {
+  kNotLeader,
+  kNothingCommittedInTerm,  // the leader is new: soon
+  kChangeUnderWay,          // the one before is not yet committed to its end
+  kMalformed,               // doubles, ids of 0, roles other than voter and learner
+  kNoVoter,
+  kReplicaIdUsed,      // the id is another node's, or was a member's that left
+  kVoterWasNoLearner,  // a replica becomes a learner first
+  kNotCaughtUp,        // a learner that would be a voter lags, or was not heard
+  kUnchanged,
+  kTransferring,  // leadership is being handed over
+};
+
 // See status() below.
 struct FollowerStatus {
   ReplicaId replica;
@@ -110,6 +127,10 @@ struct CoreStatus {
   LogIndex durable;
   LogIndex commit;
   LogIndex applied;
+  Configuration configuration;   // in force
+  LogIndex configuration_index;  // its entry; the base's index when it is older. Above commit: it
+                                 // may still be rolled back
+  bool is_joint = false;
   // A leader that has not applied an entry of its own term serves no read and vouches for nothing.
   bool applied_own_term = false;
   std::vector<FollowerStatus> followers;  // leader only
@@ -136,9 +157,15 @@ class RaftCore {
   void SetNow(Time now);
   void Tick();
   void Step(Message message);
-  // Appends to the leader's log. The caller remembers (index, term): another term at that index
-  // when it is applied means that another entry took its place.
+  // Appends to the leader's log; configurations go by ChangeMembership. The caller remembers
+  // (index, term): another term at that index when it is applied means that another entry took its
+  // place.
   std::variant<Proposed, ProposeRefusal> Propose(EntryKind kind, Payload payload);
+  // Begins to make `target` (voters and learners, in any order) the members; at most one change is
+  // under way. The entry named is the first of it: the whole change has ended when a configuration
+  // that is not joint is committed behind it. A leader that the target leaves out, or makes a
+  // learner, leads until then.
+  std::variant<Proposed, ChangeRefusal> ChangeMembership(Configuration target);
   // Answered in Effects::reads once a round sent after this call is acknowledged by a quorum, or
   // in Effects::refused_reads. Any number of reads between two TakeEffects() share one round. A
   // follower asks its leader.
@@ -180,6 +207,8 @@ class RaftCore {
   CoreStatus status() const;
   bool is_leader() const;
   Term term() const;
+  // In force.
+  const Configuration& configuration() const;
 
  private:
   void InputDone();

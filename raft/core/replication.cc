@@ -8,6 +8,7 @@
 #include "raft/core/checkpoint.h"
 #include "raft/core/election.h"
 #include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/transfer.h"
 
@@ -91,6 +92,10 @@ bool TakeEntries(CoreState& state, std::vector<Entry> entries) {
       state.log.TruncateFrom(entry.index);
       state.persists.Truncated(entry.index);
     }
+    if (entry.kind == EntryKind::kConfiguration &&
+        !MayFollow(state.configuration(), *ConfigurationOf(entry))) {
+      return false;
+    }
     state.log.Append(std::move(entry));
     state.dirty = true;
   }
@@ -141,6 +146,7 @@ void TickLeader(CoreState& state) {
   ++leading.ticks;
   if (++leading.heartbeat_elapsed_ticks < state.options.heartbeat_ticks) return;
   leading.heartbeat_elapsed_ticks = 0;
+  NoteHeartbeat(state);
   CheckLeaderStillHeard(state);
   if (state.leader() == nullptr) return;
   AssignReadsToNextRound(state);
@@ -176,6 +182,13 @@ void AdvanceCommit(CoreState& state) {
 }
 
 void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
+  if (state.configuration().members.empty()) {
+    // No log that this replica could take has a first entry that tells the members.
+    AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
+    refusal.needs_checkpoint = true;
+    state.Send(from, refusal);
+    return;
+  }
   const LogIndex last_new = request.previous_index + request.entries.size();
   if (last_new <= state.commit) {
     AcknowledgeAppend(state, from, state.commit, request.round);
@@ -200,6 +213,13 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
     follower->Accepted(reply.index);
     state.dirty = true;  // its window has room again
     if (follower->match > before) AdvanceCommit(state);
+    return;
+  }
+  if (reply.needs_checkpoint) {
+    // One that is not late: it has acknowledged nothing since.
+    if (follower->match == LogIndex(0) && follower->mode != Mode::kCheckpoint) {
+      StartCheckpoint(state, *follower);
+    }
     return;
   }
   if (!follower->IsNews(reply.index)) return;

@@ -5,7 +5,7 @@
 
 #include "raft/core/election.h"
 #include "raft/core/lease.h"
-#include "raft/core/quorum.h"
+#include "raft/core/membership.h"
 
 namespace basalt::raft {
 namespace {
@@ -16,18 +16,11 @@ constexpr uint32_t kBackoffDoublingsMax = 5;
 
 bool MayBeLeader(const Configuration& configuration, ReplicaId replica) {
   const Member* member = FindMember(configuration, replica);
-  return member != nullptr &&
-         (member->role == MemberRole::kVoter || member->role == MemberRole::kIncoming);
+  return member != nullptr && IsInNewHalf(member->role);
 }
 
 bool IsActive(const CoreState& state, const FollowerProgress& follower) {
   return state.leader()->ticks - follower.heard_at_ticks < state.options.election_timeout_ticks;
-}
-
-// Holds all that is committed, and the rest is on its way.
-bool IsFit(const CoreState& state, const FollowerProgress& follower) {
-  return follower.mode == FollowerProgress::Mode::kReplicate && follower.match >= state.commit &&
-         IsActive(state, follower);
 }
 
 bool MayTakeOver(const CoreState& state) {
@@ -40,7 +33,7 @@ ReplicaId BestSuccessor(const CoreState& state, uint64_t priority_min) {
   const FollowerProgress* best = nullptr;
   for (const FollowerProgress& follower : state.leader()->followers) {
     if (!MayBeLeader(state.configuration(), follower.replica)) continue;
-    if (follower.priority < priority_min || !IsFit(state, follower)) continue;
+    if (follower.priority < priority_min || !IsCaughtUp(state, follower)) continue;
     if (best == nullptr ||
         std::tuple(follower.priority, follower.match) > std::tuple(best->priority, best->match)) {
       best = &follower;
@@ -97,8 +90,7 @@ void TickTransfer(CoreState& state) {
 }
 
 void OnTimeoutNow(CoreState& state) {
-  if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
-  if (!MayTakeOver(state)) return;
+  if (state.leader() != nullptr || !MayCampaign(state) || !MayTakeOver(state)) return;
   CampaignByTransfer(state);
 }
 

@@ -63,8 +63,7 @@ TEST(Invariants, ObjectsToWhatAlwaysHolds) {
   ExpectObjection(state, "commit <= ", [](CoreState& s) { s.commit = LogIndex(7); });
   ExpectObjection(state,
                   "handed_to_apply <= ", [](CoreState& s) { s.handed_to_apply = LogIndex(5); });
-  ExpectObjection(state, "base",
-                  [](CoreState& s) { s.log.CompactTo(LogIndex(5), MakeConfiguration(3)); });
+  ExpectObjection(state, "base", [](CoreState& s) { s.log.CompactTo(LogIndex(5)); });
   ExpectObjection(state, "last_term", [](CoreState& s) {
     s.log.Append({LogIndex(7), Term(9), EntryKind::kNoOp, {}});
   });
