@@ -71,6 +71,7 @@ std::optional<ChangeRefusal> WhyNot(CoreState& state, const Configuration& targe
   // meet (D. Ongaro, "bug in single-server membership changes", raft-dev, 2015).
   if (state.commit < state.leader()->first_of_term) return ChangeRefusal::kNothingCommittedInTerm;
   if (IsChangeUnderWay(state)) return ChangeRefusal::kChangeUnderWay;
+  if (state.leader()->transfer) return ChangeRefusal::kTransferring;
   if (const auto refusal = WhyNotTarget(target)) return refusal;
   for (const Member& member : target.members) {
     if (const auto refusal = WhyNotMember(state, member)) return refusal;

@@ -105,6 +105,7 @@ enum class ChangeRefusal : uint8_t {
   kVoterWasNoLearner,  // a replica becomes a learner first
   kNotCaughtUp,        // a learner that would be a voter lags, or was not heard
   kUnchanged,
+  kTransferring,  // leadership is being handed over
 };
 
 // See status() below.

@@ -49,6 +49,8 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();
   options.tick = config.tick();
+  options.leases = config.read_mode == ReadConfirmation::kLease;
+  options.clock_drift_percent = config.clock_drift_percent;
   options.seed = RandomNumber();
   return options;
 }

@@ -122,6 +122,13 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   options.seed = options_.seed + opened.group.value() * 0x9e3779b97f4a7c15ULL;
   options.election_timeout_ticks = options_.election_timeout_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;
+  const std::chrono::nanoseconds timeout = options_.election_timeout_ticks * options_.tick;
+  options.leases = options_.leases;
+  options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  options.lease_duration =
+      raft::LeaseDuration(options.election_timeout, options_.clock_drift_percent);
+  options.disk_stall = options.election_timeout;
+  options.life = options_.seed;  // a random number of this start
   return options;
 }
 
@@ -390,6 +397,8 @@ std::vector<PulledSample> ShardHost::Samples() const {
               groups.commands),
       counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
               groups.read_rounds),
+      counter("basalt_raft_lease_reads_total", "Reads that a lease made a round needless for.",
+              groups.lease_reads),
       counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",

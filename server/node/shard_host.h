@@ -40,6 +40,8 @@ struct ShardHostOptions {
   uint32_t election_timeout_ticks = 12;
   uint32_t heartbeat_ticks = 2;
   std::chrono::milliseconds tick{50};
+  bool leases = false;
+  uint32_t clock_drift_percent = 20;
   uint64_t seed = 0;  // of the election timeouts
 };
 
