@@ -49,6 +49,21 @@ class Replica {
     Open();
   }
 
+  // A checkpoint, as another node would receive it.
+  std::string TakeCheckpoint() {
+    const auto base = machine_->CreateCheckpoint("/checkpoint");
+    BASALT_CHECK(base.ok() && *base == machine_->applied());
+    return files_.Contents("/checkpoint/IMAGE");
+  }
+
+  absl::Status Install(const std::string& image) {
+    BASALT_CHECK(files_.CreateDirectory("/incoming").ok());
+    auto file = files_.Open("/incoming/IMAGE", storage::FileSystem::OpenMode::kCreate);
+    BASALT_CHECK(file.ok() && (*file)->WriteAt(0, image).ok() && (*file)->Sync().ok());
+    file->reset();
+    return machine_->Install("/incoming");
+  }
+
   ReplicaStateMachine& machine() { return *machine_; }
   const std::vector<CommandOutcome>& outcomes() const { return outcomes_.all; }
 
@@ -162,6 +177,21 @@ bool TryDecode(const raft::Entry& entry, uint64_t& stamp) {
   return true;
 }
 
+// A replica that starts from a checkpoint holds what the one holds that made it; one of another
+// shard refuses it and keeps its own.
+void TryCheckpoint(FuzzInput& input, Replica& from, v1::ShardDescriptor descriptor, bool is_meta) {
+  const bool fits = !input.OneIn(4);
+  if (!fits) descriptor.set_shard_id(descriptor.shard_id() + 1);
+  Replica to(descriptor, is_meta);
+  const std::string before = to.Stored();
+  const absl::Status installed = to.Install(from.TakeCheckpoint());
+  BASALT_CHECK(installed.ok() == fits);
+  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
+  to.Reopen();
+  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
+  BASALT_CHECK(!fits || to.machine().applied_hash() == from.machine().applied_hash());
+}
+
 }  // namespace
 
 void FuzzOne(FuzzInput input) {
@@ -199,6 +229,8 @@ void FuzzOne(FuzzInput input) {
   BASALT_CHECK(one.Stored() == other.Stored());
   other.Reopen();
   BASALT_CHECK(one.Stored() == other.Stored());
+  BASALT_CHECK(other.machine().flushed() == other.machine().applied().index);
+  TryCheckpoint(input, other, descriptor, is_meta);
 }
 
 }  // namespace basalt::fuzz
