@@ -37,7 +37,8 @@ class Outcomes final : public ApplyObserver {
 class Replica {
  public:
   Replica(const v1::ShardDescriptor& descriptor, bool is_meta) : is_meta_(is_meta) {
-    BASALT_CHECK(ReplicaStateMachine::Create(ports_, kDirectory, descriptor).ok());
+    const raft::Configuration members = FoundingConfiguration(descriptor);
+    BASALT_CHECK(ReplicaStateMachine::Create(ports_, kDirectory, descriptor, members).ok());
     Open();
   }
 
@@ -198,6 +199,7 @@ void FuzzOne(FuzzInput input) {
   const bool is_meta = input.OneIn(3);
   v1::ShardDescriptor descriptor;
   descriptor.set_shard_id(is_meta ? 0 : 1);
+  *descriptor.add_replicas() = MakeMessage<v1::Replica>(input);
   if (!is_meta) {
     descriptor.set_first_slot(input.Flag() ? 0 : 8192);
     descriptor.set_slot_count(input.Flag() ? 16384 : 8192);
