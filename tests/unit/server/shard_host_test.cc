@@ -208,6 +208,26 @@ class ShardHostTest : public ::testing::Test {
     }
     return right;
   }
+  // A write and a read of each of `count` keys, to the hosts in turn, whoever leads. The reads' ids
+  // begin at a million.
+  void LoadShardOne(const std::shared_ptr<Answers>& answers, uint64_t first, uint64_t count) {
+    const raft::GroupId group(1);
+    for (uint64_t id = first; id < first + count; ++id) {
+      const MonotonicTime deadline = clock_.Now() + seconds(60);
+      const std::string key = "{bar}" + std::to_string(id);
+      ShardHost& host = *nodes_.at(1 + id % kNodes).host;
+      v1::Command command;
+      command.mutable_put()->set_key(key);
+      WritesArrived writes{group, {}};
+      writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
+      host.Put(GroupEvent(std::move(writes)));
+      ReadsArrived reads{group, {}};
+      reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
+      reads.reads.back().request.set_id(1'000'000 + id);
+      reads.reads.back().request.mutable_get()->set_key(key);
+      host.Put(GroupEvent(std::move(reads)));
+    }
+  }
   ShardHost* AwaitLeaderOnce(uint64_t shard_id) {
     ShardHost*& known = leaders_[shard_id];
     if (known == nullptr) known = AwaitLeader(shard_id);
@@ -342,25 +362,18 @@ TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
   const auto answers = std::make_shared<Answers>();
   std::vector<std::thread> loaders;
   for (size_t loader = 0; loader < kLoaders; ++loader) {
-    loaders.emplace_back([&, loader] {
-      for (size_t i = 0; i < kEach; ++i) {
-        const uint64_t id = loader * kEach + i;
-        const MonotonicTime deadline = clock_.Now() + seconds(60);
-        ShardHost& host = *nodes_.at(1 + id % kNodes).host;
-        v1::Command command;
-        command.mutable_put()->set_key("{bar}" + std::to_string(id));
-        WritesArrived writes{raft::GroupId(1), {}};
-        writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
-        host.Put(GroupEvent(std::move(writes)));
-        ReadsArrived reads{raft::GroupId(1), {}};
-        reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
-        reads.reads.back().request.set_id(kLoaders * kEach + id);
-        reads.reads.back().request.mutable_get()->set_key("{bar}" + std::to_string(id));
-        host.Put(GroupEvent(std::move(reads)));
-        if (i % 10 == 0) host.Maintain();
-      }
-    });
+    loaders.emplace_back([&, loader] { LoadShardOne(answers, loader * kEach, kEach); });
   }
+  // Meanwhile one node loses its replica of the other shard, gets another and loses that too.
+  const v1::ShardDescriptor& other = map_.shards(2);
+  const raft::GroupId group(other.shard_id());
+  const raft::ReplicaId first(other.replicas(0).replica_id());
+  Node& changing = nodes_.at(other.replicas(0).node_id());
+  EXPECT_TRUE(changing.host->RemoveReplica(group, first).ok());
+  EXPECT_TRUE(changing.host->MakeReplica(other, first + 100).ok());
+  for (auto& [id, node] : nodes_) node.host->Maintain();
+  EXPECT_TRUE(changing.host->RemoveReplica(group, first + 100).ok());
+  changing.host->Maintain();
   for (std::thread& loader : loaders) loader.join();
   for (auto& [id, node] : nodes_) node.host->Stop();
   stop = true;

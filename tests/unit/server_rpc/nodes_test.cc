@@ -14,6 +14,7 @@
 #include "basalt/client.h"
 #include "client/admin.h"
 #include "server/daemon/node.h"
+#include "tests/unit/server_rpc/within.h"
 
 namespace basalt::server {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+using testing::Within;
 
 // A node as main() runs it: started, polled and stopped by one thread.
 class RunningNode {
@@ -80,16 +82,6 @@ class RunningNode {
   std::thread thread_;
 };
 
-template <typename Condition>
-bool Within(seconds time, Condition condition) {
-  const auto until = steady_clock::now() + time;
-  while (!condition()) {
-    if (steady_clock::now() > until) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 // The bytes of the answer; none while nobody listens.
 size_t Fetch(const std::string& host_and_port, const std::string& path) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -137,8 +129,8 @@ class NodesTest : public ::testing::Test {
     ::close(silence_);
   }
 
-  // On free ports; by `join`, if not empty, it finds the others.
-  void Start(uint64_t id, const std::string& join) {
+  // On free ports.
+  NodeConfig Config(uint64_t id) const {
     NodeConfig config;
     config.node_id = id;
     config.data_dir = directory_->path() + "/" + std::to_string(id);
@@ -146,10 +138,15 @@ class NodesTest : public ::testing::Test {
                               &config.advertise, &config.peer_advertise}) {
       address->port = 0;
     }
-    if (!join.empty()) config.join.push_back(ParseHostPort(join).value());
     config.bootstrap_expect = 3;
     config.shards = 2;
     config.log_segment_size = 16u << 20;
+    return config;
+  }
+  // By `join`, if not empty, it finds the others.
+  void Start(uint64_t id, const std::string& join) {
+    NodeConfig config = Config(id);
+    if (!join.empty()) config.join.push_back(ParseHostPort(join).value());
     nodes_[id] = std::make_unique<RunningNode>(config, logger_);
     watchers_.emplace_back(
         [this, address = nodes_[id]->status().client_address] { Watch(address, stop_watching_); });
@@ -168,6 +165,39 @@ class NodesTest : public ::testing::Test {
   std::atomic<bool> stop_watching_{false};
   std::vector<std::thread> watchers_;
 };
+
+// A port that was free a moment ago.
+uint16_t FreePort() {
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  ::close(socket);
+  return ntohs(address.sin_port);
+}
+
+// Its HTTP port answers from the first moment on, before all else is there.
+TEST_F(NodesTest, ANodeIsLookedAtWhileItStarts) {
+  const uint16_t port = FreePort();
+  const std::string address = "127.0.0.1:" + std::to_string(port);
+  std::atomic<uint64_t> answers{0};
+  for (int i = 0; i < 2; ++i) {
+    watchers_.emplace_back([&] {
+      while (!stop_watching_) answers += Fetch(address, "/status") > 0 ? 1 : 0;
+    });
+  }
+  NodeConfig config = Config(1);
+  config.http_listen.port = port;
+  RunningNode node(config, logger_);
+  EXPECT_EQ(node.problem(), "");
+  EXPECT_TRUE(Within(seconds(60), [&] { return answers > 0; }));
+  stop_watching_ = true;
+  for (std::thread& watcher : watchers_) watcher.join();
+  watchers_.clear();
+}
 
 // Puts and reads back `keys` keys of its own, again and again each until it is there.
 void WriteKeys(Client& client, uint64_t writer, uint64_t keys, std::atomic<uint64_t>& written) {
