@@ -1,4 +1,4 @@
-#include "tests/cluster/register_history.h"
+#include "tests/simulator/register_history.h"
 
 #include <algorithm>
 #include <set>

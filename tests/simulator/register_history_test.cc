@@ -1,10 +1,10 @@
 // The judge sees each kind of lie, and lets the truth pass.
-#include "tests/cluster/register_history.h"
+#include "tests/simulator/register_history.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/cluster/run_report.h"
+#include "tests/simulator/run_report.h"
 
 namespace basalt::testing {
 namespace {

@@ -1,5 +1,6 @@
 // VirtualLog: LogWriter's part without its threads. What gathers while one commit takes its
-// virtual time goes with the next; completions are reported after it, never before.
+// virtual time goes with the next; completions are reported after it, never before. A commit that
+// fails ends the process.
 #pragma once
 
 #include <functional>
@@ -9,17 +10,23 @@
 #include "base/random.h"
 #include "raft/log_store.h"
 #include "storage/raft_log/raft_log.h"
-#include "tests/cluster/virtual_time.h"
+#include "tests/simulator/dying_disk.h"
+#include "tests/simulator/replica_watcher.h"
+#include "tests/simulator/virtual_time.h"
 
 namespace basalt::testing {
 
 class VirtualLog final : public raft::LogStore {
  public:
   struct Ports {
-    storage::FileSystem& files;
+    DyingDisk& disk;
     // Runs an event of the process that owns this log, if it still lives then.
     std::function<void(server::MonotonicTime, VirtualTime::Event)> after;
+    // How much longer than usual the disk takes just now.
+    std::function<server::MonotonicTime()> disk_delay;
     raft::LogStoreListener& listener;
+    ReplicaWatcher& watcher;
+    uint64_t node = 0;
     base::Random& random;
   };
 
@@ -37,13 +44,17 @@ class VirtualLog final : public raft::LogStore {
   void Begin();
   void Commit();
   void OrderSpare();
+  void PrepareSpare(storage::raft_log::FileNumber number);
   void MarkIdle(uint64_t commits);
+  // False: the process ends.
+  bool Goes(const absl::Status& status);
 
   Ports ports_;
   const std::unique_ptr<storage::RaftLog> log_;
   const uint64_t segment_bytes_;
   std::vector<raft::LogWrite> queue_;
   std::vector<raft::LogWrite> taken_;
+  std::vector<raft::PersistDone> done_;
   bool busy_ = false;
   bool spare_ordered_ = false;
   uint64_t commits_ = 0;

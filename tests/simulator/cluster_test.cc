@@ -1,7 +1,7 @@
 // Whole clusters under virtual time: kills, partitions, checkpoints. Power cuts: power_cut_test.cc.
 #include <gtest/gtest.h>
 
-#include "tests/cluster/cluster_runs.h"
+#include "tests/simulator/cluster_runs.h"
 
 namespace basalt::testing {
 namespace {

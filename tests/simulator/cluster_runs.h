@@ -8,8 +8,8 @@
 #include <map>
 #include <string>
 
-#include "tests/cluster/run_report.h"
-#include "tests/cluster/virtual_cluster.h"
+#include "tests/simulator/child_run.h"
+#include "tests/simulator/virtual_cluster.h"
 
 namespace basalt::testing {
 

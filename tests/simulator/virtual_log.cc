@@ -1,4 +1,4 @@
-#include "tests/cluster/virtual_log.h"
+#include "tests/simulator/virtual_log.h"
 
 #include <algorithm>
 #include <utility>
@@ -10,9 +10,7 @@ namespace basalt::testing {
 namespace {
 
 constexpr server::MonotonicTime kIdleAfter = milliseconds(100);
-
-// The disks of these tests do not fail: an error is a bug.
-void Expect(const absl::Status& status) { BASALT_CHECK_MSG(status.ok(), base::Message(status)); }
+constexpr server::MonotonicTime kSpareRetryAfter = seconds(1);
 
 }  // namespace
 
@@ -22,6 +20,8 @@ VirtualLog::VirtualLog(Ports ports, std::unique_ptr<storage::RaftLog> log, uint6
 }
 
 void VirtualLog::Append(std::vector<raft::LogWrite> writes) {
+  if (ports_.disk.dead()) return;
+  for (const raft::LogWrite& write : writes) ports_.watcher.OnQueued(ports_.node, write);
   std::move(writes.begin(), writes.end(), std::back_inserter(queue_));
   if (!busy_) Begin();
 }
@@ -38,21 +38,32 @@ bool VirtualLog::IsPending(raft::GroupId group) const {
          std::any_of(taken_.begin(), taken_.end(), is_of_group);
 }
 
+bool VirtualLog::Goes(const absl::Status& status) {
+  if (status.ok()) return !ports_.disk.dead();
+  // An error that the disk did not give is a bug of the log.
+  const bool disk_failed = status.code() == absl::StatusCode::kInternal ||
+                           status.code() == absl::StatusCode::kResourceExhausted;
+  BASALT_CHECK_MSG(disk_failed, base::Message(status));
+  ports_.disk.EndProcess();
+  return false;
+}
+
 void VirtualLog::Begin() {
   busy_ = true;
-  taken_ = std::exchange(queue_, {});
+  taken_.swap(queue_);
   // Now and then the disk is slow.
   const uint64_t time_max_us = ports_.random.OneIn(200) ? 100'000 : 1'000;
-  ports_.after(microseconds(ports_.random.Between(100, time_max_us)), [this] { Commit(); });
+  ports_.after(microseconds(ports_.random.Between(100, time_max_us)) + ports_.disk_delay(),
+               [this] { Commit(); });
 }
 
 void VirtualLog::Commit() {
-  Expect(log_->Commit(taken_));
-  std::vector<raft::PersistDone> done;
-  for (const raft::LogWrite& write : taken_) done.push_back({write.group, write.persist.id});
+  if (!Goes(log_->Commit(taken_))) return;
+  done_.clear();
+  for (const raft::LogWrite& write : taken_) done_.push_back({write.group, write.persist.id});
   taken_.clear();
   ++commits_;
-  ports_.listener.OnDurable(done);
+  ports_.listener.OnDurable(done_);
   OrderSpare();
   if (!queue_.empty()) return Begin();
   busy_ = false;
@@ -64,19 +75,26 @@ void VirtualLog::OrderSpare() {
   const auto number = log_->OrderSpare();
   if (!number) return;
   spare_ordered_ = true;
-  ports_.after(milliseconds(ports_.random.Between(1, 20)), [this, number = *number] {
-    auto segment =
-        storage::RaftLog::PrepareSpare(ports_.files, log_->directory(), number, segment_bytes_);
-    Expect(segment.status());
-    log_->AddSpare(*std::move(segment));
-    spare_ordered_ = false;
-  });
+  ports_.after(milliseconds(ports_.random.Between(1, 20)) + ports_.disk_delay(),
+               [this, number = *number] { PrepareSpare(number); });
+}
+
+void VirtualLog::PrepareSpare(storage::raft_log::FileNumber number) {
+  auto segment =
+      storage::RaftLog::PrepareSpare(ports_.disk, log_->directory(), number, segment_bytes_);
+  if (segment.status().code() == absl::StatusCode::kResourceExhausted) {
+    ports_.after(kSpareRetryAfter, [this, number] { PrepareSpare(number); });
+    return;
+  }
+  if (!Goes(segment.status())) return;
+  log_->AddSpare(*std::move(segment));
+  spare_ordered_ = false;
 }
 
 void VirtualLog::MarkIdle(uint64_t commits) {
   if (busy_ || commits != commits_) return;
   const absl::StatusOr<bool> done = log_->MarkIdle();
-  Expect(done.status());
+  if (!Goes(done.status())) return;
   if (!*done) ports_.after(milliseconds(1), [this, commits] { MarkIdle(commits); });
 }
 

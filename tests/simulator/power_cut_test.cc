@@ -2,7 +2,7 @@
 // a build that does not sync, this test says so.
 #include <gtest/gtest.h>
 
-#include "tests/cluster/cluster_runs.h"
+#include "tests/simulator/cluster_runs.h"
 
 namespace basalt::testing {
 namespace {

@@ -1,0 +1,114 @@
+#include "tests/simulator/workload.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/slot.h"
+
+namespace basalt::testing {
+namespace {
+
+using Kind = RegisterOperation::Kind;
+
+v1::Outcome ToWire(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kApplied:
+      return v1::OUTCOME_APPLIED;
+    case Outcome::kNotApplied:
+      return v1::OUTCOME_NOT_APPLIED;
+    case Outcome::kUnknown:
+      return v1::OUTCOME_UNKNOWN;
+  }
+  return v1::OUTCOME_UNKNOWN;
+}
+
+}  // namespace
+
+Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
+                   server::RoutingTable routing, uint64_t nodes, base::Random random)
+    : options_(options), ports_(ports), routing_(std::move(routing)), random_(random) {
+  for (size_t client = 0; client < options_.clients; ++client) {
+    clients_.push_back(std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes,
+                                                       random_.Next()));
+  }
+}
+
+void Workload::Start() {
+  for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
+    ports_.time.After(milliseconds(random_.Between(0, 100)),
+                      [this, call] { Begin(call % options_.clients); });
+  }
+}
+
+server::MonotonicTime Workload::NewestWrite(uint64_t shard_id) const {
+  const auto newest = newest_write_.find(shard_id);
+  return newest == newest_write_.end() ? server::MonotonicTime{} : newest->second;
+}
+
+void Workload::Begin(size_t client) {
+  if (stopped_) return;
+  client::Operation asked;
+  RegisterOperation operation;
+  operation.key = "key-" + std::to_string(random_.Below(options_.keys));
+  const uint64_t dice = random_.Below(10);
+  const size_t number = operations_.size();
+  if (dice < options_.puts) {
+    operation.kind = Kind::kPut;
+    asked.kind = client::OperationKind::kPut;
+    operation.value = "value-" + std::to_string(number) + "-";
+    operation.value.resize(random_.Between(20, options_.value_bytes_max), '.');
+  } else if (dice < options_.puts + options_.deletes) {
+    operation.kind = Kind::kDelete;
+    asked.kind = client::OperationKind::kDelete;
+  }
+  asked.key = operation.key;
+  asked.value = operation.value;
+  operation.began = ports_.time.Now();
+  ports_.time.trace().Add(operation.began, TraceKind::kCall, kFirstClient + client,
+                          Mix(DigestOf(operation.key), DigestOf(operation.value)));
+  operations_.push_back(std::move(operation));
+  ++open_calls_;
+  clients_[client]->Start(std::move(asked), options_.timeout,
+                          [this, client, number](const client::CallResult& result) {
+                            End(client, number, result);
+                          });
+}
+
+void Workload::End(size_t client, size_t number, const client::CallResult& result) {
+  RegisterOperation& operation = operations_[number];
+  --open_calls_;
+  operation.ended = ports_.time.Now();
+  if (operation.is_write()) {
+    operation.outcome = ToWire(result.status.outcome());
+    operation.version = result.payload.version;
+    if (operation.outcome == v1::OUTCOME_APPLIED) {
+      const uint64_t shard = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
+      server::MonotonicTime& newest = newest_write_[shard];
+      newest = std::max(newest, operation.began);
+    }
+  } else if (result.status.ok()) {
+    operation.read = true;
+    operation.found = result.payload.found;
+    operation.version = result.payload.version;
+    operation.value = result.payload.value;
+  }
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+                          Mix(static_cast<uint64_t>(result.status.code()), operation.version));
+  const auto think_max = static_cast<uint64_t>(options_.think_max.count());
+  const microseconds think =
+      result.status.ok() ? microseconds(random_.Between(think_max / 8, think_max))
+                         : microseconds(random_.Between(5000, 40000));
+  ports_.time.After(think, [this, client] { Begin(client); });
+}
+
+size_t Workload::CountUnanswered() {
+  size_t count = 0;
+  for (const auto& client : clients_) count += client->CountUnanswered();
+  return count;
+}
+
+void Workload::OnProcessEnded(uint64_t node) {
+  for (const auto& client : clients_) client->OnProcessEnded(node);
+}
+
+}  // namespace basalt::testing
