@@ -59,6 +59,11 @@ class DyingDisk final : public storage::FileSystem {
   void DieAt(uint64_t operations) { operations_left_ = operations; }
   // The next sync of the log, or of an engine, fails.
   void FailSyncOf(const std::string& directory) { failing_ = directory; }
+  // Nothing is planned any more.
+  void Spare() {
+    operations_left_ = 0;
+    failing_.clear();
+  }
   // At once: the process saw an error that it must not go on from.
   void EndProcess();
 

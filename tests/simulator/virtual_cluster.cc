@@ -118,10 +118,7 @@ VirtualProcess::Ports VirtualCluster::PortsOf(uint64_t id, Node& node) {
           [this, id, life = node.life](server::MonotonicTime delay, VirtualTime::Event event) {
             After(id, life, delay, std::move(event));
           },
-          [this, &node] {
-            const server::MonotonicTime stalled = node.disk_stalled_until - time_.Now();
-            return node.disk_slower_by + std::max(stalled, server::MonotonicTime(0));
-          }};
+          node.disk_speed};
 }
 
 bool VirtualCluster::Start(uint64_t id) {
@@ -163,9 +160,7 @@ bool VirtualCluster::Visit(uint64_t id, uint64_t life,
   Node& node = nodes_.at(id);
   if (node.process == nullptr || (life != 0 && node.life != life)) return false;
   if (time_.Now() < node.paused_until) {
-    time_.At(node.paused_until, [this, id, life = node.life, visit = std::move(visit)]() mutable {
-      Visit(id, life, std::move(visit));
-    });
+    node.held.push_back({node.life, std::move(visit)});
     return true;
   }
   visit(*node.process);
@@ -217,12 +212,20 @@ void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
 }
 
 void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
-  nodes_.at(id).paused_until = time_.Now() + duration;
+  Node& node = nodes_.at(id);
+  node.paused_until = std::max(node.paused_until, time_.Now() + duration);
   findings_.Mark("pauses");
+  time_.At(node.paused_until, [this, id] { Resume(id); });
+}
+
+void VirtualCluster::Resume(uint64_t id) {
+  Node& node = nodes_.at(id);
+  if (time_.Now() < node.paused_until) return;
+  for (Held& held : std::exchange(node.held, {})) Visit(id, held.life, std::move(held.visit));
 }
 
 void VirtualCluster::StallDisk(uint64_t id, server::MonotonicTime duration) {
-  nodes_.at(id).disk_stalled_until = time_.Now() + duration;
+  nodes_.at(id).disk_speed.stalled_until = time_.Now() + duration;
 }
 
 void VirtualCluster::FailSync(uint64_t id, bool of_log) {
@@ -317,6 +320,25 @@ bool VirtualCluster::AllEqual() {
   return true;
 }
 
+std::string VirtualCluster::Describe() {
+  std::string text;
+  for (auto& [id, node] : nodes_) {
+    text += "; node " + std::to_string(id) + (node.process == nullptr ? " is down" : "");
+    if (node.process == nullptr) continue;
+    for (const server::GroupState& state : node.process->States()) {
+      const raft::CoreStatus& core = state.core;
+      text += " [group " + std::to_string(state.group.value()) + " role " +
+              std::to_string(static_cast<int>(core.leadership.role)) + " term " +
+              std::to_string(core.hard_state.term.value()) + " log " +
+              std::to_string(core.base.value()) + ".." + std::to_string(core.last.value()) +
+              " durable " + std::to_string(core.durable.value()) + " commit " +
+              std::to_string(core.commit.value()) + " applied " +
+              std::to_string(core.applied.value()) + "]";
+    }
+  }
+  return text;
+}
+
 StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
   StoredVersions stored;
   server::ReplicaStateMachine& machine = nodes_.at(id).process->machine(raft::GroupId(shard_id));
@@ -354,27 +376,42 @@ void VirtualCluster::CompareReplicas() {
   }
 }
 
+// A node may end once more when it meets a flipped bit, and is refused once for it.
+void VirtualCluster::StartAll() {
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) Start(id);
+  }
+}
+
 RunReport VirtualCluster::Finish() {
   network_.Heal();
   network_.faults = {};
   for (auto& [id, node] : nodes_) {
-    if (node.view != nullptr) node.view->DieAt(0);
+    if (node.view != nullptr) node.view->Spare();
     node.paused_until = {};
-    node.disk_stalled_until = {};
-    node.disk_slower_by = {};
+    Resume(id);
+    node.disk_speed = {};
     node.disk->SetFreeBytes(uint64_t{1} << 40);
-    if (node.process == nullptr && !Start(id)) Start(id);  // once more without the flipped bit
   }
+  StartAll();
   if (!findings_.violations().empty()) return Report();
   const server::MonotonicTime healed = time_.Now();
-  if (!RunUntil(kConvergenceLimit, [&] { return AllWrittenSince(healed); })) {
-    findings_.Violation("no writes within ten seconds of healing");
+  const auto all_written = [&] {
+    StartAll();
+    return AllWrittenSince(healed);
+  };
+  if (!RunUntil(kConvergenceLimit, all_written)) {
+    findings_.Violation("no writes within ten seconds of healing" + Describe());
     return Report();
   }
   workload_.Stop();
   RunFor(options_.workload.timeout + milliseconds(500));
-  if (!RunUntil(kConvergenceLimit, [&] { return AllEqual(); })) {
-    findings_.Violation("replicas do not get equal within ten seconds of healing");
+  const auto all_equal = [&] {
+    StartAll();
+    return AllEqual();
+  };
+  if (!RunUntil(kConvergenceLimit, all_equal)) {
+    findings_.Violation("replicas do not get equal within ten seconds of healing" + Describe());
     return Report();
   }
   if (workload_.open_calls() != 0) findings_.Violation("a call did not end by its deadline");

@@ -57,7 +57,7 @@ class VirtualCluster final : public ProcessDirectory {
   bool Start(uint64_t node);
   // Whatever is written or synced takes until then at least.
   void StallDisk(uint64_t node, server::MonotonicTime duration);
-  void SlowDisk(uint64_t node, server::MonotonicTime by) { nodes_.at(node).disk_slower_by = by; }
+  void SlowDisk(uint64_t node, server::MonotonicTime by) { nodes_.at(node).disk_speed.slower_by = by; }
   void FailSync(uint64_t node, bool of_log);
   void SetFreeBytes(uint64_t node, uint64_t bytes);
   // In something that is known to have been synced. The process ends, and does not come back before
@@ -94,6 +94,10 @@ class VirtualCluster final : public ProcessDirectory {
     std::string path;
     uint64_t bit = 0;
   };
+  struct Held {
+    uint64_t life = 0;
+    absl::AnyInvocable<void(VirtualProcess&)> visit;
+  };
   struct Node {
     std::unique_ptr<FakeFileSystem> disk;
     std::unique_ptr<NoSyncFileSystem> forgetful;
@@ -103,8 +107,8 @@ class VirtualCluster final : public ProcessDirectory {
     LogTail tail;
     uint64_t life = 0;
     server::MonotonicTime paused_until{};
-    server::MonotonicTime disk_stalled_until{};
-    server::MonotonicTime disk_slower_by{};
+    std::vector<Held> held;  // what came while it stood still
+    DiskSpeed disk_speed;
     Death planned_death = Death::kPower;
     std::optional<Flip> flip;
   };
@@ -114,9 +118,13 @@ class VirtualCluster final : public ProcessDirectory {
   void BuryDead(uint64_t id, Node& node);
   void Bury(uint64_t id, Node& node, Death death);
   static void UndoFlip(Node& node);
+  void Resume(uint64_t id);
+  void StartAll();
   void AskStates();
   bool AllWrittenSince(server::MonotonicTime since);
   bool AllEqual();
+  // One line a node, for a reader of a violation.
+  std::string Describe();
   void CompareReplicas();
   StoredVersions Store(uint64_t shard_id, uint64_t node);
   void CountOperations();

@@ -10,6 +10,7 @@ namespace basalt::testing {
 namespace {
 
 constexpr server::MonotonicTime kIdleAfter = milliseconds(100);
+constexpr server::MonotonicTime kStallLooks = milliseconds(20);
 constexpr server::MonotonicTime kSpareRetryAfter = seconds(1);
 
 }  // namespace
@@ -53,11 +54,14 @@ void VirtualLog::Begin() {
   taken_.swap(queue_);
   // Now and then the disk is slow.
   const uint64_t time_max_us = ports_.random.OneIn(200) ? 100'000 : 1'000;
-  ports_.after(microseconds(ports_.random.Between(100, time_max_us)) + ports_.disk_delay(),
+  ports_.after(microseconds(ports_.random.Between(100, time_max_us)) + ports_.speed.slower_by,
                [this] { Commit(); });
 }
 
 void VirtualLog::Commit() {
+  if (ports_.time.Now() < ports_.speed.stalled_until) {
+    return ports_.after(kStallLooks, [this] { Commit(); });
+  }
   if (!Goes(log_->Commit(taken_))) return;
   done_.clear();
   for (const raft::LogWrite& write : taken_) done_.push_back({write.group, write.persist.id});
@@ -75,7 +79,7 @@ void VirtualLog::OrderSpare() {
   const auto number = log_->OrderSpare();
   if (!number) return;
   spare_ordered_ = true;
-  ports_.after(milliseconds(ports_.random.Between(1, 20)) + ports_.disk_delay(),
+  ports_.after(milliseconds(ports_.random.Between(1, 20)) + ports_.speed.slower_by,
                [this, number = *number] { PrepareSpare(number); });
 }
 

@@ -16,14 +16,20 @@
 
 namespace basalt::testing {
 
+// How a machine's disk does just now; outlives its processes.
+struct DiskSpeed {
+  server::MonotonicTime stalled_until{};
+  server::MonotonicTime slower_by{};
+};
+
 class VirtualLog final : public raft::LogStore {
  public:
   struct Ports {
     DyingDisk& disk;
     // Runs an event of the process that owns this log, if it still lives then.
     std::function<void(server::MonotonicTime, VirtualTime::Event)> after;
-    // How much longer than usual the disk takes just now.
-    std::function<server::MonotonicTime()> disk_delay;
+    const VirtualTime& time;
+    const DiskSpeed& speed;
     raft::LogStoreListener& listener;
     ReplicaWatcher& watcher;
     uint64_t node = 0;

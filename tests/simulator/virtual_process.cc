@@ -105,8 +105,8 @@ absl::Status VirtualProcess::OpenLog(const v1::ClusterMap& layout) {
   }
   if (!created.empty()) BASALT_RETURN_IF_ERROR((*log)->CreateGroups(created));
   log_ = std::make_unique<VirtualLog>(
-      VirtualLog::Ports{ports_.disk, ports_.after, ports_.disk_delay, *this, ports_.watcher,
-                        options_.node, random_},
+      VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
+                        ports_.watcher, options_.node, random_},
       *std::move(log), options_.segment_bytes);
   return absl::OkStatus();
 }
@@ -222,6 +222,8 @@ void VirtualProcess::Tick() {
 }
 
 void VirtualProcess::Maintain() {
+  ports_.after(kMaintenance, [this] { Maintain(); });
+  if (ports_.time.Now() < ports_.disk_speed.stalled_until) return;
   for (const auto& pinning : log_->log().GroupsPinning()) machines_.at(pinning.group)->Flush();
   if (dead()) return;
   for (const auto& [group, machine] : machines_) {
@@ -231,7 +233,6 @@ void VirtualProcess::Maintain() {
   const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;
   if (full) ports_.findings.Mark("refused writes because the disk is nearly full");
   dispatch_.SetReadOnly(full);
-  ports_.after(kMaintenance + ports_.disk_delay(), [this] { Maintain(); });
 }
 
 void VirtualProcess::OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) {

@@ -68,8 +68,7 @@ class VirtualProcess final : public server::GroupInbox,
     Findings& findings;
     // Runs an event in this life, if it still lasts when this node's clock has gone on so far.
     std::function<void(server::MonotonicTime, VirtualTime::Event)> after;
-    // How much longer than usual the disk takes just now.
-    std::function<server::MonotonicTime()> disk_delay;
+    const DiskSpeed& disk_speed;
   };
 
   VirtualProcess(const ProcessOptions& options, Ports ports);

@@ -22,11 +22,30 @@ v1::Outcome ToWire(Outcome outcome) {
   return v1::OUTCOME_UNKNOWN;
 }
 
+// As many for each shard as for any other, and at least one.
+std::vector<std::string> SpreadKeys(const server::RoutingTable& routing, size_t count) {
+  const size_t shards = routing.ranges().size();
+  std::vector<std::string> keys;
+  std::map<uint64_t, size_t> of_shard;
+  for (size_t number = 0; keys.size() < std::max(count, shards); ++number) {
+    std::string key = "key-" + std::to_string(number);
+    size_t& here = of_shard[routing.OwnerOf(base::SlotOf(key)).shard_id];
+    if (here * shards > keys.size()) continue;
+    ++here;
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
 }  // namespace
 
 Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
                    server::RoutingTable routing, uint64_t nodes, base::Random random)
-    : options_(options), ports_(ports), routing_(std::move(routing)), random_(random) {
+    : options_(options),
+      ports_(ports),
+      routing_(std::move(routing)),
+      random_(random),
+      keys_(SpreadKeys(routing_, options.keys)) {
   for (size_t client = 0; client < options_.clients; ++client) {
     clients_.push_back(std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes,
                                                        random_.Next()));
@@ -49,7 +68,7 @@ void Workload::Begin(size_t client) {
   if (stopped_) return;
   client::Operation asked;
   RegisterOperation operation;
-  operation.key = "key-" + std::to_string(random_.Below(options_.keys));
+  operation.key = keys_[random_.Below(keys_.size())];
   const uint64_t dice = random_.Below(10);
   const size_t number = operations_.size();
   if (dice < options_.puts) {

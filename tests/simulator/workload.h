@@ -16,7 +16,7 @@ namespace basalt::testing {
 struct WorkloadOptions {
   size_t clients = 3;
   size_t calls_per_client = 2;
-  size_t keys = 12;
+  size_t keys = 12;  // at least one a shard
   microseconds think_max{8000};
   milliseconds timeout{1500};
   // Of ten operations.
@@ -49,6 +49,7 @@ class Workload {
   VirtualClient::Ports ports_;
   const server::RoutingTable routing_;
   base::Random random_;
+  const std::vector<std::string> keys_;
   std::vector<std::unique_ptr<VirtualClient>> clients_;
   bool stopped_ = false;
   size_t open_calls_ = 0;
