@@ -271,8 +271,8 @@ constexpr std::array kSettings = {
 
 // BASALT_ENDPOINTS: kvctl. BASALT_BIN: scripts. The others: set around the tests.
 constexpr std::array<std::string_view, 7> kToolVariables = {
-    "BASALT_ENDPOINTS", "BASALT_BIN",  "BASALT_BIN_DIR",       "BASALT_SOURCE_DIR",
-    "BASALT_JOBS",      "BASALT_BASE", "BASALT_TIDY_FILES_MAX"};
+    "BASALT_ENDPOINTS", "BASALT_BIN",  "BASALT_BIN_DIR",         "BASALT_SOURCE_DIR",
+    "BASALT_JOBS",      "BASALT_BASE", "BASALT_TIDY_SECONDS_MAX"};
 
 // Levenshtein's distance.
 size_t EditDistance(std::string_view a, std::string_view b) {

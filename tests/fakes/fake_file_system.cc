@@ -362,8 +362,11 @@ void FakeFileSystem::DoOnDisk(const NameOperation& operation) {
 // What the disk holds at and below `inode` is what the cache shows.
 void FakeFileSystem::Mount(const std::string& path, const std::shared_ptr<Inode>& inode) {
   names_[path] = inode;
+  const std::string folder = path == "/" ? path : path + "/";
   for (const auto& [name, child] : inode->kept) {
-    Mount((path == "/" ? path : path + "/") + name, child);
+    std::string below = folder;
+    below += name;
+    Mount(below, child);
   }
 }
 

@@ -42,21 +42,21 @@ class ApplyLoopTest : public ::testing::Test {
     return replies_->Take();
   }
   // The entry `index` of `term` with one put for each of `ids`.
-  std::vector<std::string> Apply(uint64_t index, uint64_t term, std::vector<uint64_t> ids) {
+  std::vector<std::string> Apply(uint64_t index, uint64_t term, const std::vector<uint64_t>& ids) {
     testing::EntryBuilder builder(index, index * 100);
     for (const uint64_t id : ids) builder.Put("k" + std::to_string(id), "v" + std::to_string(id));
     raft::Entry entry = ids.empty() ? testing::NoOpEntry(index) : builder.Build();
     entry.term = raft::Term(term);
     return Handle(ApplyEntries{kGroup, {entry}});
   }
-  WritesProposed Proposed(uint64_t index, uint64_t term, std::vector<uint64_t> ids) {
+  WritesProposed Proposed(uint64_t index, uint64_t term, const std::vector<uint64_t>& ids) {
     WritesProposed proposed{kGroup, raft::LogIndex(index), raft::Term(term), {}};
     for (const uint64_t id : ids) {
       proposed.writes.push_back({replies_, nullptr, id, clock_.now + seconds(5), {}});
     }
     return proposed;
   }
-  ServeReads Reads(uint64_t index, std::vector<uint64_t> ids) {
+  ServeReads Reads(uint64_t index, const std::vector<uint64_t>& ids) {
     ServeReads reads{kGroup, raft::LogIndex(index), {}};
     for (const uint64_t id : ids) {
       v1::Request request;
@@ -178,7 +178,7 @@ TEST_F(ApplyLoopTest, CheckpointOverPendingWritesLeavesThemUnknown) {
   const raft::LogBase base = MakeCheckpoint("/staged", 5);
   std::vector<std::string> done;
   EXPECT_THAT(Handle(InstallCheckpoint{kGroup, base, "/staged",
-                                       [&](std::string why) { done.push_back(why); }}),
+                                       [&](const std::string& why) { done.push_back(why); }}),
               ElementsAre("7 UNAVAILABLE UNKNOWN", "9 OK -"));
   EXPECT_THAT(done, ElementsAre(""));
   const auto& installed = std::get<CheckpointInstalled>(inbox_.events.at(0));
@@ -213,7 +213,7 @@ TEST_F(ApplyLoopTest, UnknownEntryStopsTheReplica) {
 TEST_F(ApplyLoopTest, StatesAreOfOneMoment) {
   Apply(1, 1, {7});
   std::vector<AppliedState> states;
-  Handle(AppliedStatesAsked{[&](std::vector<AppliedState> asked) { states = asked; }});
+  Handle(AppliedStatesAsked{[&](std::vector<AppliedState> asked) { states = std::move(asked); }});
   ASSERT_EQ(states.size(), 1u);
   EXPECT_EQ(states[0].index, raft::LogIndex(1));
   EXPECT_EQ(states[0].highest_stamp, 100u);

@@ -32,7 +32,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   void PutQuietly(ApplyWork work) override {
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
   }
-  void Put(FeedWork work) override { feeds.push_back(std::move(work)); }
+  void Put(FeedWork work) override { feeds.push_back(work); }
   void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
 
   template <typename Work>
@@ -140,7 +140,7 @@ class GroupLoopTest : public ::testing::Test {
     }
     return newest;
   }
-  WritesArrived Writes(std::vector<uint64_t> ids, size_t bytes = 10) {
+  WritesArrived Writes(const std::vector<uint64_t>& ids, size_t bytes = 10) {
     WritesArrived arrived{kGroup, {}};
     for (const uint64_t id : ids) {
       v1::Command command;
@@ -151,7 +151,7 @@ class GroupLoopTest : public ::testing::Test {
     }
     return arrived;
   }
-  ReadsArrived Reads(std::vector<uint64_t> ids) {
+  ReadsArrived Reads(const std::vector<uint64_t>& ids) {
     ReadsArrived arrived{kGroup, {}};
     for (const uint64_t id : ids) {
       v1::Request request;
@@ -327,7 +327,7 @@ TEST_F(GroupLoopTest, AbandonAnswersEverybodyOnce) {
   loop_->Handle(CheckpointStaged{{kGroup, raft::ReplicaId(2), raft::ReplicaId(1), raft::NodeId(1),
                                   raft::Term(1), raft::CheckpointArrived{}},
                                  "/staged",
-                                 [&](std::string why) { staged = why; }});
+                                 [&](std::string why) { staged = std::move(why); }});
   loop_->Abandon();
   EXPECT_FALSE(staged.empty());
   EXPECT_THAT(replies_->Take(), ::testing::UnorderedElementsAre("2 UNAVAILABLE NOT_APPLIED",
@@ -347,7 +347,7 @@ TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
     loop_->Handle(CheckpointStaged{{raft::GroupId(group), raft::ReplicaId(2), raft::ReplicaId(to),
                                     raft::NodeId(1), raft::Term(1), raft::CheckpointArrived{base}},
                                    "/staged",
-                                   [&](std::string why) { answers.push_back(why); }});
+                                   [&](const std::string& why) { answers.push_back(why); }});
   };
   stage(7, 1, 10);
   stage(1, 3, 10);
