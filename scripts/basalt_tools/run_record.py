@@ -22,10 +22,13 @@ def _memory_gib():
         return round(int(file.readline().split()[1]) / 2**20, 1)
 
 
-def write(name, figures, samples):
-    """Returns the path written. `figures` are what the docs cite, `samples` the raw values."""
-    built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"], check=True,
-                                      capture_output=True, text=True).stdout)["commit"]
+def write(name, figures, samples, built=None):
+    """Returns the path written. `figures` are what the docs cite, `samples` the raw values; `built`
+    is the commit of the program that was measured, kvctl's unless given."""
+    if built is None:
+        built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"],
+                                          check=True, capture_output=True,
+                                          text=True).stdout)["commit"]
     if not built.isalnum():
         raise CommandFailed(f"the binaries were built from {built}: a record would name a commit "
                             "that did not run")

@@ -51,9 +51,13 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Entries that this node vouches for and cannot read: it must not go on with a hole.
-    if (fetch.follower == work.self) base::DiskFailed(base::Message(entries.status()));
-    if (entries.status().code() != absl::StatusCode::kNotFound) {
+    // Damage in entries that this node vouches for: it must not go on with a hole. Ones that are
+    // gone were overtaken by a checkpoint; the core knows if they were not.
+    const bool gone = entries.status().code() == absl::StatusCode::kNotFound;
+    if (!gone && fetch.follower == work.self) {
+      base::DiskFailed(base::Message(entries.status()));
+    }
+    if (!gone) {
       ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
                           base::Message(entries.status()));
     }

@@ -166,12 +166,20 @@ void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
   message.to = outgoing->work.send.follower;
   message.term = outgoing->work.term;
   message.body = raft::CheckpointArrived{outgoing->base};
+  const raft::GroupId group = message.group;
   owner_.ports().watcher.OnReceived(owner_.options().node, message);
+  owner_.ports().watcher.OnInstall(owner_.options().node, group, true);
   owner_.Put(server::GroupEvent(server::CheckpointStaged{
       std::move(message), staging->directory(),
-      [this, directory = staging->directory(), done = std::move(done)](const std::string& problem) {
+      [this, group, directory = staging->directory(),
+       done = std::move(done)](const std::string& problem) {
         if (!problem.empty()) owner_.ports().disk.RemoveTree(directory).IgnoreError();
-        if (!owner_.dead()) done(problem);
+        if (owner_.dead()) return;
+        if (problem.find("term's leader") != std::string::npos) {
+          owner_.ports().findings.Mark("a checkpoint of another term's leader was refused");
+        }
+        owner_.ports().watcher.OnInstall(owner_.options().node, group, false);
+        done(problem);
       }}));
 }
 

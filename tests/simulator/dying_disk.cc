@@ -51,9 +51,10 @@ void DyingDisk::Count(const std::string& path, uint64_t digest) {
   if (operations_left_ > 0 && --operations_left_ == 0) left_behind_ = disk_.Clone();
 }
 
-void DyingDisk::EndProcess() {
-  failed_ = true;
-  if (!dead()) left_behind_ = disk_.Clone();
+void DyingDisk::EndProcess(const absl::Status& why) {
+  if (dead()) return;
+  failure_ = why;
+  left_behind_ = disk_.Clone();
 }
 
 absl::Status DyingDisk::Told(const std::string& path, absl::Status status) {
@@ -62,7 +63,7 @@ absl::Status DyingDisk::Told(const std::string& path, absl::Status status) {
   // Checkpoints on their way may find no space: that is an answer. The rest ends the process, an
   // engine at once, the log by whoever called it.
   if (IsIn(path, kShardsDirectory)) {
-    EndProcess();
+    EndProcess(status);
     return absl::OkStatus();
   }
   return status;

@@ -65,10 +65,11 @@ class DyingDisk final : public storage::FileSystem {
     failing_.clear();
   }
   // At once: the process saw an error that it must not go on from.
-  void EndProcess();
+  void EndProcess(const absl::Status& why);
 
   bool dead() const { return left_behind_ != nullptr; }
-  bool failed() const { return failed_; }  // the death was the disk's fault
+  // Not OK: the death was the disk's fault.
+  const absl::Status& failure() const { return failure_; }
   std::unique_ptr<FakeFileSystem> TakeLeftBehind() { return std::move(left_behind_); }
 
   absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,
@@ -104,7 +105,7 @@ class DyingDisk final : public storage::FileSystem {
   const uint64_t node_;
   uint64_t operations_left_ = 0;
   std::string failing_;  // empty: no sync fails
-  bool failed_ = false;
+  absl::Status failure_;
   std::unique_ptr<FakeFileSystem> left_behind_;
 };
 

@@ -7,6 +7,8 @@ namespace {
 
 // How long a node may be left before somebody looks after it.
 constexpr seconds kStartAgainAfter{1};
+// Longer than two election timeouts on the slowest clock.
+constexpr seconds kLongCut{4};
 
 }  // namespace
 
@@ -106,6 +108,55 @@ void FaultInjector::CutAll(uint64_t victim, bool deaf_only, server::MonotonicTim
   }
 }
 
+FaultInjector::Statuses FaultInjector::StatusesOf(uint64_t node) {
+  Statuses statuses;
+  for (uint64_t shard = 1; shard <= cluster_.options().shards; ++shard) {
+    if (auto status = cluster_.StatusOf(node, shard)) statuses.emplace(shard, *std::move(status));
+  }
+  return statuses;
+}
+
+// Hazard 3: who hears nobody raises no term (an election that was won before is one).
+void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) {
+  if (lasts < kLongCut) return;
+  Later(lasts, [this, victim, before = StatusesOf(victim)] {
+    cluster_.findings().Mark("a node that was cut off for long came back");
+    for (const auto& [shard, status] : StatusesOf(victim)) {
+      const auto then = before.find(shard);
+      if (then == before.end()) continue;
+      cluster_.Require(status.hard_state.term <= then->second.hard_state.term + 1,
+                       "a node that heard nobody raised its term");
+    }
+  });
+}
+
+// Hazard 5: who leads and hears nobody stops leading.
+void FaultInjector::ExpectStepDown(uint64_t victim, server::MonotonicTime lasts) {
+  if (lasts < kLongCut) return;
+  const server::MonotonicTime since = cluster_.time().Now();
+  Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
+    if (cluster_.paused_since(victim, since)) return;
+    for (const auto& [shard, status] : StatusesOf(victim)) {
+      const auto then = before.find(shard);
+      if (then == before.end() || then->second.leadership.role != raft::Role::kLeader) continue;
+      cluster_.findings().Mark("a leader that heard nobody stepped down");
+      cluster_.Require(status.leadership.role != raft::Role::kLeader ||
+                           status.leadership.term != then->second.leadership.term,
+                       "a leader that heard nobody went on leading");
+    }
+  });
+}
+
+void FaultInjector::NoteReplacement(uint64_t victim, server::MonotonicTime lasts) {
+  Later(lasts, [this, victim, before = StatusesOf(victim)] {
+    for (const auto& [shard, status] : before) {
+      const uint64_t leader = cluster_.LeaderOf(shard);
+      if (status.leadership.role != raft::Role::kLeader || leader == victim || leader == 0) continue;
+      cluster_.findings().Mark("a leader whose disk stalled was replaced");
+    }
+  });
+}
+
 // The minority keeps every other client, and those keep it.
 void FaultInjector::Split(const Fault& fault, uint64_t victim) {
   const uint64_t nodes = cluster_.options().nodes;
@@ -151,8 +202,11 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
     case FaultKind::kCutOneWay:
       return CutFor(other, victim, fault.lasts);
     case FaultKind::kDeafen:
+      ExpectStepDown(victim, fault.lasts);
       return CutAll(victim, true, fault.lasts);
     case FaultKind::kIsolate:
+      ExpectPreVote(victim, fault.lasts);
+      ExpectStepDown(victim, fault.lasts);
       return CutAll(victim, false, fault.lasts);
     case FaultKind::kSplit:
       return Split(fault, victim);
@@ -175,6 +229,7 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
 void FaultInjector::DoToDisk(const Fault& fault, uint64_t victim) {
   switch (fault.kind) {
     case FaultKind::kStallDisk:
+      NoteReplacement(victim, fault.lasts);
       return cluster_.StallDisk(victim, fault.lasts);
     case FaultKind::kSlowDisk:
       cluster_.SlowDisk(victim, milliseconds(fault.amount));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "tests/simulator/fault_plan.h"
@@ -30,9 +31,16 @@ class FaultInjector {
   void Split(const Fault& fault, uint64_t victim);
   void Chain(server::MonotonicTime lasts);
   void Flap(uint64_t a, uint64_t b, uint64_t times, server::MonotonicTime span);
+  // What must hold when the fault is over, if the victim lived through it.
+  void ExpectPreVote(uint64_t victim, server::MonotonicTime lasts);
+  void ExpectStepDown(uint64_t victim, server::MonotonicTime lasts);
+  void NoteReplacement(uint64_t victim, server::MonotonicTime lasts);
   void CutFor(uint64_t from, uint64_t to, server::MonotonicTime lasts);
   void StartAfter(uint64_t node, server::MonotonicTime lasts);
   void Later(server::MonotonicTime delay, std::function<void()> event);
+
+  using Statuses = std::map<uint64_t, raft::CoreStatus>;
+  Statuses StatusesOf(uint64_t node);
 
   VirtualCluster& cluster_;
   bool stopped_ = false;

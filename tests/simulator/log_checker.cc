@@ -96,7 +96,7 @@ void LogChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
     }
     if (recovered.applied.index < found.last()) findings_.Mark("entries applied again after a restart");
   }
-  replica = {options.self, true, found, found, {}};
+  replica = {options.self, true, recovered.applied.configuration.members.size(), found, found, {}};
 }
 
 void LogChecker::Match(raft::GroupId group, raft::LogIndex index, const Known& known) {
@@ -113,17 +113,34 @@ void LogChecker::Match(raft::GroupId group, raft::LogIndex index, const Known& k
   all[index.value()].push_back(known);
 }
 
-// What a write throws away: was it on a majority already?
-void LogChecker::MarkTruncation(const Group& group, const Replica& replica, const Change& change) {
-  if (change.entries.empty() || change.first > replica.queued.last()) return;
+bool LogChecker::IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry,
+                              size_t members) {
+  size_t holders = 0;
+  for (const auto& [place, replica] : replicas_) {
+    const Log& log = replica.durable;
+    if (place.second == group && log.Holds(index) &&
+        log.entries[index.value() - log.base.value() - 1] == entry) {
+      ++holders;
+    }
+  }
+  return holders > members / 2;
+}
+
+// What a write throws away.
+void LogChecker::JudgeTruncation(raft::GroupId group, const Replica& replica,
+                                 const Change& change) {
+  const Log& log = replica.queued;
+  if (change.entries.empty() || change.first > log.last()) return;
   findings_.Mark("conflicting entries replaced");
-  for (raft::LogIndex index = change.first; index <= replica.queued.last(); ++index) {
-    if (index.value() <= group.committed.size() &&
-        group.committed[index.value() - 1].entry ==
-            replica.queued.entries[index.value() - replica.queued.base.value() - 1]) {
-      findings_.Violation("a replica throws a committed entry away, index " +
-                          std::to_string(index.value()));
+  const std::vector<Committed>& committed = groups_[group].committed;
+  for (raft::LogIndex index = change.first; index <= log.last(); ++index) {
+    const Seen& entry = log.entries[index.value() - log.base.value() - 1];
+    if (index.value() <= committed.size() && committed[index.value() - 1].entry == entry) {
+      findings_.Violation("a replica throws a committed entry away" + At(group, index));
       return;
+    }
+    if (IsOnMajority(group, index, entry, replica.members)) {
+      findings_.Mark("an entry that a majority held was replaced");
     }
   }
 }
@@ -131,7 +148,7 @@ void LogChecker::MarkTruncation(const Group& group, const Replica& replica, cons
 void LogChecker::OnQueued(uint64_t node, const raft::LogWrite& write) {
   Replica& replica = replicas_[{node, write.group}];
   Change change = ChangeOf(write.persist);
-  MarkTruncation(groups_[write.group], replica, change);
+  JudgeTruncation(write.group, replica, change);
   raft::Term previous = replica.queued.TermAt(change.first - 1);
   if (change.base && !change.entries.empty() && *change.base == change.first - 1) {
     previous = change.base_term;
@@ -165,8 +182,7 @@ void LogChecker::OnReceived(uint64_t node, const raft::Message& message) {
       findings_.Mark("an old append arrived after a longer log");
     }
   } else if (const auto* checkpoint = std::get_if<raft::CheckpointArrived>(&message.body)) {
-    if (checkpoint->base.index <= raft::LogIndex(committed(message.group)) &&
-        log.Holds(checkpoint->base.index)) {
+    if (checkpoint->base.index <= log.base || log.Holds(checkpoint->base.index)) {
       findings_.Mark("a checkpoint arrived that the log had overtaken");
     }
   }

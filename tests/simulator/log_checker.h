@@ -69,6 +69,7 @@ class LogChecker final : public ReplicaWatcher {
   struct Replica {
     raft::ReplicaId id;
     bool opened = false;
+    size_t members = 0;  // of its group
     Log queued;
     Log durable;
     std::deque<Change> pending;
@@ -86,7 +87,8 @@ class LogChecker final : public ReplicaWatcher {
   static void Do(const Change& change, Log& log);
   static std::string Difference(const Log& expected, const Log& found);
   void Match(raft::GroupId group, raft::LogIndex index, const Known& known);
-  void MarkTruncation(const Group& group, const Replica& replica, const Change& change);
+  void JudgeTruncation(raft::GroupId group, const Replica& replica, const Change& change);
+  bool IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry, size_t members);
 
   Findings& findings_;
   std::map<std::pair<uint64_t, raft::GroupId>, Replica> replicas_;

@@ -54,6 +54,10 @@ class ReplicaWatcher {
   virtual void OnApplied(uint64_t /*node*/, const server::AppliedState& /*state*/) {}
   virtual void OnLeader(uint64_t /*node*/, raft::GroupId /*group*/, raft::NodeId /*leader*/,
                         raft::Term /*term*/) {}
+  // A client's read reached the group's loop at this node.
+  virtual void OnReadAsked(uint64_t /*node*/, raft::GroupId /*group*/) {}
+  // A staged checkpoint is on its way into the replica, or there (or refused).
+  virtual void OnInstall(uint64_t /*node*/, raft::GroupId /*group*/, bool /*begins*/) {}
   // Asked for now and then.
   virtual void OnState(uint64_t /*node*/, const server::GroupState& /*state*/) {}
   virtual void OnDied(uint64_t /*node*/) {}
@@ -90,6 +94,12 @@ class ReplicaWatchers final : public ReplicaWatcher {
   void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader,
                 raft::Term term) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnLeader(node, group, leader, term);
+  }
+  void OnReadAsked(uint64_t node, raft::GroupId group) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnReadAsked(node, group);
+  }
+  void OnInstall(uint64_t node, raft::GroupId group, bool begins) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnInstall(node, group, begins);
   }
   void OnState(uint64_t node, const server::GroupState& state) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnState(node, state);

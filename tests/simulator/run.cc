@@ -23,11 +23,16 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   return cluster;
 }
 
+std::vector<Fault> PlanOf(const RunOptions& options) {
+  const VirtualClusterOptions cluster = ClusterOf(options);
+  return PlanFaults({options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes,
+                     cluster.shards});
+}
+
 RunReport RunSimulation(const RunOptions& options) {
   VirtualCluster cluster(ClusterOf(options));
   FaultInjector injector(cluster);
-  injector.Plan(PlanFaults({options.family, cluster.random().Next(), options.duration,
-                            cluster.options().nodes, cluster.options().shards}));
+  injector.Plan(PlanOf(options));
   cluster.RunFor(options.duration);
   injector.Stop();
   return cluster.Finish();

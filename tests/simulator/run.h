@@ -23,6 +23,9 @@ struct RunOptions {
 // The cluster that a family and a seed give.
 VirtualClusterOptions ClusterOf(const RunOptions& options);
 
+// And what will be done to it.
+std::vector<Fault> PlanOf(const RunOptions& options);
+
 RunReport RunSimulation(const RunOptions& options);
 
 // The command that gives this run again.

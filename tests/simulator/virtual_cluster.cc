@@ -40,6 +40,19 @@ v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
   return map;
 }
 
+std::string_view NameOfDeath(absl::StatusCode failure) {
+  switch (failure) {
+    case absl::StatusCode::kOk:
+      return "deaths in the midst of a change to the disk";
+    case absl::StatusCode::kResourceExhausted:
+      return "ended because the disk was full";
+    case absl::StatusCode::kDataLoss:
+      return "ended because what it had logged was damaged";
+    default:
+      return "ended because a sync failed";
+  }
+}
+
 bool HasReplica(const v1::ShardDescriptor& shard, uint64_t node) {
   for (const v1::Replica& replica : shard.replicas()) {
     if (replica.node_id() == node) return true;
@@ -57,6 +70,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       elections_(findings_),
       logs_(findings_),
       states_(findings_),
+      marks_(findings_),
       layout_(MakeLayout(options)),
       workload_(options.workload, {time_, network_, *this, findings_},
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
@@ -64,6 +78,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(elections_);
   watchers_.Add(logs_);
   watchers_.Add(states_);
+  watchers_.Add(marks_);
   network_.faults = options.faults;
   for (uint64_t id = 1; id <= options_.nodes; ++id) {
     Node& node = nodes_[id];
@@ -169,13 +184,13 @@ bool VirtualCluster::Visit(uint64_t id, uint64_t life,
 }
 
 void VirtualCluster::BuryDead(uint64_t id, Node& node) {
-  const bool failed = node.view->failed();
-  findings_.Mark(failed ? "ended by its disk" : "deaths in the midst of a change to the disk");
+  const absl::StatusCode failure = node.view->failure().code();
+  findings_.Mark(NameOfDeath(failure));
   std::unique_ptr<FakeFileSystem> left_behind = node.view->TakeLeftBehind();
   watchers_.OnDied(id);
   node.process = nullptr;
   node.disk = std::move(left_behind);
-  Bury(id, node, failed ? Death::kProcess : node.planned_death);
+  Bury(id, node, failure == absl::StatusCode::kOk ? node.planned_death : Death::kProcess);
 }
 
 void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
@@ -215,12 +230,18 @@ void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
   Node& node = nodes_.at(id);
   node.paused_until = std::max(node.paused_until, time_.Now() + duration);
   findings_.Mark("pauses");
+  if (marks_.Leads(id)) findings_.Mark("a leader was paused");
   time_.At(node.paused_until, [this, id] { Resume(id); });
 }
 
 void VirtualCluster::Resume(uint64_t id) {
   Node& node = nodes_.at(id);
   if (time_.Now() < node.paused_until) return;
+  for (const v1::ShardDescriptor& shard : layout_.shards()) {
+    if (marks_.IsDeposed(id, raft::GroupId(shard.shard_id()))) {
+      findings_.Mark("a leader woke up that had a successor");
+    }
+  }
   for (Held& held : std::exchange(node.held, {})) Visit(id, held.life, std::move(held.visit));
 }
 
@@ -279,6 +300,15 @@ uint64_t VirtualCluster::LeaderOf(uint64_t shard_id) {
     }
   }
   return leader;
+}
+
+std::optional<raft::CoreStatus> VirtualCluster::StatusOf(uint64_t id, uint64_t shard_id) {
+  const Node& node = nodes_.at(id);
+  if (node.process == nullptr) return std::nullopt;
+  for (server::GroupState& state : node.process->States()) {
+    if (state.group.value() == shard_id) return std::move(state.core);
+  }
+  return std::nullopt;
 }
 
 // The slowest and the fastest are as far apart as the bound allows, and often just that.

@@ -14,6 +14,7 @@
 #include "tests/fakes/no_sync_file_system.h"
 #include "tests/simulator/election_checker.h"
 #include "tests/simulator/log_checker.h"
+#include "tests/simulator/mark_watcher.h"
 #include "tests/simulator/run_report.h"
 #include "tests/simulator/state_checker.h"
 #include "tests/simulator/virtual_process.h"
@@ -66,6 +67,9 @@ class VirtualCluster final : public ProcessDirectory {
 
   bool lives(uint64_t node) const { return nodes_.at(node).process != nullptr; }
   bool paused(uint64_t node) const { return time_.Now() < nodes_.at(node).paused_until; }
+  bool paused_since(uint64_t node, server::MonotonicTime time) const {
+    return nodes_.at(node).paused_until > time;
+  }
   // A rate that a clock of this cluster may have, in millionths.
   uint64_t DrawRate();
   // 0: none is known to any node. Of several, the one of the highest term.
@@ -78,6 +82,9 @@ class VirtualCluster final : public ProcessDirectory {
   const Workload& workload() const { return workload_; }
   Findings& findings() { return findings_; }
   const VirtualClusterOptions& options() const { return options_; }
+  const MarkWatcher& marks() const { return marks_; }
+  // Of the group at this node; nothing when it does not live.
+  std::optional<raft::CoreStatus> StatusOf(uint64_t node, uint64_t shard_id);
   // What a scenario itself expects.
   void Require(bool condition, const std::string& otherwise) {
     if (!condition) findings_.Violation(otherwise);
@@ -139,6 +146,7 @@ class VirtualCluster final : public ProcessDirectory {
   ElectionChecker elections_;
   LogChecker logs_;
   StateChecker states_;
+  MarkWatcher marks_;
   ReplicaWatchers watchers_;
   v1::ClusterMap layout_;
   std::map<uint64_t, Node> nodes_;

@@ -45,7 +45,7 @@ bool VirtualLog::Goes(const absl::Status& status) {
   const bool disk_failed = status.code() == absl::StatusCode::kInternal ||
                            status.code() == absl::StatusCode::kResourceExhausted;
   BASALT_CHECK_MSG(disk_failed, base::Message(status));
-  ports_.disk.EndProcess();
+  ports_.disk.EndProcess(status);
   return false;
 }
 

@@ -157,6 +157,9 @@ server::MonotonicTime VirtualProcess::Pause() {
 }
 
 void VirtualProcess::Put(server::GroupEvent event) {
+  if (const auto* reads = std::get_if<server::ReadsArrived>(&event)) {
+    ports_.watcher.OnReadAsked(options_.node, reads->group);
+  }
   group_events_.push_back(std::move(event));
   PlanGroupRound();
 }
@@ -311,12 +314,9 @@ void VirtualProcess::Fetch(const server::FetchForFollower& work) {
   const raft::FetchEntries& fetch = work.fetch;
   auto entries = log_->Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Its own entries must be there (a damaged one ends the process); a follower's may be gone.
     const bool damaged = entries.status().code() == absl::StatusCode::kDataLoss;
-    if (fetch.follower == work.self) {
-      BASALT_CHECK_MSG(damaged, base::Message(entries.status()));
-      ports_.findings.Mark("damage met while reading the log");
-      ports_.disk.EndProcess();
+    if (damaged && fetch.follower == work.self) {
+      ports_.disk.EndProcess(entries.status());
       return;
     }
     BASALT_CHECK_MSG(damaged || entries.status().code() == absl::StatusCode::kNotFound,
