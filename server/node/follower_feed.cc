@@ -51,10 +51,11 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Damage in entries that this node vouches for: it must not go on with a hole. Ones that are
-    // gone were overtaken by a checkpoint; the core knows if they were not.
+    // Entries that are gone belong to a replica that was removed meanwhile, or were overtaken by a
+    // checkpoint; the core knows if they were not. Damage in what this node vouches for is another
+    // thing: it must not go on with a hole.
     const bool gone = entries.status().code() == absl::StatusCode::kNotFound;
-    if (!gone && fetch.follower == work.self) {
+    if (!gone && fetch.follower == work.self && ports_.has_replica(work.group, work.self)) {
       base::DiskFailed(base::Message(entries.status()));
     }
     if (!gone) {
@@ -92,10 +93,11 @@ absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::
   ports_.flush(work.group);
   std::promise<absl::StatusOr<raft::LogBase>> made;
   std::future<absl::StatusOr<raft::LogBase>> answer = made.get_future();
-  ports_.apply.Put(WithStateMachine{work.group, [&](raft::StateMachine& machine) {
-                                      made.set_value(
-                                          machine.CreateCheckpoint(checkpoint.directory));
-                                    }});
+  ports_.apply.Put(WithStateMachine{
+      work.group, [&](raft::StateMachine* machine) {
+        made.set_value(machine == nullptr ? base::NotFound("the replica was removed")
+                                          : machine->CreateCheckpoint(checkpoint.directory));
+      }});
   while (answer.wait_for(kPause) != std::future_status::ready) {
     // The apply thread handles what it was given before it stops, so this ends.
   }

@@ -17,7 +17,7 @@ constexpr uint64_t kSpoilOneIn = 200;
 }  // namespace
 
 void CheckpointStreams::Make(const server::CheckpointForFollower& work,
-                             raft::StateMachine& machine) {
+                             raft::StateMachine* machine) {
   auto outgoing = std::make_shared<Outgoing>();
   outgoing->sender = owner_.options().node;
   outgoing->sender_life = owner_.options().life;
@@ -25,7 +25,8 @@ void CheckpointStreams::Make(const server::CheckpointForFollower& work,
   outgoing->work = work;
   outgoing->directory = kCheckpointsDirectory + "/" + std::to_string(outgoing->transfer);
   sending_.insert(outgoing->transfer);
-  auto base = machine.CreateCheckpoint(outgoing->directory);
+  if (machine == nullptr) return End(*outgoing, false);
+  auto base = machine->CreateCheckpoint(outgoing->directory);
   if (owner_.dead()) return;
   if (!base.ok()) {
     BASALT_CHECK_MSG(base.status().code() == absl::StatusCode::kResourceExhausted,

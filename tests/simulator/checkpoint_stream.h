@@ -21,7 +21,8 @@ class CheckpointStreams {
   explicit CheckpointStreams(VirtualProcess& owner) : owner_(owner) {}
 
   // Makes a checkpoint of the group, sends it, and tells the group loop how that ended.
-  void Make(const server::CheckpointForFollower& work, raft::StateMachine& machine);
+  // Without a machine: the replica is gone.
+  void Make(const server::CheckpointForFollower& work, raft::StateMachine* machine);
 
  private:
   // Made and kept at the sender.

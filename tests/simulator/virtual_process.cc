@@ -15,27 +15,6 @@ constexpr milliseconds kTick{50};
 constexpr milliseconds kMaintenance{250};
 constexpr uint64_t kRequestBytesMax = 64u << 20;
 
-uint64_t ReplicaOn(const v1::ShardDescriptor& shard, uint64_t node) {
-  for (const v1::Replica& replica : shard.replicas()) {
-    if (replica.node_id() == node) return replica.replica_id();
-  }
-  return 0;
-}
-
-raft::Configuration ConfigurationOf(const v1::ShardDescriptor& shard) {
-  raft::Configuration configuration;
-  for (const v1::Replica& replica : shard.replicas()) {
-    configuration.members.push_back({raft::ReplicaId(replica.replica_id()),
-                                     raft::NodeId(replica.node_id()), raft::MemberRole::kVoter});
-  }
-  return configuration;
-}
-
-std::string ReplicaDirectory(const v1::ShardDescriptor& shard, uint64_t replica_id) {
-  return kShardsDirectory + "/" + std::to_string(shard.shard_id()) + "-" +
-         std::to_string(replica_id);
-}
-
 }  // namespace
 
 VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
@@ -43,6 +22,13 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
       ports_(std::move(ports)),
       random_(options.seed),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
+      replicas_(raft::NodeId(options.node), kShardsDirectory, kLogDirectory,
+                {ports_.disk, engines_,
+                 [](uint64_t) {
+                   return std::make_unique<server::ShardCommands>(
+                       server::ShardCommandsOptions{.check_every_key = true});
+                 },
+                 &apply_loop_}),
       budget_(kRequestBytesMax),
       dispatch_({}, view_, *this, budget_, ports_.clock),
       apply_loop_({*this, ports_.clock,
@@ -64,18 +50,27 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
     }
   }
   BASALT_RETURN_IF_ERROR(ports_.disk.SyncDirectory("/"));
-  BASALT_RETURN_IF_ERROR(OpenLog(layout));
+  BASALT_ASSIGN_OR_RETURN(std::unique_ptr<storage::RaftLog> log, OpenLog());
+  BASALT_RETURN_IF_ERROR(replicas_.Found(*log, layout));
+  BASALT_ASSIGN_OR_RETURN(std::vector<server::OpenedReplica> opened,
+                          replicas_.OpenAll(*log, layout));
+  log_ = std::make_unique<VirtualLog>(
+      VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
+                        ports_.watcher, options_.node, random_},
+      std::move(log), options_.segment_bytes);
   server::GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = options_.retained_log_bytes;
   loop_options.ticks_per_compaction_check = 4;
   group_loop_ = std::make_unique<server::GroupLoop>(
       loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock},
       server::HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
-  for (const v1::ShardDescriptor& shard : layout.shards()) {
-    const uint64_t replica_id = ReplicaOn(shard, options_.node);
-    if (replica_id == 0) continue;
-    BASALT_RETURN_IF_ERROR(OpenReplica(shard, replica_id));
-    BASALT_RETURN_IF_ERROR(AddGroup(raft::GroupId(shard.shard_id())));
+  for (server::OpenedReplica& replica : opened) {
+    const raft::CoreOptions core_options = CoreOptionsOf(replica);
+    ports_.watcher.OnOpened(options_.node, core_options, replica.recovered);
+    apply_loop_.AddReplica(*replica.machine);
+    group_loop_->AddGroup(core_options, std::move(replica.recovered),
+                          replica.machine->highest_stamp(), false);
+    hosted_.emplace(replica.group, Hosted{replica.self, std::move(replica.machine)});
   }
   view_.Set(layout);
   ports_.after(milliseconds(random_.Between(0, 50)), [this] { Tick(); });
@@ -83,71 +78,22 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
   return absl::OkStatus();
 }
 
-absl::Status VirtualProcess::OpenLog(const v1::ClusterMap& layout) {
+absl::StatusOr<std::unique_ptr<storage::RaftLog>> VirtualProcess::OpenLog() {
   storage::RaftLogOptions log_options;
   log_options.segment_bytes = options_.segment_bytes;
   log_options.copy_segment_bytes_max = options_.segment_bytes / 4;
   log_options.identity_for_new_log = options_.node;
-  auto log = storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
-  BASALT_RETURN_IF_ERROR(log.status());
-  const std::vector<raft::GroupId> known = (*log)->Groups();
-  std::vector<storage::NewGroup> created;
-  for (const v1::ShardDescriptor& shard : layout.shards()) {
-    const uint64_t replica_id = ReplicaOn(shard, options_.node);
-    const raft::GroupId group(shard.shard_id());
-    if (replica_id == 0 || std::find(known.begin(), known.end(), group) != known.end()) continue;
-    BASALT_ASSIGN_OR_RETURN(
-        const bool exists,
-        storage::ReplicaStore::Exists(ports_.disk, ReplicaDirectory(shard, replica_id)));
-    if (exists) return base::DataLoss("a replica that the log does not know");
-    created.push_back(
-        {group, raft::ReplicaId(replica_id), raft::LogBase{{}, {}, ConfigurationOf(shard)}});
-  }
-  if (!created.empty()) BASALT_RETURN_IF_ERROR((*log)->CreateGroups(created));
-  log_ = std::make_unique<VirtualLog>(
-      VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
-                        ports_.watcher, options_.node, random_},
-      *std::move(log), options_.segment_bytes);
-  return absl::OkStatus();
+  return storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
 }
 
-absl::Status VirtualProcess::OpenReplica(const v1::ShardDescriptor& shard, uint64_t replica_id) {
-  const std::string directory = ReplicaDirectory(shard, replica_id);
-  const storage::ReplicaStore::Ports store_ports{ports_.disk, engines_};
-  BASALT_ASSIGN_OR_RETURN(const bool exists, storage::ReplicaStore::Exists(ports_.disk, directory));
-  if (!exists) {
-    BASALT_RETURN_IF_ERROR(server::ReplicaStateMachine::Create(store_ports, directory, shard));
-  }
-  auto commands = std::make_unique<server::ShardCommands>(
-      server::ShardCommandsOptions{.check_every_key = true});
-  BASALT_ASSIGN_OR_RETURN(
-      auto machine,
-      server::ReplicaStateMachine::Open(store_ports, directory, std::move(commands), &apply_loop_));
-  apply_loop_.AddReplica(*machine);
-  machines_.emplace(raft::GroupId(shard.shard_id()), std::move(machine));
-  return absl::OkStatus();
-}
-
-absl::Status VirtualProcess::AddGroup(raft::GroupId group) {
-  BASALT_ASSIGN_OR_RETURN(raft::RecoveredLog log, log_->log().Recover(group));
-  const server::ReplicaStateMachine& machine = *machines_.at(group);
+raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& replica) const {
   raft::CoreOptions core_options;
-  core_options.group = group;
-  core_options.self = log.replica;
-  core_options.seed = options_.seed + group.value();
+  core_options.group = replica.group;
+  core_options.self = replica.self;
+  core_options.seed = options_.seed + replica.group.value();
   core_options.memory_bytes_max = options_.memory_bytes_max;
   core_options.check_thoroughly = options_.check_thoroughly;
-  raft::RecoveredState recovered;
-  recovered.hard_state = log.hard_state;
-  recovered.base = std::move(log.base);
-  recovered.entries = std::move(log.entries);
-  recovered.applied = machine.applied();
-  if (recovered.applied.index < recovered.base.index) {
-    return base::DataLoss("the state machine ends before the log begins");
-  }
-  ports_.watcher.OnOpened(options_.node, core_options, recovered);
-  group_loop_->AddGroup(core_options, std::move(recovered), machine.highest_stamp(), false);
-  return absl::OkStatus();
+  return core_options;
 }
 
 // Now and then the machine has something better to do.
@@ -227,10 +173,14 @@ void VirtualProcess::Tick() {
 void VirtualProcess::Maintain() {
   ports_.after(kMaintenance, [this] { Maintain(); });
   if (ports_.time.Now() < ports_.disk_speed.stalled_until) return;
-  for (const auto& pinning : log_->log().GroupsPinning()) machines_.at(pinning.group)->Flush();
-  if (dead()) return;
-  for (const auto& [group, machine] : machines_) {
-    Put(server::GroupEvent(server::StateFlushed{group, machine->flushed()}));
+  for (const auto& pinning : log_->log().GroupsPinning()) {
+    const auto hosted = hosted_.find(pinning.group);
+    if (hosted != hosted_.end()) hosted->second.machine->Flush();
+    if (dead()) return;
+  }
+  for (const auto& [group, hosted] : hosted_) {
+    Put(server::GroupEvent(
+        server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
   }
   const auto free_bytes = ports_.disk.FreeBytes("/");
   const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;
@@ -298,11 +248,12 @@ void VirtualProcess::Put(server::FeedWork work) {
     return;
   }
   ports_.after(Pause(), [this, send = std::get<server::CheckpointForFollower>(work)] {
-    machines_.at(send.group)->Flush();
+    const auto hosted = hosted_.find(send.group);
+    if (hosted != hosted_.end()) hosted->second.machine->Flush();
     if (dead()) return;
     Put(server::ApplyWork(server::WithStateMachine{
         send.group,
-        [this, send](raft::StateMachine& machine) { checkpoints_.Make(send, machine); }}));
+        [this, send](raft::StateMachine* machine) { checkpoints_.Make(send, machine); }}));
   });
 }
 

@@ -18,6 +18,7 @@
 #include "server/node/apply_loop.h"
 #include "server/node/cluster_view.h"
 #include "server/node/group_loop.h"
+#include "server/node/replica_set.h"
 #include "server/rpc/dispatch.h"
 #include "storage/memory_engine.h"
 #include "tests/simulator/checkpoint_stream.h"
@@ -97,13 +98,19 @@ class VirtualProcess final : public server::GroupInbox,
   CheckpointStreams& checkpoints() { return checkpoints_; }
   const server::ClusterView& view() const { return view_; }
   std::vector<server::GroupState> States();
-  server::ReplicaStateMachine& machine(raft::GroupId group) { return *machines_.at(group); }
-  bool hosts(raft::GroupId group) const { return machines_.contains(group); }
+  server::ReplicaStateMachine& machine(raft::GroupId group) {
+    return *hosted_.at(group).machine;
+  }
+  bool hosts(raft::GroupId group) const { return hosted_.contains(group); }
 
  private:
-  absl::Status OpenLog(const v1::ClusterMap& layout);
-  absl::Status OpenReplica(const v1::ShardDescriptor& shard, uint64_t replica_id);
-  absl::Status AddGroup(raft::GroupId group);
+  struct Hosted {
+    raft::ReplicaId replica;
+    std::unique_ptr<server::ReplicaStateMachine> machine;
+  };
+
+  absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
+  raft::CoreOptions CoreOptionsOf(const server::OpenedReplica& replica) const;
 
   void PlanGroupRound();
   void PlanApplyRound();
@@ -123,7 +130,8 @@ class VirtualProcess final : public server::GroupInbox,
   server::RequestBudget budget_;
   server::Dispatch dispatch_;
   server::ApplyLoop apply_loop_;
-  std::map<raft::GroupId, std::unique_ptr<server::ReplicaStateMachine>> machines_;
+  server::ReplicaSet replicas_;
+  std::map<raft::GroupId, Hosted> hosted_;
   std::unique_ptr<server::GroupLoop> group_loop_;
   CheckpointStreams checkpoints_;
 

@@ -275,6 +275,46 @@ TEST_F(ShardHostTest, StopAnswersWhatIsUnderWay) {
   EXPECT_EQ(ids.size(), kKeys);
 }
 
+// The others go on; after a restart it is still gone, though the layout names it.
+TEST_F(ShardHostTest, AReplicaIsRemovedForGood) {
+  constexpr size_t kKeys = 200;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutAll(kKeys), kKeys);
+  ShardHost* const leader = AwaitLeader(1);
+  ASSERT_NE(leader, nullptr);
+  uint64_t id = 0;
+  for (const auto& [node_id, node] : nodes_) {
+    if (node.host.get() != leader) id = node_id;
+  }
+  const auto replica_on = [&](uint64_t node_id) {
+    for (const v1::Replica& replica : map_.shards(1).replicas()) {
+      if (replica.node_id() == node_id) return raft::ReplicaId(replica.replica_id());
+    }
+    return raft::ReplicaId(0);
+  };
+  const raft::GroupId group(1);
+  const raft::ReplicaId removed = replica_on(id);
+  const auto folder = [&](raft::ReplicaId replica) {
+    return directory_->path() + "/" + std::to_string(id) + "/shards/1-" +
+           std::to_string(replica.value());
+  };
+  EXPECT_TRUE(absl::IsNotFound(nodes_[id].host->RemoveReplica(group, removed + 1)));
+  EXPECT_FALSE(nodes_[id].host->MakeReplica(map_.shards(1), removed + 50).ok());
+  ASSERT_TRUE(nodes_[id].host->RemoveReplica(group, removed).ok());
+  EXPECT_TRUE(absl::IsNotFound(nodes_[id].host->RemoveReplica(group, removed)));
+  EXPECT_FALSE(*files_->Exists(folder(removed)));
+  EXPECT_EQ(nodes_[id].host->ReplicaStatuses().size(), 2u);
+  EXPECT_EQ(PutAll(kKeys), kKeys);
+  StopAll();
+  leaders_.clear();
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(nodes_[id].host->ReplicaStatuses().size(), 2u);
+  EXPECT_FALSE(nodes_[id].host->MakeReplica(map_.shards(1), removed).ok());
+  EXPECT_EQ(GetAll(kKeys), kKeys);
+}
+
 TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {
   StartAll();
   ASSERT_FALSE(HasFatalFailure());

@@ -29,7 +29,9 @@ class Shard : public ::testing::TestWithParam<EngineKind> {
 
   void Make(const std::string& name, const v1::ShardDescriptor& descriptor) {
     machine_.reset();
-    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path(name), descriptor).ok());
+    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path(name), descriptor,
+                                            FoundingConfiguration(descriptor))
+                    .ok());
     machine_ = OpenShard(ports_, bench_.Path(name), &noted_);
     ASSERT_NE(machine_, nullptr);
   }
@@ -239,7 +241,9 @@ TEST_P(Shard, IsDeterministic) {
   base::Random random(5);
   EngineBench other_bench(EngineKind::kMemory);
   const storage::ReplicaStore::Ports ports{other_bench.files(), other_bench.factory()};
-  ASSERT_TRUE(ReplicaStateMachine::Create(ports, other_bench.Path("r"), Descriptor(7)).ok());
+  ASSERT_TRUE(ReplicaStateMachine::Create(ports, other_bench.Path("r"), Descriptor(7),
+                                          FoundingConfiguration(Descriptor(7)))
+                  .ok());
   const auto other = OpenShard(ports, other_bench.Path("r"), &noted_);
   for (std::span<const raft::Entry> rest(log); !rest.empty();) {
     const size_t run = std::min<size_t>(random.Between(1, 9), rest.size());
