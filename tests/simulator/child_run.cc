@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <sstream>
@@ -26,7 +27,10 @@ void AppendCounts(const std::map<std::string, uint64_t>& counts, const char* sig
 
 std::string Encode(const RunReport& report) {
   std::string text;
-  for (const std::string& violation : report.violations) text += "! " + violation + "\n";
+  for (std::string violation : report.violations) {
+    std::replace(violation.begin(), violation.end(), '\n', ' ');
+    text += "! " + violation + "\n";
+  }
   AppendCounts(report.reached, "= ", text);
   AppendCounts(report.faults, "+ ", text);
   return text + "# " + std::to_string(report.trace_hash) + " " +
@@ -54,7 +58,8 @@ RunReport Decode(const std::string& text, std::string& said) {
       std::getline(words, name);
       (line.starts_with("= ") ? report.reached : report.faults)[name] += count;
     } else {
-      said += line + "\n";
+      if (!said.empty()) said += " / ";
+      said += line;
     }
   }
   return report;

@@ -4,6 +4,9 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "check/acknowledged.h"
+#include "check/linearizability.h"
+#include "check/version_order.h"
 #include "server/placement/initial_layout.h"
 
 namespace basalt::testing {
@@ -369,8 +372,8 @@ std::string VirtualCluster::Describe() {
   return text;
 }
 
-StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
-  StoredVersions stored;
+check::StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
+  check::StoredVersions stored;
   server::ReplicaStateMachine& machine = nodes_.at(id).process->machine(raft::GroupId(shard_id));
   const auto scan = server::StoredScan::Open(machine.store().engine());
   BASALT_CHECK(scan.ok());
@@ -387,12 +390,12 @@ StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
 }
 
 void VirtualCluster::CompareReplicas() {
-  StoredVersions all;
+  check::StoredVersions all;
   for (const v1::ShardDescriptor& shard : layout_.shards()) {
-    std::optional<StoredVersions> first;
+    std::optional<check::StoredVersions> first;
     for (uint64_t id = 1; id <= options_.nodes; ++id) {
       if (!HasReplica(shard, id)) continue;
-      StoredVersions stored = Store(shard.shard_id(), id);
+      check::StoredVersions stored = Store(shard.shard_id(), id);
       if (!first) first = stored;
       if (stored != *first) {
         findings_.Violation("node " + std::to_string(id) + " stores other contents of shard " +
@@ -401,8 +404,15 @@ void VirtualCluster::CompareReplicas() {
     }
     if (first) all.merge(*first);
   }
-  for (std::string& violation : FindViolations(workload_.operations(), all)) {
-    findings_.Violation(std::move(violation));
+  JudgeHistory(all);
+}
+
+void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
+  const check::History& history = workload_.history();
+  for (const auto& violations : {check::FindVersionOrderViolations(history, &stored),
+                                 check::FindStoredViolations(history, stored),
+                                 check::Describe(check::CheckLinearizability(history))}) {
+    for (const std::string& violation : violations) findings_.Violation(violation);
   }
 }
 
@@ -451,14 +461,13 @@ RunReport VirtualCluster::Finish() {
 }
 
 void VirtualCluster::CountOperations() {
-  for (const RegisterOperation& operation : workload_.operations()) {
-    if (!operation.is_write()) {
-      findings_.Mark(operation.read ? "reads served" : "reads not served");
-    } else if (!operation.ended || operation.outcome == v1::OUTCOME_UNKNOWN) {
-      findings_.Mark("writes unknown");
+  for (const check::Operation& operation : workload_.history()) {
+    if (!operation.writes()) {
+      findings_.Mark(operation.applied() ? "reads served" : "reads not served");
+    } else if (operation.applied()) {
+      findings_.Mark("writes acknowledged");
     } else {
-      findings_.Mark(operation.outcome == v1::OUTCOME_APPLIED ? "writes acknowledged"
-                                                              : "writes refused");
+      findings_.Mark(operation.refused() ? "writes refused" : "writes unknown");
     }
   }
 }
@@ -476,7 +485,7 @@ RunReport VirtualCluster::Report() {
   for (const auto& [mark, count] : findings_.marks()) report.reached[std::string(mark)] = count;
   for (const auto& [kind, count] : findings_.faults()) report.faults[std::string(kind)] = count;
   report.trace_hash = trace_.hash();
-  report.operations = workload_.operations().size();
+  report.operations = workload_.history().size();
   report.virtual_time = time_.Now() - VirtualTime::Start();
   return report;
 }

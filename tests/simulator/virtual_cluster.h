@@ -133,7 +133,8 @@ class VirtualCluster final : public ProcessDirectory {
   // One line a node, for a reader of a violation.
   std::string Describe();
   void CompareReplicas();
-  StoredVersions Store(uint64_t shard_id, uint64_t node);
+  check::StoredVersions Store(uint64_t shard_id, uint64_t node);
+  void JudgeHistory(const check::StoredVersions& stored);
   void CountOperations();
   RunReport Report();
 

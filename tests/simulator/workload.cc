@@ -8,18 +8,23 @@
 namespace basalt::testing {
 namespace {
 
-using Kind = RegisterOperation::Kind;
+using Kind = check::OperationKind;
 
-v1::Outcome ToWire(Outcome outcome) {
+check::Outcome OutcomeOf(Outcome outcome) {
   switch (outcome) {
     case Outcome::kApplied:
-      return v1::OUTCOME_APPLIED;
+      return check::Outcome::kApplied;
     case Outcome::kNotApplied:
-      return v1::OUTCOME_NOT_APPLIED;
+      return check::Outcome::kNotApplied;
     case Outcome::kUnknown:
-      return v1::OUTCOME_UNKNOWN;
+      return check::Outcome::kUnknown;
   }
-  return v1::OUTCOME_UNKNOWN;
+  return check::Outcome::kUnknown;
+}
+
+// A version of 0 is none.
+std::optional<uint64_t> VersionOf(uint64_t version) {
+  return version == 0 ? std::nullopt : std::optional(version);
 }
 
 // As many for each shard as for any other, and at least one.
@@ -67,25 +72,26 @@ server::MonotonicTime Workload::NewestWrite(uint64_t shard_id) const {
 void Workload::Begin(size_t client) {
   if (stopped_) return;
   client::Operation asked;
-  RegisterOperation operation;
+  check::Operation operation;
+  operation.client = client;
   operation.key = keys_[random_.Below(keys_.size())];
   const uint64_t dice = random_.Below(10);
-  const size_t number = operations_.size();
+  const size_t number = history_.size();
   if (dice < options_.puts) {
     operation.kind = Kind::kPut;
     asked.kind = client::OperationKind::kPut;
-    operation.value = "value-" + std::to_string(number) + "-";
-    operation.value.resize(random_.Between(20, options_.value_bytes_max), '.');
+    asked.value = "value-" + std::to_string(number) + "-";
+    asked.value.resize(random_.Between(20, options_.value_bytes_max), '.');
+    operation.value = asked.value;
   } else if (dice < options_.puts + options_.deletes) {
     operation.kind = Kind::kDelete;
     asked.kind = client::OperationKind::kDelete;
   }
   asked.key = operation.key;
-  asked.value = operation.value;
-  operation.began = ports_.time.Now();
-  ports_.time.trace().Add(operation.began, TraceKind::kCall, kFirstClient + client,
-                          Mix(DigestOf(operation.key), DigestOf(operation.value)));
-  operations_.push_back(std::move(operation));
+  operation.invoked_ns = ports_.time.Now().count();
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+                          Mix(DigestOf(asked.key), DigestOf(asked.value)));
+  history_.push_back(std::move(operation));
   ++open_calls_;
   clients_[client]->Start(std::move(asked), options_.timeout,
                           [this, client, number](const client::CallResult& result) {
@@ -94,25 +100,25 @@ void Workload::Begin(size_t client) {
 }
 
 void Workload::End(size_t client, size_t number, const client::CallResult& result) {
-  RegisterOperation& operation = operations_[number];
+  check::Operation& operation = history_[number];
   --open_calls_;
-  operation.ended = ports_.time.Now();
-  if (operation.is_write()) {
-    operation.outcome = ToWire(result.status.outcome());
-    operation.version = result.payload.version;
-    if (operation.outcome == v1::OUTCOME_APPLIED) {
+  operation.responded_ns = ports_.time.Now().count();
+  if (operation.writes()) {
+    operation.outcome = OutcomeOf(result.status.outcome());
+    operation.version = VersionOf(result.payload.version);
+    if (operation.applied()) {
       const uint64_t shard = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
       server::MonotonicTime& newest = newest_write_[shard];
-      newest = std::max(newest, operation.began);
+      newest = std::max(newest, server::MonotonicTime(operation.invoked_ns));
     }
   } else if (result.status.ok()) {
-    operation.read = true;
-    operation.found = result.payload.found;
-    operation.version = result.payload.version;
-    operation.value = result.payload.value;
+    operation.outcome = check::Outcome::kApplied;
+    operation.version = VersionOf(result.payload.version);
+    if (result.payload.found) operation.value = result.payload.value;
   }
-  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
-                          Mix(static_cast<uint64_t>(result.status.code()), operation.version));
+  ports_.time.trace().Add(
+      ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+      Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
   const auto think_max = static_cast<uint64_t>(options_.think_max.count());
   const microseconds think =
       result.status.ok() ? microseconds(random_.Between(think_max / 8, think_max))

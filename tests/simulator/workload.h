@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
+#include "check/history.h"
 #include "server/routing/routing_table.h"
-#include "tests/simulator/register_history.h"
 #include "tests/simulator/virtual_client.h"
 
 namespace basalt::testing {
@@ -37,7 +37,7 @@ class Workload {
   size_t CountUnanswered();
   void OnProcessEnded(uint64_t node);
 
-  const std::vector<RegisterOperation>& operations() const { return operations_; }
+  const check::History& history() const { return history_; }
   // When the newest acknowledged write of the shard began; 0: there was none.
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
 
@@ -53,7 +53,7 @@ class Workload {
   std::vector<std::unique_ptr<VirtualClient>> clients_;
   bool stopped_ = false;
   size_t open_calls_ = 0;
-  std::vector<RegisterOperation> operations_;
+  check::History history_;
   std::map<uint64_t, server::MonotonicTime> newest_write_;
 };
 

@@ -53,7 +53,7 @@ EntriesFetched FetchOwn(const absl::Status& status) {
   Metrics metrics(1);
   const testing::FakeClock clock;
   FollowerFeed feed({log, fetched, apply, *files, logger, metrics.checkpoints(), clock,
-                     [](raft::GroupId) {},
+                     [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
                      [](const CheckpointToSend&) { return absl::OkStatus(); }},
                     "/none");
   feed.Start();
