@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/election.h"
 #include "raft/core/replication.h"
 
 namespace basalt::raft {
@@ -31,7 +32,6 @@ void OnFollowerCheckpointSent(CoreState& state, ReplicaId replica,
 }
 
 void OnCheckpointArrived(CoreState& state, const CheckpointArrived& arrived) {
-  state.election_elapsed_ticks = 0;
   if (state.installing || arrived.base.index <= state.commit) return;
   // What a checkpoint holds is committed. Known at once, not when the install ends: by then this
   // replica may lead, and a leader commits nothing of an earlier term by itself.
@@ -45,11 +45,15 @@ void OnInstalled(CoreState& state, LogIndex index) {
   BASALT_CHECK(state.installing && state.installing->index == index);
   LogBase base = *std::exchange(state.installing, std::nullopt);
   if (state.log.Holds(base.index, base.term)) {
-    state.log.CompactTo(base.index, std::move(base.configuration));
+    state.log.CompactTo(base.index);
     state.persists.CheckpointCovers(index);
   } else {
     state.log.ResetTo(std::move(base));
     state.persists.LogDropped(index);
+    // The votes that it asked for were for another log, perhaps of other members.
+    if (!std::holds_alternative<FollowerRole>(state.role)) {
+      BecomeFollower(state, state.term(), ReplicaId(0));
+    }
   }
   state.commit = std::max(state.commit, index);
   state.applied = index;
@@ -61,7 +65,7 @@ void OnInstalled(CoreState& state, LogIndex index) {
 void CompactLog(CoreState& state, LogIndex index) {
   BASALT_CHECK(index <= state.applied);
   if (index <= state.log.base().index) return;
-  state.log.CompactTo(index, state.configuration());
+  state.log.CompactTo(index);
   state.persists.BaseChanged();
   state.dirty = true;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/configuration.h"
 
 namespace basalt::raft {
 
@@ -33,6 +34,13 @@ std::optional<LogIndex> Log::LastAtMost(LogIndex index, Term term) const {
   return std::nullopt;
 }
 
+const Configuration& Log::ConfigurationAt(LogIndex index) const {
+  for (auto placed = configurations_.rbegin(); placed != configurations_.rend(); ++placed) {
+    if (placed->index <= index) return placed->configuration;
+  }
+  return base_.configuration;
+}
+
 std::vector<Entry> Log::Slice(LogIndex first, LogIndex last, size_t bytes_max) const {
   BASALT_CHECK(first >= memory_first());
   std::vector<Entry> entries;
@@ -53,6 +61,11 @@ void Log::Append(Entry entry) {
   if (runs_.empty() || runs_.back().term != entry.term) {
     runs_.push_back({entry.index, entry.term});
   }
+  if (entry.kind == EntryKind::kConfiguration) {
+    std::optional<Configuration> next = ConfigurationOf(entry);
+    BASALT_CHECK(next.has_value() && MayFollow(configuration(), *next));
+    configurations_.push_back({entry.index, *std::move(next)});
+  }
   ++last_;
   memory_bytes_ += EntryBytes(entry);
   memory_.push_back(std::move(entry));
@@ -70,11 +83,18 @@ void Log::TruncateFrom(LogIndex first) {
     }
   }
   while (!runs_.empty() && runs_.back().first > last_) runs_.pop_back();
+  while (!configurations_.empty() && configurations_.back().index > last_) {
+    configurations_.pop_back();
+  }
 }
 
-void Log::CompactTo(LogIndex index, Configuration configuration) {
+void Log::CompactTo(LogIndex index) {
   const std::optional<Term> term = TermAt(index);
   BASALT_CHECK(term.has_value());
+  base_.configuration = Configuration(ConfigurationAt(index));
+  while (!configurations_.empty() && configurations_.front().index <= index) {
+    configurations_.pop_front();
+  }
   while (!memory_.empty() && memory_first() <= index) PopFront();
   while (runs_.size() > 1 && runs_[1].first <= index + 1) runs_.pop_front();
   if (index == last_) {
@@ -82,13 +102,15 @@ void Log::CompactTo(LogIndex index, Configuration configuration) {
   } else {
     runs_.front().first = std::max(runs_.front().first, index + 1);
   }
-  base_ = LogBase{index, *term, std::move(configuration)};
+  base_.index = index;
+  base_.term = *term;
 }
 
 void Log::ResetTo(LogBase base) {
   base_ = std::move(base);
   last_ = base_.index;
   runs_.clear();
+  configurations_.clear();
   memory_.clear();
   memory_bytes_ = 0;
 }
@@ -116,6 +138,14 @@ bool Log::IsConsistent() const {
     previous_term = run.term;
   }
   if (runs_.empty() != (last_ == base_.index)) return false;
+  previous_first = base_.index;
+  const Configuration* previous = &base_.configuration;
+  for (const PlacedConfiguration& placed : configurations_) {
+    if (placed.index <= previous_first || placed.index > last_) return false;
+    if (!MayFollow(*previous, placed.configuration)) return false;
+    previous_first = placed.index;
+    previous = &placed.configuration;
+  }
   if (memory_first() <= base_.index) return false;
   LogIndex index = memory_first();
   size_t bytes = 0;

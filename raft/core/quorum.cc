@@ -4,18 +4,6 @@
 
 namespace basalt::raft {
 
-const Member* FindMember(const Configuration& configuration, ReplicaId replica) {
-  for (const Member& member : configuration.members) {
-    if (member.replica == replica) return &member;
-  }
-  return nullptr;
-}
-
-bool IsVoter(const Configuration& configuration, ReplicaId replica) {
-  const Member* member = FindMember(configuration, replica);
-  return member != nullptr && member->role == MemberRole::kVoter;
-}
-
 uint64_t ReachedByMajority(std::vector<uint64_t>& numbers) {
   if (numbers.empty()) return 0;
   const size_t majority = numbers.size() / 2 + 1;
@@ -31,11 +19,19 @@ void VoteTally::Record(ReplicaId replica, bool granted) {
 }
 
 VoteResult VoteTally::Result(const Configuration& configuration) const {
+  const VoteResult in_old = ResultOf(configuration, IsInOldHalf);
+  const VoteResult in_new = ResultOf(configuration, IsInNewHalf);
+  if (in_old == VoteResult::kLost || in_new == VoteResult::kLost) return VoteResult::kLost;
+  return in_old == VoteResult::kWon ? in_new : in_old;
+}
+
+VoteResult VoteTally::ResultOf(const Configuration& configuration,
+                               bool (*is_in_half)(MemberRole)) const {
   size_t voters = 0;
   size_t granted = 0;
   size_t refused = 0;
   for (const Member& member : configuration.members) {
-    if (member.role != MemberRole::kVoter) continue;
+    if (!is_in_half(member.role)) continue;
     ++voters;
     for (const auto& [voter, vote] : votes_) {
       if (voter == member.replica) ++(vote ? granted : refused);
@@ -43,7 +39,7 @@ VoteResult VoteTally::Result(const Configuration& configuration) const {
   }
   const size_t majority = voters / 2 + 1;
   if (granted >= majority) return VoteResult::kWon;
-  if (refused > voters - majority) return VoteResult::kLost;
+  if (2 * refused >= voters) return VoteResult::kLost;
   return VoteResult::kPending;
 }
 

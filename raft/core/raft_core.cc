@@ -6,9 +6,13 @@
 #include "raft/core/checkpoint.h"
 #include "raft/core/core_state.h"
 #include "raft/core/election.h"
+#include "raft/core/follower_reads.h"
 #include "raft/core/invariants.h"
+#include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
+#include "raft/core/transfer.h"
 
 namespace basalt::raft {
 namespace {
@@ -22,6 +26,7 @@ bool AreEntriesSane(const AppendRequest& request, Term sender_term) {
   Term term = request.previous_term;
   for (const Entry& entry : request.entries) {
     if (entry.index != ++index || entry.term < term) return false;
+    if (entry.kind == EntryKind::kConfiguration && !ConfigurationOf(entry)) return false;
     term = entry.term;
   }
   return term <= sender_term;
@@ -37,7 +42,10 @@ bool IsSane(const Message& message) {
   }
   if (const auto* arrived = std::get_if<CheckpointArrived>(&message.body)) {
     return arrived->base.index.value() <= kNumberMax && arrived->base.term <= message.term &&
-           !arrived->base.configuration.members.empty();
+           IsWellFormed(arrived->base.configuration);
+  }
+  if (const auto* read = std::get_if<ReadReply>(&message.body)) {
+    return read->index.value() <= kNumberMax;
   }
   return true;
 }
@@ -47,10 +55,18 @@ bool IsPreVoteGrant(const Message& message) {
   return reply != nullptr && reply->pre_vote && reply->granted;
 }
 
+bool IsAnswer(const Message& message) {
+  return std::holds_alternative<VoteReply>(message.body) ||
+         std::holds_alternative<AppendReply>(message.body) ||
+         std::holds_alternative<HeartbeatReply>(message.body) ||
+         std::holds_alternative<ReadReply>(message.body);
+}
+
 bool IsFromLeader(const Message& message) {
   return std::holds_alternative<AppendRequest>(message.body) ||
          std::holds_alternative<HeartbeatRequest>(message.body) ||
-         std::holds_alternative<CheckpointArrived>(message.body);
+         std::holds_alternative<CheckpointArrived>(message.body) ||
+         std::holds_alternative<TimeoutNow>(message.body);
 }
 
 // A request from an earlier term. The answer carries our term, so that its sender steps down. It
@@ -70,7 +86,7 @@ void AnswerFromHigherTerm(CoreState& state, const Message& message) {
 bool AcceptTerm(CoreState& state, const Message& message) {
   if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
     // Dissertation, 4.2.3: who hears a leader does not help to depose it.
-    if (message.term > state.term() && IsLeaderHeard(state)) return false;
+    if (message.term > state.term() && IsVoteHeldBack(state, *vote)) return false;
     if (vote->pre_vote) return true;
   }
   if (IsPreVoteGrant(message)) return true;
@@ -89,6 +105,7 @@ bool FollowSender(CoreState& state, const Message& message) {
   const ReplicaId known = state.CurrentLeadership().leader;
   if (known != ReplicaId(0) && known != message.from) return false;
   if (known != message.from) BecomeFollower(state, state.term(), message.from);
+  LeaderWasHeard(state);
   return true;
 }
 
@@ -109,6 +126,12 @@ void Dispatch(CoreState& state, Message message) {
     OnVoteReply(state, from, message.term, *vote_reply);
   } else if (auto* arrived = std::get_if<CheckpointArrived>(&message.body)) {
     OnCheckpointArrived(state, *arrived);
+  } else if (std::holds_alternative<TimeoutNow>(message.body)) {
+    OnTimeoutNow(state);
+  } else if (auto* read = std::get_if<ReadRequest>(&message.body)) {
+    OnReadRequest(state, from, *read);
+  } else if (auto* read_reply = std::get_if<ReadReply>(&message.body)) {
+    OnReadReply(state, from, *read_reply);
   }
 }
 
@@ -120,13 +143,25 @@ RaftCore::RaftCore(const CoreOptions& options, RecoveredState recovered)
 
 RaftCore::~RaftCore() = default;
 
-void RaftCore::InputDone() { invariants_->Check(*state_); }
+void RaftCore::InputDone() {
+  ContinueMembershipChange(*state_);
+  invariants_->Check(*state_);
+}
+
+void RaftCore::SetNow(Time now) {
+  BASALT_CHECK(now >= state_->now);
+  if (!state_->started_at) state_->started_at = now;
+  state_->now = now;
+}
 
 void RaftCore::Tick() {
-  if (state_->leader() != nullptr) {
-    TickLeader(*state_);
+  CoreState& state = *state_;
+  if (state.leader() != nullptr) {
+    TickLeader(state);
+    if (state.leader() != nullptr) TickTransfer(state);
   } else {
-    TickElection(*state_);
+    TickAskedReads(state);
+    TickElection(state);
   }
   InputDone();
 }
@@ -135,21 +170,34 @@ void RaftCore::Step(Message message) {
   CoreState& state = *state_;
   if (message.group != state.options.group || message.to != state.self()) return;
   if (message.from == state.self()) return;
-  if (FindMember(state.configuration(), message.from) == nullptr) return;
-  if (!IsSane(message) || !AcceptTerm(state, message)) return;
+  // Leaders and candidates may be newer than the configuration here; who answers was asked by this
+  // replica, and counts for nothing once it is no member.
+  if (IsAnswer(message) && FindMember(state.configuration(), message.from) == nullptr) return;
+  if (!IsSane(message)) return;
+  state.sender = message.from;
+  state.sender_node = message.from_node;
+  if (!AcceptTerm(state, message)) return;
   Dispatch(state, std::move(message));
   InputDone();
 }
 
 std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload payload) {
+  BASALT_CHECK(kind != EntryKind::kConfiguration);
   const LeaderRole* leader = state_->leader();
   if (leader == nullptr) return ProposeRefusal::kNotLeader;
   if (leader->uncommitted.bytes() >= state_->options.uncommitted_bytes_max) {
     return ProposeRefusal::kTooMuchUncommitted;
   }
+  if (leader->transfer) return ProposeRefusal::kTransferring;
   const LogIndex index = AppendOwn(*state_, kind, std::move(payload));
   InputDone();
   return Proposed{index, state_->term()};
+}
+
+std::variant<Proposed, ChangeRefusal> RaftCore::ChangeMembership(Configuration target) {
+  auto answer = raft::ChangeMembership(*state_, std::move(target));
+  InputDone();
+  return answer;
 }
 
 void RaftCore::RequestRead(ReadId id) {
@@ -157,9 +205,18 @@ void RaftCore::RequestRead(ReadId id) {
   InputDone();
 }
 
+TransferAnswer RaftCore::TransferLeadership(ReplicaId to) {
+  const TransferAnswer answer = StartTransfer(*state_, to);
+  InputDone();
+  return answer;
+}
+
+void RaftCore::SetPriority(uint32_t priority) { state_->priority = priority; }
+
 void RaftCore::OnPersisted(PersistId id) {
   CoreState& state = *state_;
   state.persists.Finish(id);
+  state.disk.Ended(id);
   if (state.persists.IsHardStateDurable()) OnHardStateDurable(state);
   AdvanceCommit(state);
   state.dirty = true;
@@ -213,10 +270,13 @@ Effects RaftCore::TakeEffects() {
   if (state.leader() != nullptr) {
     StartReadRound(state);
     SendAppends(state);
+    AdvanceTransfer(state);
   }
+  RefuseOrphanedReads(state);
   HandOutApply(state);
   Effects effects = std::exchange(state.effects, {});
   effects.persist = state.persists.Take(state.hard_state, state.log);
+  if (effects.persist) state.disk.Began(effects.persist->id, state.now);
   if (!effects.messages_after_persist.empty()) {
     effects.messages_after_id = state.persists.issued();
   }
@@ -231,6 +291,14 @@ Effects RaftCore::TakeEffects() {
   return effects;
 }
 
+std::optional<LeaseGrant> RaftCore::lease() const { return CurrentLease(*state_); }
+
+std::optional<LogIndex> RaftCore::LeaseRead(Time now) const {
+  const std::optional<LeaseGrant> lease = CurrentLease(*state_);
+  if (!lease || now >= lease->end) return std::nullopt;
+  return lease->commit;
+}
+
 CoreStatus RaftCore::status() const {
   const CoreState& state = *state_;
   CoreStatus status{state.CurrentLeadership(),
@@ -240,15 +308,23 @@ CoreStatus RaftCore::status() const {
                     state.durable(),
                     state.commit,
                     state.applied,
+                    state.configuration(),
+                    state.log.configuration_index(),
+                    IsJoint(state.configuration()),
                     false,
-                    {}};
+                    {},
+                    CurrentLease(state),
+                    ReplicaId(0),
+                    state.priority,
+                    IsDiskStalled(state)};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
+    if (leader->transfer) status.transfer_to = leader->transfer->to;
     for (const FollowerProgress& follower : leader->followers) {
       status.followers.push_back(
           {follower.replica, follower.node, follower.match, follower.next,
            leader->ticks - follower.heard_at_ticks < state.options.election_timeout_ticks,
-           follower.mode});
+           follower.mode, follower.priority});
     }
   }
   return status;
@@ -256,5 +332,6 @@ CoreStatus RaftCore::status() const {
 
 bool RaftCore::is_leader() const { return state_->leader() != nullptr; }
 Term RaftCore::term() const { return state_->term(); }
+const Configuration& RaftCore::configuration() const { return state_->configuration(); }
 
 }  // namespace basalt::raft

@@ -7,7 +7,10 @@
 #include "base/check.h"
 #include "raft/core/checkpoint.h"
 #include "raft/core/election.h"
+#include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
+#include "raft/core/transfer.h"
 
 namespace basalt::raft {
 namespace {
@@ -27,6 +30,7 @@ FollowerProgress* Heard(CoreState& state, ReplicaId from, Round round) {
   follower->heard_at_ticks = state.leader()->ticks;
   if (round > follower->acknowledged_round) {
     follower->acknowledged_round = round;
+    state.leader()->round_times.ForgetBelow(AnsweredByQuorum(state));
     ConfirmReads(state);
   }
   return follower;
@@ -88,6 +92,10 @@ bool TakeEntries(CoreState& state, std::vector<Entry> entries) {
       state.log.TruncateFrom(entry.index);
       state.persists.Truncated(entry.index);
     }
+    if (entry.kind == EntryKind::kConfiguration &&
+        !MayFollow(state.configuration(), *ConfigurationOf(entry))) {
+      return false;
+    }
     state.log.Append(std::move(entry));
     state.dirty = true;
   }
@@ -138,16 +146,18 @@ void TickLeader(CoreState& state) {
   ++leading.ticks;
   if (++leading.heartbeat_elapsed_ticks < state.options.heartbeat_ticks) return;
   leading.heartbeat_elapsed_ticks = 0;
-  if (leading.followers.empty()) return;
+  NoteHeartbeat(state);
   CheckLeaderStillHeard(state);
   if (state.leader() == nullptr) return;
   AssignReadsToNextRound(state);
   SendHeartbeats(state);
+  ConfirmReads(state);  // a leader that is the only voter has its quorum already
 }
 
 void SendHeartbeats(CoreState& state) {
   LeaderRole& leading = *state.leader();
   ++leading.round;
+  RoundSent(state);
   for (const FollowerProgress& follower : leading.followers) {
     state.Send(follower.replica,
                HeartbeatRequest{std::min(state.commit, follower.match), leading.round});
@@ -172,7 +182,13 @@ void AdvanceCommit(CoreState& state) {
 }
 
 void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
-  state.election_elapsed_ticks = 0;
+  if (state.configuration().members.empty()) {
+    // No log that this replica could take has a first entry that tells the members.
+    AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
+    refusal.needs_checkpoint = true;
+    state.Send(from, refusal);
+    return;
+  }
   const LogIndex last_new = request.previous_index + request.entries.size();
   if (last_new <= state.commit) {
     AcknowledgeAppend(state, from, state.commit, request.round);
@@ -199,6 +215,13 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
     if (follower->match > before) AdvanceCommit(state);
     return;
   }
+  if (reply.needs_checkpoint) {
+    // One that is not late: it has acknowledged nothing since.
+    if (follower->match == LogIndex(0) && follower->mode != Mode::kCheckpoint) {
+      StartCheckpoint(state, *follower);
+    }
+    return;
+  }
   if (!follower->IsNews(reply.index)) return;
   // Each refusal lowers `next`, by whole terms where the hint allows.
   LogIndex from_index = std::min(reply.index, reply.hint_index + 1);
@@ -211,14 +234,14 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
 }
 
 void OnHeartbeatRequest(CoreState& state, ReplicaId from, const HeartbeatRequest& request) {
-  state.election_elapsed_ticks = 0;
   state.CommitUpTo(request.commit);
-  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round});
+  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round, PriorityToTell(state)});
 }
 
 void OnHeartbeatReply(CoreState& state, ReplicaId from, const HeartbeatReply& reply) {
   FollowerProgress* follower = Heard(state, from, reply.round);
   if (follower == nullptr) return;
+  follower->priority = reply.priority;
   // What was under way when nothing moved between two replies may be lost.
   const bool stalled = follower->match == follower->match_at_heartbeat;
   if (stalled && (follower->probe_sent || !follower->window.empty())) {

@@ -5,11 +5,14 @@
 #include <vector>
 
 #include "base/status.h"
+#include "raft/wire/checkpoint_wire.h"
 #include "storage/checkpoint_files.h"
 
 namespace basalt::server {
 
 // One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
+// What is staged belongs to the reads until it is handed over, and to the install from then on:
+// nobody else may take it away.
 class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
                                             public std::enable_shared_from_this<Reception> {
  public:
@@ -32,7 +35,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     StartRead(&chunk_);
   }
 
-  void OnCancel() override { End("cancelled"); }
+  // The read under way ends with an error and finishes the stream; an install that began goes on.
+  void OnCancel() override {}
   void OnDone() override { self_.reset(); }
 
  private:
@@ -53,17 +57,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     }
     reserved_ = true;
     group_ = header.group();
-    arrived_.group = raft::GroupId(header.group());
-    arrived_.from = raft::ReplicaId(header.from());
-    arrived_.to = raft::ReplicaId(header.to());
-    arrived_.term = raft::Term(header.term());
-    raft::LogBase place{raft::LogIndex(header.index()), raft::Term(header.index_term()), {}};
-    for (const v1::Replica& voter : header.voters()) {
-      place.configuration.members.push_back({raft::ReplicaId(voter.replica_id()),
-                                             raft::NodeId(voter.node_id()),
-                                             raft::MemberRole::kVoter});
-    }
-    arrived_.body = raft::CheckpointArrived{std::move(place)};
+    const raft::NodeId self(receiver_.transport_.self().node().node_id());
+    BASALT_ASSIGN_OR_RETURN(arrived_, raft::CheckpointFromWire(header, self));
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
@@ -95,7 +90,6 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
 
   // `problem` empty: installed.
   void End(const std::string& problem) {
-    if (ended_.exchange(true)) return;
     if (staging_ != nullptr && !handed_over_) {
       (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
     }
@@ -110,8 +104,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   v1::CheckpointChunk chunk_;
   uint64_t group_ = 0;
   bool reserved_ = false;
-  std::atomic<bool> handed_over_{false};
-  std::atomic<bool> ended_{false};
+  bool handed_over_ = false;  // no more reads
   raft::Message arrived_;
   std::unique_ptr<storage::CheckpointStaging> staging_;
 };

@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr std::string_view kFamilyNames[] = {"calm",  "network", "disk",
-                                             "crash", "clocks",  "everything"};
+                                             "crash", "clocks",  "lawless", "everything"};
 constexpr std::string_view kFaultNames[kFaultKinds] = {
     "kill",         "power cut",   "kill inside a change", "power cut inside a change",
     "power cut of all", "pause",   "link cut",             "link cut one way",
@@ -57,6 +57,7 @@ std::span<const Share> MixOf(Family family) {
     case Family::kCrash:
       return kCrashMix;
     case Family::kClocks:
+    case Family::kLawless:
       return kClocksMix;
     case Family::kEverything:
       return {};

@@ -19,10 +19,12 @@ enum class Family : uint8_t {
   kDisk,
   kCrash,
   kClocks,
+  kLawless,  // clocks keep to no bound
   kEverything,
 };
 inline constexpr Family kFamilies[] = {Family::kCalm,  Family::kNetwork, Family::kDisk,
-                                       Family::kCrash, Family::kClocks,  Family::kEverything};
+                                       Family::kCrash, Family::kClocks,  Family::kLawless,
+                                       Family::kEverything};
 
 std::string_view NameOf(Family family);
 std::optional<Family> FamilyOf(std::string_view name);

@@ -18,6 +18,11 @@ bool MarkWatcher::Leads(uint64_t node) const {
 }
 
 void MarkWatcher::OnSent(uint64_t node, const raft::Message& message) {
+  if (std::holds_alternative<raft::ReadRequest>(message.body)) {
+    findings_.Mark("a follower asked its leader for a read");
+  } else if (std::holds_alternative<raft::TimeoutNow>(message.body)) {
+    findings_.Mark("a leader handed over");
+  }
   const auto* heartbeat = std::get_if<raft::HeartbeatRequest>(&message.body);
   if (heartbeat == nullptr) return;
   const auto leading = leading_.find({node, message.group});

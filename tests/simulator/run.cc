@@ -17,6 +17,12 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   cluster.process.memory_bytes_max = size_t{1} << random.Between(11, 15);
   cluster.process.flush_every_bytes = size_t{1} << random.Between(13, 16);
   cluster.workload.keys = random.Between(3, 20);
+  cluster.process.leases = !random.OneIn(4);
+  if (options.family == Family::kLawless) {
+    // Clocks keep to no bound, so no lease may rest on them.
+    cluster.drift_percent = 300;
+    cluster.process.leases = options.leases_all_the_same;
+  }
   if (options.family == Family::kClocks || options.family == Family::kEverything) {
     cluster.wall_error_max = std::chrono::hours(1);
   }

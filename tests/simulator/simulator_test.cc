@@ -39,6 +39,20 @@ TEST(SimulatorReplay, CommandNamesFamilySeedAndSpan) {
             "./dev sim --family calm --seed 1 --seconds 7");
 }
 
+// Leases on clocks that drift further than their bound: somebody must object.
+TEST(SimulatorLeases, DriftBeyondTheBoundIsFound) {
+  constexpr uint64_t kSeedsMax = 20;
+  uint64_t seed = 1;
+  bool found = false;
+  for (; seed <= kSeedsMax && !found; ++seed) {
+    found = !RunInChild([seed] {
+               return RunSimulation(
+                   {.family = Family::kLawless, .seed = seed, .leases_all_the_same = true});
+             }).violations.empty();
+  }
+  EXPECT_TRUE(found) << "leases beyond the bound passed " << kSeedsMax << " seeds";
+}
+
 TEST(SimulatorPlan, ComesFromTheSeedAlone) {
   const FaultPlanOptions options{Family::kEverything, 5, seconds(60), 3, 2};
   const std::vector<Fault> plan = PlanFaults(options);

@@ -74,6 +74,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       logs_(findings_),
       states_(findings_),
       marks_(findings_),
+      leases_(findings_, time_),
       layout_(MakeLayout(options)),
       workload_(options.workload, {time_, network_, *this, findings_},
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
@@ -82,6 +83,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(logs_);
   watchers_.Add(states_);
   watchers_.Add(marks_);
+  watchers_.Add(leases_);
   network_.faults = options.faults;
   for (uint64_t id = 1; id <= options_.nodes; ++id) {
     Node& node = nodes_[id];
@@ -409,7 +411,8 @@ void VirtualCluster::CompareReplicas() {
 
 void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
   const check::History& history = workload_.history();
-  for (const auto& violations : {check::FindVersionOrderViolations(history, &stored),
+  for (const auto& violations : {leases_.FindViolations(),
+                                 check::FindVersionOrderViolations(history, &stored),
                                  check::FindStoredViolations(history, stored),
                                  check::Describe(check::CheckLinearizability(history))}) {
     for (const std::string& violation : violations) findings_.Violation(violation);

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "tests/fakes/no_sync_file_system.h"
 #include "tests/simulator/election_checker.h"
+#include "tests/simulator/lease_recorder.h"
 #include "tests/simulator/log_checker.h"
 #include "tests/simulator/mark_watcher.h"
 #include "tests/simulator/run_report.h"
@@ -148,6 +149,7 @@ class VirtualCluster final : public ProcessDirectory {
   LogChecker logs_;
   StateChecker states_;
   MarkWatcher marks_;
+  LeaseRecorder leases_;
   ReplicaWatchers watchers_;
   v1::ClusterMap layout_;
   std::map<uint64_t, Node> nodes_;

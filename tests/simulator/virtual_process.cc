@@ -33,7 +33,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
       dispatch_({}, view_, *this, budget_, ports_.clock),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return view_.leader(shard_id); },
-                   [](const std::string& why) { BASALT_CHECK_MSG(false, why); }}),
+                   [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),
       checkpoints_(*this) {}
 
 VirtualProcess::~VirtualProcess() = default;
@@ -86,13 +86,20 @@ absl::StatusOr<std::unique_ptr<storage::RaftLog>> VirtualProcess::OpenLog() {
   return storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
 }
 
-raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& replica) const {
+raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& replica) {
   raft::CoreOptions core_options;
   core_options.group = replica.group;
   core_options.self = replica.self;
   core_options.seed = options_.seed + replica.group.value();
   core_options.memory_bytes_max = options_.memory_bytes_max;
   core_options.check_thoroughly = options_.check_thoroughly;
+  core_options.leases = options_.leases;
+  const std::chrono::nanoseconds timeout = core_options.election_timeout_ticks * kTick;
+  core_options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  core_options.lease_duration =
+      raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
+  core_options.disk_stall = core_options.election_timeout;
+  core_options.life = random_.Next();
   return core_options;
 }
 
@@ -124,6 +131,11 @@ void VirtualProcess::GroupRound() {
 }
 
 void VirtualProcess::Put(server::ApplyWork work) {
+  if (const auto* serve = std::get_if<server::ServeReads>(&work)) {
+    if (!serve->reads.empty() && serve->reads.front().confirmed_by == v1::READ_MODE_LEASE) {
+      ports_.watcher.OnLeaseRead(options_.node, serve->group);
+    }
+  }
   apply_works_.push_back(std::move(work));
   PlanApplyRound();
 }

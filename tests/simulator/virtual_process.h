@@ -39,6 +39,8 @@ struct ProcessOptions {
   size_t flush_every_bytes = 32u << 10;
   size_t memory_bytes_max = 4u << 10;  // so that older entries are fetched
   uint64_t free_bytes_min = 64u << 10;
+  bool leases = true;
+  uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
   bool check_thoroughly = true;
 };
 
@@ -110,7 +112,7 @@ class VirtualProcess final : public server::GroupInbox,
   };
 
   absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
-  raft::CoreOptions CoreOptionsOf(const server::OpenedReplica& replica) const;
+  raft::CoreOptions CoreOptionsOf(const server::OpenedReplica& replica);
 
   void PlanGroupRound();
   void PlanApplyRound();

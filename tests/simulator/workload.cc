@@ -87,6 +87,7 @@ void Workload::Begin(size_t client) {
     operation.kind = Kind::kDelete;
     asked.kind = client::OperationKind::kDelete;
   }
+  if (random_.OneIn(4)) asked.read_mode = ReadMode::kReadIndex;
   asked.key = operation.key;
   operation.invoked_ns = ports_.time.Now().count();
   ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,

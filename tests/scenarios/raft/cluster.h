@@ -3,6 +3,9 @@
 // Every step gives one replica one input and carries out the effects: messages go into flight,
 // writes to the replica's disk, entries to its queue. The test (a script or a seeded generator)
 // chooses the next step, so it chooses every order, loss, doubling and crash.
+//
+// Every replica has a clock of its own, and reads it before each input. Tick lets one tick's length
+// pass on it unless TickOnly is called: there the test moves all clocks by LetTimePass.
 #pragma once
 
 #include <cstdint>
@@ -35,15 +38,29 @@ struct Reached {
   uint64_t logs_dropped = 0;
   uint64_t logs_dropped_at_start = 0;
   uint64_t writes_lost = 0;
+  uint64_t lease_reads = 0;
+  uint64_t lease_reads_refused = 0;  // by a leader whose lease was not valid
+  uint64_t follower_reads = 0;       // served by a replica that did not lead
+  uint64_t transfers = 0;            // TimeoutNow sent
 };
 
 class Cluster {
  public:
+  static constexpr uint64_t kTickNanoseconds = 10'000'000;
+
   // Replicas 1..count on nodes 1..count; `options` but for `self`. All start.
   Cluster(uint64_t count, const CoreOptions& options);
 
+  // True time, on all clocks; a multiple of 100.
+  void LetTimePass(uint64_t nanoseconds);
+  // A read by lease, answered at once or not at all; the clock is read now. What it was served at.
+  std::optional<LogIndex> ReadByLease(ReplicaId id);
+
   // Inputs.
   void Tick(ReplicaId id);
+  void TickOnly(ReplicaId id);
+  TransferAnswer Transfer(ReplicaId id, ReplicaId to);
+  void SetPriority(ReplicaId id, uint32_t priority);
   void Campaign(ReplicaId id);
   bool Propose(ReplicaId id, const std::string& payload);
   void Read(ReplicaId id);
@@ -88,6 +105,8 @@ class Cluster {
     LogIndex committed_before;
   };
 
+  // As its driver gives it an input: with the clock read for that.
+  static RaftCore& Core(Replica& replica);
   void Collect(Replica& replica);
   void CollectWrite(Replica& replica, Effects& effects);
   void CollectReads(Replica& replica, const Effects& effects);
@@ -102,13 +121,13 @@ class Cluster {
   Safety::Replicas replicas_;
   std::deque<Message> in_flight_;
   std::set<std::pair<ReplicaId, ReplicaId>> cut_;
-  // Transfers that a leader waits for: follower, and the leader's life.
-  struct Transfer {
+  // Checkpoints that a leader waits for: follower, and the leader's life.
+  struct Installing {
     ReplicaId from;
     uint64_t life;
     ReplicaId to;
   };
-  std::deque<Transfer> installing_;
+  std::deque<Installing> installing_;
   std::map<ReadId, AskedRead> reads_;
   uint64_t last_read_ = 0;
   Safety safety_;

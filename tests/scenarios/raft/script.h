@@ -1,6 +1,12 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 //
-//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N]
+//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//              leases=P          leases, for a drift bound of P percent; without it nobody makes
+//                                the promises that they rest on, and no clock counts
+//              stall=MS]         a disk stalls when a write takes that long
+//   advance [I] MS            the clocks of all, or of one; a tick of I takes 10 ms of I's clock
+//   lease I                   a read by lease
+//   transfer I [J]            priority I P
 //   tick I [count] | campaign I | propose I TEXT | read I | compact I INDEX | fetch I
 //   write I [count|all]       the oldest writes complete     apply I [count|all]
 //   flush I                   the state machine is durable   crash I | start I
@@ -20,16 +26,17 @@
 #include <string>
 #include <vector>
 
+#include "tests/scenarios/driver/scenario_file.h"
 #include "tests/scenarios/raft/cluster.h"
 
 namespace basalt::raft {
 
-class Script {
+class Script : public scenario::Subject {
  public:
   // One line; the answer's lines. An unknown command is answered with "error: ...".
-  std::vector<std::string> Do(const std::string& line);
+  std::vector<std::string> Do(const std::string& line) override;
   // What Safety has to say in the end.
-  std::string violation() const { return cluster_ ? cluster_->safety().violation() : ""; }
+  std::string violation() const override { return cluster_ ? cluster_->safety().violation() : ""; }
 
  private:
   using Words = std::vector<std::string>;

@@ -70,12 +70,12 @@ TEST(Log, EvictionKeepsTerms) {
 
 TEST(Log, CompactionInsideARunAndToTheEnd) {
   Log log(MakeBase(0, 0), MakeEntries(1, {1, 1, 2, 2, 5}));
-  log.CompactTo(LogIndex(3), MakeConfiguration(3));
+  log.CompactTo(LogIndex(3));
   EXPECT_EQ(log.base().term, Term(2));
   EXPECT_EQ(log.TermAt(LogIndex(4)), Term(2));
   EXPECT_EQ(log.TermAt(LogIndex(2)), std::nullopt);
   EXPECT_TRUE(log.IsConsistent());
-  log.CompactTo(LogIndex(5), MakeConfiguration(3));
+  log.CompactTo(LogIndex(5));
   EXPECT_EQ(log.last_term(), Term(5));
   EXPECT_TRUE(log.IsConsistent());
 }
@@ -99,7 +99,7 @@ TEST(Log, AgreesWithAModel) {
           break;
         case 1:
           if (random.OneIn(4)) {
-            log.CompactTo(any, MakeConfiguration(3));
+            log.CompactTo(any);
             model.erase(model.begin(), model.lower_bound(any));
           }
           break;

@@ -164,7 +164,7 @@ TEST_F(PersistQueueTest, ADroppedLogForgetsItsWritesUnderWay) {
 TEST_F(PersistQueueTest, ACheckpointInsideTheLogKeepsTheSuffixUnderWay) {
   for (int i = 0; i < 4; ++i) Append(1);
   Take();  // #1: 1..4
-  log_.CompactTo(LogIndex(3), MakeConfiguration(3));
+  log_.CompactTo(LogIndex(3));
   queue_.CheckpointCovers(LogIndex(3));
   EXPECT_EQ(queue_.durable(), LogIndex(3));
   const Persist persist = Take();

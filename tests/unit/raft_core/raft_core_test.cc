@@ -119,7 +119,7 @@ TEST(RaftCore, ReplicasOfOneSeedDoNotCampaignTogether) {
   for (const auto& [tick, groups] : at) EXPECT_LT(groups, 60) << "at tick " << tick;
 }
 
-TEST(RaftCore, StrangersAndWrongAddressesAreIgnored) {
+TEST(RaftCore, WrongAddressesAndStrangersAnswersAreIgnored) {
   Driven one(Fresh(3));
   Message other_group = From(2, 5, HeartbeatRequest{});
   other_group.group = GroupId(8);
@@ -127,7 +127,10 @@ TEST(RaftCore, StrangersAndWrongAddressesAreIgnored) {
   other_replica.to = ReplicaId(4);
   one.core.Step(other_group);
   one.core.Step(other_replica);
-  one.core.Step(From(9, 5, HeartbeatRequest{}));
+  one.core.Step(From(9, 5, HeartbeatReply{}));
+  one.core.Step(From(9, 5, AppendReply{}));
+  one.core.Step(From(9, 5, VoteReply{}));
+  one.core.Step(From(9, 5, ReadReply{}));
   one.core.Step(From(1, 5, HeartbeatRequest{}));
   EXPECT_FALSE(one.core.HasEffects());
   EXPECT_EQ(one.core.term(), Term(0));

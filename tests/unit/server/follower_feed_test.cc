@@ -1,82 +1,166 @@
-// What the feed says when entries cannot be read.
+// The feed with its real threads: what it was given is answered, each once, whenever it stops.
 #include "server/node/follower_feed.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <future>
+#include <thread>
 
-#include "base/check.h"
 #include "base/status.h"
-#include "storage/posix_file_system.h"
-#include "tests/unit/server/fake_clock.h"
+#include "tests/fakes/fake_file_system.h"
 
 namespace basalt::server {
 namespace {
 
-class FailingLog final : public raft::LogStore {
- public:
-  explicit FailingLog(absl::Status status) : status_(std::move(status)) {}
-  void Append(std::vector<raft::LogWrite>) override {}
-  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId, raft::LogIndex, raft::LogIndex,
-                                                size_t) override {
-    return status_;
-  }
+constexpr raft::GroupId kGroup{1};
+constexpr raft::ReplicaId kSelf{11};
+constexpr raft::ReplicaId kFollower{12};
 
- private:
-  const absl::Status status_;
+class OneEntryLog final : public raft::LogStore {
+ public:
+  void Append(std::vector<raft::LogWrite>) override {}
+  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId, raft::LogIndex first, raft::LogIndex,
+                                                size_t) override {
+    raft::Entry entry;
+    entry.index = first;
+    return std::vector<raft::Entry>{std::move(entry)};
+  }
 };
 
-class FetchedEntries final : public GroupInbox {
+class BareMachine final : public raft::StateMachine {
+ public:
+  absl::Status Apply(std::span<const raft::Entry>) override { return absl::OkStatus(); }
+  raft::LogBase applied() const override { return {}; }
+  raft::LogIndex flushed() const override { return {}; }
+  void Flush() override {}
+  absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string&) override {
+    return raft::LogBase{raft::LogIndex(++checkpoints), raft::Term(1), {}};
+  }
+  absl::Status Install(const std::string&) override { return absl::OkStatus(); }
+
+  uint64_t checkpoints = 0;  // apply thread
+};
+
+class CountingInbox final : public GroupInbox {
  public:
   void Put(GroupEvent event) override {
-    fetched_.set_value(std::get<EntriesFetched>(std::move(event)));
+    base::MutexLock lock(mutex_);
+    if (std::holds_alternative<EntriesFetched>(event)) ++fetched_;
+    if (std::holds_alternative<CheckpointSent>(event)) ++sent_;
   }
-  EntriesFetched Await() { return fetched_.get_future().get(); }
+  uint64_t fetched() {
+    base::MutexLock lock(mutex_);
+    return fetched_;
+  }
+  uint64_t sent() {
+    base::MutexLock lock(mutex_);
+    return sent_;
+  }
 
  private:
-  std::promise<EntriesFetched> fetched_;
+  base::Mutex mutex_;
+  uint64_t fetched_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t sent_ BASALT_GUARDED_BY(mutex_) = 0;
 };
 
-class NoApply final : public ApplyInbox {
+class ApplyThread final : public ApplyInbox {
  public:
-  void Put(ApplyWork) override {}
-  void PutQuietly(ApplyWork) override {}
+  explicit ApplyThread(const Clock& clock)
+      : thread_({"apply", std::chrono::milliseconds(500),
+                 [this](std::vector<ApplyWork>& works) {
+                   for (ApplyWork& work : works) std::get<WithStateMachine>(work).work(&machine_);
+                 }},
+                clock) {
+    thread_.Start();
+  }
+  void Put(ApplyWork work) override { thread_.mailbox().Put(std::move(work)); }
+  void PutQuietly(ApplyWork work) override { thread_.mailbox().PutQuietly(std::move(work)); }
+
+ private:
+  BareMachine machine_;
+  LoopThread<ApplyWork> thread_;
 };
 
-// Asks for entries of replica 7, to be applied by itself, from a log that answers `status`.
-EntriesFetched FetchOwn(const absl::Status& status) {
-  FailingLog log(status);
-  FetchedEntries fetched;
-  NoApply apply;
-  const auto files = storage::NewPosixFileSystem();
-  Logger logger(LoggerOptions{});
-  Metrics metrics(1);
-  const testing::FakeClock clock;
-  FollowerFeed feed({log, fetched, apply, *files, logger, metrics.checkpoints(), clock,
-                     [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
-                     [](const CheckpointToSend&) { return absl::OkStatus(); }},
-                    "/none");
-  feed.Start();
-  feed.Put(FeedWork(FetchForFollower{
-      raft::GroupId(1),
-      raft::ReplicaId(7),
-      {raft::ReplicaId(7), raft::LogIndex(119), raft::LogIndex(130), 1000}}));
-  EntriesFetched answer = fetched.Await();
-  feed.Stop();
-  return answer;
-}
+// A transfer that lasts until its owner ends it.
+class LongTransfer {
+ public:
+  absl::Status Send() {
+    base::MutexLock lock(mutex_);
+    begun_ = true;
+    changed_.NotifyAll();
+    while (!stopped_) changed_.Wait(mutex_);
+    return base::Unavailable("stopping");
+  }
+  // False: none began within half a minute.
+  bool AwaitBegun() {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    base::MutexLock lock(mutex_);
+    while (!begun_ && std::chrono::steady_clock::now() < until) {
+      changed_.WaitFor(mutex_, std::chrono::seconds(1));
+    }
+    return begun_;
+  }
+  void Stop() {
+    base::MutexLock lock(mutex_);
+    stopped_ = true;
+    changed_.NotifyAll();
+  }
 
-// A checkpoint that was installed meanwhile has dropped them (found by the simulator).
-TEST(FollowerFeed, OwnEntriesThatACheckpointOvertookAreNoFailureOfTheDisk) {
-  const EntriesFetched fetched = FetchOwn(base::NotFound("entry 119 is not in the log"));
-  EXPECT_EQ(fetched.follower, raft::ReplicaId(7));
-  EXPECT_TRUE(fetched.entries.empty());
-}
+ private:
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  bool begun_ BASALT_GUARDED_BY(mutex_) = false;
+  bool stopped_ BASALT_GUARDED_BY(mutex_) = false;
+};
 
-TEST(FollowerFeedDeathTest, OwnEntriesThatAreDamagedEndTheProcess) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(FetchOwn(base::DataLoss("entry 119 is damaged")),
-              ::testing::ExitedWithCode(base::kExitDiskFailed), "damaged");
+class FollowerFeedTest : public ::testing::Test {
+ protected:
+  ~FollowerFeedTest() override { ::close(silence_); }
+
+  void PutOneOfEach() {
+    feed_.Put(
+        FetchForFollower{kGroup, kSelf, {kFollower, raft::LogIndex(1), raft::LogIndex(2), 1000}});
+    feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, raft::NodeId(2)}});
+  }
+
+  const SystemClock clock_{};
+  basalt::testing::FakeFileSystem files_;
+  const int silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  Logger logger_{LoggerOptions{.descriptor = silence_}};
+  Metrics metrics_{1};
+  OneEntryLog log_;
+  CountingInbox groups_;
+  ApplyThread apply_{clock_};
+  LongTransfer transfer_;
+  FollowerFeed feed_{{log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
+                      [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
+                      [this](const CheckpointToSend&) { return transfer_.Send(); }},
+                     "/checkpoints"};
+};
+
+TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
+  constexpr uint64_t kThreads = 3;
+  constexpr uint64_t kEach = 50;
+  feed_.Start();
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([this] {
+      for (uint64_t n = 0; n < kEach; ++n) PutOneOfEach();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(transfer_.AwaitBegun());
+  std::atomic<bool> stopped{false};
+  std::thread late([&] {
+    while (!stopped) PutOneOfEach();
+  });
+  transfer_.Stop();
+  feed_.Stop();
+  stopped = true;
+  late.join();
+  EXPECT_GE(groups_.fetched(), kThreads * kEach);
+  EXPECT_GE(groups_.sent(), kThreads * kEach);
 }
 
 }  // namespace

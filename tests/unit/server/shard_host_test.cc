@@ -8,8 +8,10 @@
 
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/slot.h"
+#include "base/status.h"
 #include "server/node_directory/temporary_directory.h"
 #include "server/placement/initial_layout.h"
 #include "storage/posix_file_system.h"
@@ -313,6 +315,86 @@ TEST_F(ShardHostTest, AReplicaIsRemovedForGood) {
   EXPECT_EQ(nodes_[id].host->ReplicaStatuses().size(), 2u);
   EXPECT_FALSE(nodes_[id].host->MakeReplica(map_.shards(1), removed).ok());
   EXPECT_EQ(GetAll(kKeys), kKeys);
+}
+
+// As gRPC's, the HTTP server's and the node's own thread use a host, all at once; and each request
+// is answered once although everything stops under them.
+TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
+  constexpr size_t kLoaders = 4;
+  constexpr size_t kEach = 100;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  ASSERT_NE(AwaitLeader(1), nullptr);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> watchers;
+  for (auto& [id, node] : nodes_) {
+    watchers.emplace_back([&stop, &host = *node.host] {
+      while (!stop) {
+        for (const v1::ReplicaStatus& status : host.ReplicaStatuses()) {
+          EXPECT_LE(status.applied_index(), status.last_index());
+        }
+        EXPECT_FALSE(host.Samples().empty());
+        EXPECT_TRUE(host.Stalled(seconds(60)).empty());
+        EXPECT_TRUE(host.ScanReplica(1).ok());
+      }
+    });
+  }
+  const auto answers = std::make_shared<Answers>();
+  std::vector<std::thread> loaders;
+  for (size_t loader = 0; loader < kLoaders; ++loader) {
+    loaders.emplace_back([&, loader] {
+      for (size_t i = 0; i < kEach; ++i) {
+        const uint64_t id = loader * kEach + i;
+        const MonotonicTime deadline = clock_.Now() + seconds(60);
+        ShardHost& host = *nodes_.at(1 + id % kNodes).host;
+        v1::Command command;
+        command.mutable_put()->set_key("{bar}" + std::to_string(id));
+        WritesArrived writes{raft::GroupId(1), {}};
+        writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
+        host.Put(GroupEvent(std::move(writes)));
+        ReadsArrived reads{raft::GroupId(1), {}};
+        reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
+        reads.reads.back().request.set_id(kLoaders * kEach + id);
+        reads.reads.back().request.mutable_get()->set_key("{bar}" + std::to_string(id));
+        host.Put(GroupEvent(std::move(reads)));
+        if (i % 10 == 0) host.Maintain();
+      }
+    });
+  }
+  for (std::thread& loader : loaders) loader.join();
+  for (auto& [id, node] : nodes_) node.host->Stop();
+  stop = true;
+  for (std::thread& watcher : watchers) watcher.join();
+  std::set<uint64_t> ids;
+  const std::vector<v1::Response> all = answers->Await(2 * kLoaders * kEach);
+  for (const v1::Response& response : all) ids.insert(response.id());
+  EXPECT_EQ(all.size(), 2 * kLoaders * kEach);
+  EXPECT_EQ(ids.size(), 2 * kLoaders * kEach);
+}
+
+// A replica that cannot go on ends the process, and not as a bug would. The children start anew:
+// the threads of a host do not outlive a fork.
+class ShardHostDeathTest : public ShardHostTest {
+ protected:
+  ShardHostDeathTest() { ::testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+// Hazard 67: operation 60 of a release to come.
+TEST_F(ShardHostDeathTest, EntryOfANewerReleaseIsOneLineAndExitCode1) {
+  const auto propose = [this] {
+    StartAll();
+    ShardHost* const leader = AwaitLeader(1);
+    if (leader == nullptr) return;
+    leader->Put(GroupEvent(OwnCommandArrived{raft::GroupId(1), "\x12\x04\xe2\x03\x01k"}));
+    Answers().Await(1);
+  };
+  EXPECT_EXIT(propose(), ::testing::ExitedWithCode(1),
+              "^basaltd: shard 1 stops: entry .*unknown operation 60.*cannot apply it\n$");
+}
+
+TEST_F(ShardHostDeathTest, DamageIsADiskThatFailed) {
+  EXPECT_EXIT(EndWithReplica(base::DataLoss("shard 1 stops: a row is damaged")),
+              ::testing::ExitedWithCode(74), "^disk failed: shard 1 stops: a row is damaged\n$");
 }
 
 TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {

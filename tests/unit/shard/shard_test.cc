@@ -154,6 +154,7 @@ TEST_P(Shard, StopsAtWhatItDoesNotKnow) {
       {"field", later.Build(), "unknown field in command 0"},
       {"batchfield", field.Build(), "unknown field of a batch"},
       {"none", empty.Build(), "command 0 has no operation"},
+      {"stamp", EntryBuilder(2, ~uint64_t{0}).Put("b", "2").Build(), "a stamp out of range"},
       {"bytes", commands("\xff\xff\xff"), "its bytes are no batch of commands"},
       {"kind",
        {raft::LogIndex(2), raft::Term(1), raft::EntryKind::kConfiguration, nullptr},
