@@ -208,7 +208,9 @@ void WriteKeys(Client& client, uint64_t writer, uint64_t keys, std::atomic<uint6
     if (!client.Put(key, key).ok()) continue;
     const auto got = client.Get(key);
     EXPECT_TRUE(got.ok()) << got.status().ToString();
-    if (got.ok()) EXPECT_EQ(got->value_or(Value()).bytes, key);
+    if (got.ok()) {
+      EXPECT_EQ(got->value_or(Value()).bytes, key);
+    }
     ++n;
     ++written;
   }
