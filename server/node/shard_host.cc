@@ -339,6 +339,7 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
     status.set_first_index(state.core.base.value() + 1);
     status.set_last_index(state.core.last.value());
     status.set_commit_index(state.core.commit.value());
+    status.set_group_commit_index(state.core.group_commit.value());
     const auto place = applied.find(state.group);
     if (place != applied.end()) {
       status.set_applied_index(place->second.index.value());

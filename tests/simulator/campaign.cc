@@ -35,8 +35,8 @@ void RunAll(unsigned jobs, Tally& tally, const std::function<std::optional<RunOp
       const std::optional<RunOptions> options = next();
       more = options.has_value();
       if (!more) break;
-      started.push_back({*options, std::make_unique<ChildRun>(
-                                       [options] { return RunSimulation(*options); })});
+      started.push_back(
+          {*options, std::make_unique<ChildRun>([options] { return RunSimulation(*options); })});
     }
     std::vector<pollfd> waits;
     for (const Started& run : started) waits.push_back({run.child->descriptor(), POLLIN, 0});

@@ -142,7 +142,8 @@ TEST_F(Checkers, WhatWasDurableAndIsGone) {
   EXPECT_EQ(violations(), 1u);
 }
 
-// What was written and not yet known to be durable may be there, and then what was queued before it.
+// What was written and not yet known to be durable may be there, and then what was queued before
+// it.
 TEST_F(Checkers, WhatWasNotYetDurableMaySurvive) {
   logs.OnOpened(1, Replica(1), Recovered({}, 0));
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a")}, 1));

@@ -63,14 +63,13 @@ void CheckpointStreams::ToReceiver(const SharedOutgoing& outgoing, uint64_t dige
 void CheckpointStreams::Answer(const SharedOutgoing& outgoing,
                                std::function<void(CheckpointStreams&)> event) {
   VirtualProcess::Ports& ports = owner_.ports();
-  ports.network.SendOnce(
-      owner_.options().node, outgoing->sender, outgoing->transfer,
-      [&others = ports.others, outgoing, event = std::move(event)]() mutable {
-        others.Visit(outgoing->sender, outgoing->sender_life,
-                     [event = std::move(event)](VirtualProcess& sender) {
-                       event(sender.checkpoints());
-                     });
-      });
+  ports.network.SendOnce(owner_.options().node, outgoing->sender, outgoing->transfer,
+                         [&others = ports.others, outgoing, event = std::move(event)]() mutable {
+                           others.Visit(outgoing->sender, outgoing->sender_life,
+                                        [event = std::move(event)](VirtualProcess& sender) {
+                                          event(sender.checkpoints());
+                                        });
+                         });
 }
 
 // One piece at a time; the receiver's word for one lets the next go.
@@ -90,16 +89,17 @@ void CheckpointStreams::SendPiece(const SharedOutgoing& outgoing, size_t file, u
   const size_t next_file = whole ? file + 1 : file;
   const uint64_t next_offset = whole ? 0 : end;
   const uint64_t digest = DigestOf(piece.bytes);
-  ToReceiver(outgoing, digest,
-             [outgoing, next_file, next_offset, piece = std::move(piece)](CheckpointStreams& there) {
-               const bool taken = there.Receive(*outgoing, piece);
-               if (there.owner_.dead()) return;
-               there.Answer(outgoing, [outgoing, taken, next_file,
-                                       next_offset](CheckpointStreams& sender) {
-                 if (!taken) return sender.End(*outgoing, false);
-                 sender.SendPiece(outgoing, next_file, next_offset);
-               });
-             });
+  ToReceiver(
+      outgoing, digest,
+      [outgoing, next_file, next_offset, piece = std::move(piece)](CheckpointStreams& there) {
+        const bool taken = there.Receive(*outgoing, piece);
+        if (there.owner_.dead()) return;
+        there.Answer(outgoing,
+                     [outgoing, taken, next_file, next_offset](CheckpointStreams& sender) {
+                       if (!taken) return sender.End(*outgoing, false);
+                       sender.SendPiece(outgoing, next_file, next_offset);
+                     });
+      });
 }
 
 void CheckpointStreams::SendEnd(const SharedOutgoing& outgoing) {

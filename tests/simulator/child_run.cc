@@ -33,9 +33,8 @@ std::string Encode(const RunReport& report) {
   }
   AppendCounts(report.reached, "= ", text);
   AppendCounts(report.faults, "+ ", text);
-  return text + "# " + std::to_string(report.trace_hash) + " " +
-         std::to_string(report.operations) + " " + std::to_string(report.virtual_time.count()) +
-         "\n";
+  return text + "# " + std::to_string(report.trace_hash) + " " + std::to_string(report.operations) +
+         " " + std::to_string(report.virtual_time.count()) + "\n";
 }
 
 // What is no line of a report, the child said on its standard error.

@@ -83,7 +83,8 @@ TEST(ClusterTest, TwoDeadNodesStopWritesUntilOneReturns) {
     const server::MonotonicTime died = cluster.time().Now();
     cluster.RunFor(seconds(4));
     for (uint64_t shard : {1, 2}) {
-      cluster.Require(cluster.workload().NewestWrite(shard) <= died, "acknowledged by one of three");
+      cluster.Require(cluster.workload().NewestWrite(shard) <= died,
+                      "acknowledged by one of three");
     }
     cluster.Start(survivor == 1 ? 2 : 1);
     const server::MonotonicTime returned = cluster.time().Now();

@@ -42,7 +42,8 @@ struct LogTail {
   }
   bool Touches(const std::string& path, uint64_t at) const {
     for (const Extent& extent : newest) {
-      if (extent.path == path && at >= extent.offset && at < extent.offset + extent.size) return true;
+      if (extent.path == path && at >= extent.offset && at < extent.offset + extent.size)
+        return true;
     }
     return false;
   }

@@ -1,5 +1,5 @@
-// ElectionChecker: at most one leader in a term; a replica gives one vote in a term, over all of its
-// lives; it never hears of two leaders in one term. Marks what elections a run saw.
+// ElectionChecker: at most one leader in a term; a replica gives one vote in a term, over all of
+// its lives; it never hears of two leaders in one term. Marks what elections a run saw.
 #pragma once
 
 #include <cstdint>

@@ -151,7 +151,8 @@ void FaultInjector::NoteReplacement(uint64_t victim, server::MonotonicTime lasts
   Later(lasts, [this, victim, before = StatusesOf(victim)] {
     for (const auto& [shard, status] : before) {
       const uint64_t leader = cluster_.LeaderOf(shard);
-      if (status.leadership.role != raft::Role::kLeader || leader == victim || leader == 0) continue;
+      if (status.leadership.role != raft::Role::kLeader || leader == victim || leader == 0)
+        continue;
       cluster_.findings().Mark("a leader whose disk stalled was replaced");
     }
   });
@@ -216,9 +217,8 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
       return Flap(victim, other, fault.amount, fault.lasts / static_cast<int64_t>(fault.amount));
     case FaultKind::kBadNetwork:
       faults.lose_one_in = faults.double_one_in = faults.hold_one_in = fault.amount;
-      Later(fault.lasts, [&faults] {
-        faults.lose_one_in = faults.double_one_in = faults.hold_one_in = 0;
-      });
+      Later(fault.lasts,
+            [&faults] { faults.lose_one_in = faults.double_one_in = faults.hold_one_in = 0; });
       return;
     default:
       faults.slower_by = milliseconds(fault.amount);

@@ -10,15 +10,31 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kFamilyNames[] = {"calm",  "network", "disk",
-                                             "crash", "clocks",  "lawless", "everything"};
-constexpr std::string_view kFaultNames[kFaultKinds] = {
-    "kill",         "power cut",   "kill inside a change", "power cut inside a change",
-    "power cut of all", "pause",   "link cut",             "link cut one way",
-    "deaf node",    "isolated node", "split",              "chain",
-    "flapping link", "bad network", "slow network",        "stalled disk",
-    "slow disk",    "failed sync of the log", "failed sync of a state machine", "full disk",
-    "flipped bit",  "wall clock jumps", "clock rate changes"};
+constexpr std::string_view kFamilyNames[] = {"calm",   "network", "disk",      "crash",
+                                             "clocks", "lawless", "everything"};
+constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
+                                                       "power cut",
+                                                       "kill inside a change",
+                                                       "power cut inside a change",
+                                                       "power cut of all",
+                                                       "pause",
+                                                       "link cut",
+                                                       "link cut one way",
+                                                       "deaf node",
+                                                       "isolated node",
+                                                       "split",
+                                                       "chain",
+                                                       "flapping link",
+                                                       "bad network",
+                                                       "slow network",
+                                                       "stalled disk",
+                                                       "slow disk",
+                                                       "failed sync of the log",
+                                                       "failed sync of a state machine",
+                                                       "full disk",
+                                                       "flipped bit",
+                                                       "wall clock jumps",
+                                                       "clock rate changes"};
 
 // How often each kind comes in a family, and how it looks.
 struct Share {
@@ -27,24 +43,24 @@ struct Share {
 };
 
 constexpr Share kCalmMix[] = {{FaultKind::kSlowNetwork, 1}, {FaultKind::kSlowDisk, 1}};
-constexpr Share kNetworkMix[] = {
-    {FaultKind::kCutLink, 4},  {FaultKind::kCutOneWay, 4}, {FaultKind::kDeafen, 3},
-    {FaultKind::kIsolate, 5},  {FaultKind::kSplit, 4},     {FaultKind::kChain, 2},
-    {FaultKind::kFlap, 3},     {FaultKind::kBadNetwork, 4}, {FaultKind::kSlowNetwork, 2},
-    {FaultKind::kPause, 1}};
-constexpr Share kDiskMix[] = {
-    {FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},      {FaultKind::kFailLogSync, 3},
-    {FaultKind::kFailStateSync, 2}, {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
-    {FaultKind::kPowerCut, 4},    {FaultKind::kCutInside, 4},     {FaultKind::kPowerCutAll, 1},
-    {FaultKind::kBadNetwork, 1}};
-constexpr Share kCrashMix[] = {
-    {FaultKind::kKill, 4},      {FaultKind::kPowerCut, 3}, {FaultKind::kKillInside, 6},
-    {FaultKind::kCutInside, 5}, {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
-    {FaultKind::kBadNetwork, 3}, {FaultKind::kIsolate, 1}};
-constexpr Share kClocksMix[] = {
-    {FaultKind::kJumpWall, 4}, {FaultKind::kChangeRate, 5}, {FaultKind::kPause, 5},
-    {FaultKind::kKill, 2},     {FaultKind::kPowerCut, 1},   {FaultKind::kIsolate, 3},
-    {FaultKind::kStallDisk, 1}};
+constexpr Share kNetworkMix[] = {{FaultKind::kCutLink, 4},     {FaultKind::kCutOneWay, 4},
+                                 {FaultKind::kDeafen, 3},      {FaultKind::kIsolate, 5},
+                                 {FaultKind::kSplit, 4},       {FaultKind::kChain, 2},
+                                 {FaultKind::kFlap, 3},        {FaultKind::kBadNetwork, 4},
+                                 {FaultKind::kSlowNetwork, 2}, {FaultKind::kPause, 1}};
+constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},
+                              {FaultKind::kFailLogSync, 3}, {FaultKind::kFailStateSync, 2},
+                              {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
+                              {FaultKind::kPowerCut, 4},    {FaultKind::kCutInside, 4},
+                              {FaultKind::kPowerCutAll, 1}, {FaultKind::kBadNetwork, 1}};
+constexpr Share kCrashMix[] = {{FaultKind::kKill, 4},        {FaultKind::kPowerCut, 3},
+                               {FaultKind::kKillInside, 6},  {FaultKind::kCutInside, 5},
+                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
+                               {FaultKind::kBadNetwork, 3},  {FaultKind::kIsolate, 1}};
+constexpr Share kClocksMix[] = {{FaultKind::kJumpWall, 4}, {FaultKind::kChangeRate, 5},
+                                {FaultKind::kPause, 5},    {FaultKind::kKill, 2},
+                                {FaultKind::kPowerCut, 1}, {FaultKind::kIsolate, 3},
+                                {FaultKind::kStallDisk, 1}};
 
 std::span<const Share> MixOf(Family family) {
   switch (family) {

@@ -22,8 +22,8 @@ enum class Family : uint8_t {
   kLawless,  // clocks keep to no bound
   kEverything,
 };
-inline constexpr Family kFamilies[] = {Family::kCalm,  Family::kNetwork, Family::kDisk,
-                                       Family::kCrash, Family::kClocks,  Family::kLawless,
+inline constexpr Family kFamilies[] = {Family::kCalm,      Family::kNetwork, Family::kDisk,
+                                       Family::kCrash,     Family::kClocks,  Family::kLawless,
                                        Family::kEverything};
 
 std::string_view NameOf(Family family);
@@ -36,14 +36,14 @@ enum class FaultKind : uint8_t {
   kCutInside,    // likewise, by a power cut
   kPowerCutAll,  // of all machines at once
   kPause,
-  kCutLink,      // between two nodes, both ways
-  kCutOneWay,    // the victim hears nothing from one node
-  kDeafen,       // the victim hears nothing from any node, and is heard
-  kIsolate,      // from the other nodes, not from clients
-  kSplit,        // a minority, with some clients, from the rest
-  kChain,        // only neighbours in a row hear each other
-  kFlap,         // a link goes and comes, `amount` times
-  kBadNetwork,   // loss, doubles, reordering
+  kCutLink,     // between two nodes, both ways
+  kCutOneWay,   // the victim hears nothing from one node
+  kDeafen,      // the victim hears nothing from any node, and is heard
+  kIsolate,     // from the other nodes, not from clients
+  kSplit,       // a minority, with some clients, from the rest
+  kChain,       // only neighbours in a row hear each other
+  kFlap,        // a link goes and comes, `amount` times
+  kBadNetwork,  // loss, doubles, reordering
   kSlowNetwork,
   kStallDisk,
   kSlowDisk,
@@ -60,9 +60,9 @@ std::string_view NameOf(FaultKind kind);
 struct Fault {
   server::MonotonicTime at{};  // from the beginning of the run
   FaultKind kind = FaultKind::kKill;
-  uint64_t victim = 0;      // a node; 0: whoever leads shard `leader_of`
+  uint64_t victim = 0;  // a node; 0: whoever leads shard `leader_of`
   uint64_t leader_of = 0;
-  uint64_t other = 0;       // a node unlike the victim, by its distance from it
+  uint64_t other = 0;  // a node unlike the victim, by its distance from it
   server::MonotonicTime lasts{};
   uint64_t amount = 0;
 };

@@ -1,5 +1,5 @@
-// LeaseRecorder: when leases let reads through and when terms had writes acknowledged, in true time,
-// for check/lease_exclusion.h.
+// LeaseRecorder: when leases let reads through and when terms had writes acknowledged, in true
+// time, for check/lease_exclusion.h.
 #pragma once
 
 #include <map>

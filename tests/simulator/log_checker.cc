@@ -51,8 +51,8 @@ void LogChecker::Do(const Change& change, Log& log) {
     log.base_term = change.base_term;
   }
   if (change.entries.empty()) return;
-  log.entries.resize(std::min<uint64_t>(log.entries.size(),
-                                        change.first.value() - log.base.value() - 1));
+  log.entries.resize(
+      std::min<uint64_t>(log.entries.size(), change.first.value() - log.base.value() - 1));
   log.entries.insert(log.entries.end(), change.entries.begin(), change.entries.end());
 }
 
@@ -91,10 +91,11 @@ void LogChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
     }
     if (!difference.empty()) {
       findings_.Violation("node " + std::to_string(node) + " reads another log of group " +
-                          std::to_string(options.group.value()) + " than it had made durable: " +
-                          difference);
+                          std::to_string(options.group.value()) +
+                          " than it had made durable: " + difference);
     }
-    if (recovered.applied.index < found.last()) findings_.Mark("entries applied again after a restart");
+    if (recovered.applied.index < found.last())
+      findings_.Mark("entries applied again after a restart");
   }
   replica = {options.self, true, recovered.applied.configuration.members.size(), found, found, {}};
 }

@@ -1,10 +1,11 @@
 // basalt_simulator: runs whole clusters from seeds. `./dev sim` is the way to call it.
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <thread>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "base/status.h"
 #include "base/version.h"

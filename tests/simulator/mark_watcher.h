@@ -35,7 +35,7 @@ class MarkWatcher final : public ReplicaWatcher {
   };
 
   Findings& findings_;
-  std::map<Place, Leading> leading_;  // what nodes believe of themselves
+  std::map<Place, Leading> leading_;                 // what nodes believe of themselves
   std::map<raft::GroupId, raft::Term> newest_term_;  // of a leader
   std::map<Place, raft::Term> committed_term_;
   std::set<Place> installing_;

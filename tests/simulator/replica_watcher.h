@@ -93,8 +93,7 @@ class ReplicaWatchers final : public ReplicaWatcher {
   void OnApplied(uint64_t node, const server::AppliedState& state) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnApplied(node, state);
   }
-  void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader,
-                raft::Term term) override {
+  void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader, raft::Term term) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnLeader(node, group, leader, term);
   }
   void OnReadAsked(uint64_t node, raft::GroupId group) override {

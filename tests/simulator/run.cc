@@ -31,8 +31,8 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
 
 std::vector<Fault> PlanOf(const RunOptions& options) {
   const VirtualClusterOptions cluster = ClusterOf(options);
-  return PlanFaults({options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes,
-                     cluster.shards});
+  return PlanFaults(
+      {options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes, cluster.shards});
 }
 
 RunReport RunSimulation(const RunOptions& options) {

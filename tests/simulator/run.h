@@ -17,7 +17,7 @@ struct RunOptions {
   Family family = Family::kEverything;
   uint64_t seed = 1;
   server::MonotonicTime duration = kDefaultDuration;  // before healing
-  bool leases_all_the_same = false;  // kLawless: a checker must object
+  bool leases_all_the_same = false;                   // kLawless: a checker must object
   std::FILE* trace = nullptr;
 };
 

@@ -1,9 +1,8 @@
 #include "tests/simulator/speed.h"
 
-#include <ctime>
-
 #include <algorithm>
 #include <cstdio>
+#include <ctime>
 #include <vector>
 
 #include "tests/simulator/fault_injector.h"
@@ -65,10 +64,11 @@ bool MeasureSpeed() {
       std::fprintf(stderr, "violation: %s\n", violation.c_str());
       passed = false;
     }
-    std::printf(" {\"virtual_seconds\": %.1f, \"processor_seconds\": %.3f, \"operations\": %llu, "
-                "\"faults\": %llu}%s\n",
-                virtual_seconds, took, static_cast<unsigned long long>(report.operations),
-                static_cast<unsigned long long>(faults), sample + 1 < kSamples ? "," : "");
+    std::printf(
+        " {\"virtual_seconds\": %.1f, \"processor_seconds\": %.3f, \"operations\": %llu, "
+        "\"faults\": %llu}%s\n",
+        virtual_seconds, took, static_cast<unsigned long long>(report.operations),
+        static_cast<unsigned long long>(faults), sample + 1 < kSamples ? "," : "");
   }
   std::sort(rates.begin(), rates.end());
   std::printf("], \"virtual_seconds_per_second\": %.1f}\n", rates[rates.size() / 2]);

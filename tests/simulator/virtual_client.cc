@@ -132,14 +132,14 @@ void VirtualClient::Open(uint64_t node, Link& link) {
         auto stream = std::make_shared<ServerStream>(*this, node, number, there);
         std::string map = there.view().MapWithLeaders().SerializeAsString();
         const uint64_t digest = DigestOf(map);
-        ports_.network.SendOnce(node, place_, digest,
-                                [this, node, number, stream, life = there.options().life,
-                                 map = std::move(map)] {
-                                  Link& opened = links_[node];
-                                  if (opened.number != number) return;
-                                  opened.stream = stream;
-                                  OnOpened(node, number, life, map);
-                                });
+        ports_.network.SendOnce(
+            node, place_, digest,
+            [this, node, number, stream, life = there.options().life, map = std::move(map)] {
+              Link& opened = links_[node];
+              if (opened.number != number) return;
+              opened.stream = stream;
+              OnOpened(node, number, life, map);
+            });
       },
       [this, node, number] { Break(node, number); });
   ports_.time.After(kAnswerLimit, [this, node, number] {
@@ -268,8 +268,7 @@ size_t VirtualClient::CountUnanswered() {
   size_t count = 0;
   for (const auto& [node, link] : links_) {
     if (link.stream == nullptr) continue;
-    ports_.nodes.Visit(node, link.life,
-                       [&](VirtualProcess&) { count += link.stream->open(); });
+    ports_.nodes.Visit(node, link.life, [&](VirtualProcess&) { count += link.stream->open(); });
   }
   return count;
 }

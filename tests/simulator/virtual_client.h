@@ -1,8 +1,8 @@
 // VirtualClient: one program that uses the client library. The production dispatcher, router, retry
 // policy and wire encoding; links made of virtual network in place of gRPC streams.
 //
-// A link behaves as a stream over TCP: what is sent arrives once or never; a cut goes unnoticed until
-// a probe finds out, a process that died is told at once, if the network lets that through.
+// A link behaves as a stream over TCP: what is sent arrives once or never; a cut goes unnoticed
+// until a probe finds out, a process that died is told at once, if the network lets that through.
 #pragma once
 
 #include <map>

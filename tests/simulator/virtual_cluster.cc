@@ -411,10 +411,10 @@ void VirtualCluster::CompareReplicas() {
 
 void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
   const check::History& history = workload_.history();
-  for (const auto& violations : {leases_.FindViolations(),
-                                 check::FindVersionOrderViolations(history, &stored),
-                                 check::FindStoredViolations(history, stored),
-                                 check::Describe(check::CheckLinearizability(history))}) {
+  for (const auto& violations :
+       {leases_.FindViolations(), check::FindVersionOrderViolations(history, &stored),
+        check::FindStoredViolations(history, stored),
+        check::Describe(check::CheckLinearizability(history))}) {
     for (const std::string& violation : violations) findings_.Violation(violation);
   }
 }

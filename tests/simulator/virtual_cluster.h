@@ -59,7 +59,9 @@ class VirtualCluster final : public ProcessDirectory {
   bool Start(uint64_t node);
   // Whatever is written or synced takes until then at least.
   void StallDisk(uint64_t node, server::MonotonicTime duration);
-  void SlowDisk(uint64_t node, server::MonotonicTime by) { nodes_.at(node).disk_speed.slower_by = by; }
+  void SlowDisk(uint64_t node, server::MonotonicTime by) {
+    nodes_.at(node).disk_speed.slower_by = by;
+  }
   void FailSync(uint64_t node, bool of_log);
   void SetFreeBytes(uint64_t node, uint64_t bytes);
   // In something that is known to have been synced. The process ends, and does not come back before

@@ -67,8 +67,8 @@ class VirtualNetwork {
     Deliver(from, to, digest, make_arrival());
   }
 
-  // Over a connection, which resends what gets lost and doubles nothing. False: the link is cut, and
-  // nothing arrives until somebody makes a new connection.
+  // Over a connection, which resends what gets lost and doubles nothing. False: the link is cut,
+  // and nothing arrives until somebody makes a new connection.
   bool SendOnce(uint64_t from, uint64_t to, uint64_t digest, VirtualTime::Event arrival) {
     if (IsCut(from, to)) {
       ++counts_.cut_off;

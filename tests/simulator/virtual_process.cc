@@ -191,8 +191,7 @@ void VirtualProcess::Maintain() {
     if (dead()) return;
   }
   for (const auto& [group, hosted] : hosted_) {
-    Put(server::GroupEvent(
-        server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
+    Put(server::GroupEvent(server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
   }
   const auto free_bytes = ports_.disk.FreeBytes("/");
   const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;

@@ -100,9 +100,7 @@ class VirtualProcess final : public server::GroupInbox,
   CheckpointStreams& checkpoints() { return checkpoints_; }
   const server::ClusterView& view() const { return view_; }
   std::vector<server::GroupState> States();
-  server::ReplicaStateMachine& machine(raft::GroupId group) {
-    return *hosted_.at(group).machine;
-  }
+  server::ReplicaStateMachine& machine(raft::GroupId group) { return *hosted_.at(group).machine; }
   bool hosts(raft::GroupId group) const { return hosted_.contains(group); }
 
  private:

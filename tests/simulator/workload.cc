@@ -52,8 +52,8 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       random_(random),
       keys_(SpreadKeys(routing_, options.keys)) {
   for (size_t client = 0; client < options_.clients; ++client) {
-    clients_.push_back(std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes,
-                                                       random_.Next()));
+    clients_.push_back(
+        std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes, random_.Next()));
   }
 }
 
@@ -94,10 +94,9 @@ void Workload::Begin(size_t client) {
                           Mix(DigestOf(asked.key), DigestOf(asked.value)));
   history_.push_back(std::move(operation));
   ++open_calls_;
-  clients_[client]->Start(std::move(asked), options_.timeout,
-                          [this, client, number](const client::CallResult& result) {
-                            End(client, number, result);
-                          });
+  clients_[client]->Start(
+      std::move(asked), options_.timeout,
+      [this, client, number](const client::CallResult& result) { End(client, number, result); });
 }
 
 void Workload::End(size_t client, size_t number, const client::CallResult& result) {
@@ -117,13 +116,12 @@ void Workload::End(size_t client, size_t number, const client::CallResult& resul
     operation.version = VersionOf(result.payload.version);
     if (result.payload.found) operation.value = result.payload.value;
   }
-  ports_.time.trace().Add(
-      ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
-      Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+                          Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
   const auto think_max = static_cast<uint64_t>(options_.think_max.count());
-  const microseconds think =
-      result.status.ok() ? microseconds(random_.Between(think_max / 8, think_max))
-                         : microseconds(random_.Between(5000, 40000));
+  const microseconds think = result.status.ok()
+                                 ? microseconds(random_.Between(think_max / 8, think_max))
+                                 : microseconds(random_.Between(5000, 40000));
   ports_.time.After(think, [this, client] { Begin(client); });
 }
 

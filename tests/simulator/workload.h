@@ -1,5 +1,5 @@
-// Workload: what the clients of a run do: they write, delete and read a few keys, several calls at a
-// time each, and write down what they asked for and were told.
+// Workload: what the clients of a run do: they write, delete and read a few keys, several calls at
+// a time each, and write down what they asked for and were told.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ struct WorkloadOptions {
 
 class Workload {
  public:
-  Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
-           server::RoutingTable routing, uint64_t nodes, base::Random random);
+  Workload(const WorkloadOptions& options, VirtualClient::Ports ports, server::RoutingTable routing,
+           uint64_t nodes, base::Random random);
 
   void Start();
   // No new operations; those under way end within their deadline.

@@ -175,6 +175,16 @@ TEST(RaftCore, ALeaderIgnoresAnswersAboutWhatItNeverSent) {
   EXPECT_EQ(one.core.status().last, LogIndex(1));
 }
 
+// Its own log tells it nothing of what it lacks.
+TEST(RaftCore, AFollowerHearsHowFarItsGroupIs) {
+  Driven one(Fresh(3));
+  one.core.Step(From(2, 1, HeartbeatRequest{LogIndex(0), Round(1), LogIndex(70)}));
+  EXPECT_EQ(one.core.status().group_commit, LogIndex(70));
+  EXPECT_EQ(one.core.status().commit, LogIndex(0));
+  one.core.Step(From(2, 1, HeartbeatRequest{LogIndex(0), Round(1), LogIndex(60)}));  // late
+  EXPECT_EQ(one.core.status().group_commit, LogIndex(70));
+}
+
 TEST(RaftCore, AFollowerNeverTruncatesWhatIsCommitted) {
   Driven one(Fresh(3));
   one.core.Step(From(

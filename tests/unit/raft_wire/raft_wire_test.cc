@@ -29,7 +29,7 @@ std::vector<Message> Samples() {
                            {{LogIndex(11), Term(2), EntryKind::kCommands, MakePayload("abc")},
                             {LogIndex(12), Term(3), EntryKind::kNoOp, nullptr}}}),
       Sample(AppendReply{false, LogIndex(10), LogIndex(8), Term(1), Round(5)}),
-      Sample(HeartbeatRequest{LogIndex(9), Round(6)}),
+      Sample(HeartbeatRequest{LogIndex(9), Round(6), LogIndex(12)}),
       Sample(HeartbeatReply{Round(6), 3}),
       Sample(VoteRequest{false, LogIndex(10), Term(2), true}),
       Sample(AppendReply{false, LogIndex(10), LogIndex(0), Term(0), Round(5), true}),
@@ -59,7 +59,7 @@ TEST(RaftWire, GoldenBytes) {
             "080710471848200328045a020801\n"
             "080710471848200328046217080a1002180920052a09080210011a036162632a020803\n"
             "080710471848200328046a08100a180820012805\n"
-            "08071047184820032804720408091006\n"
+            "08071047184820032804720608091006180c\n"
             "080710471848200328047a0408061003\n"
             "080710471848200328045206100a18022001\n"
             "080710471848200328046a06100a28053001\n"

@@ -1,12 +1,11 @@
 // What the feed says when entries cannot be read.
-#include "server/node/follower_feed.h"
-
 #include <gtest/gtest.h>
 
 #include <future>
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/node/follower_feed.h"
 #include "storage/posix_file_system.h"
 #include "tests/unit/server/fake_clock.h"
 
@@ -57,10 +56,10 @@ EntriesFetched FetchOwn(const absl::Status& status) {
                      [](const CheckpointToSend&) { return absl::OkStatus(); }},
                     "/none");
   feed.Start();
-  feed.Put(FeedWork(FetchForFollower{
-      raft::GroupId(1),
-      raft::ReplicaId(7),
-      {raft::ReplicaId(7), raft::LogIndex(119), raft::LogIndex(130), 1000}}));
+  feed.Put(FeedWork(
+      FetchForFollower{raft::GroupId(1),
+                       raft::ReplicaId(7),
+                       {raft::ReplicaId(7), raft::LogIndex(119), raft::LogIndex(130), 1000}}));
   EntriesFetched answer = fetched.Await();
   feed.Stop();
   return answer;
