@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "raft/core/configuration.h"
 #include "server/shard/command_entry.h"
 #include "server/shard/meta_commands.h"
 #include "server/shard/replica_state_machine.h"
@@ -71,8 +72,13 @@ class Replica {
   std::string Stored() {
     auto scan = StoredScan::Open(machine_->store().engine());
     BASALT_CHECK(scan.ok());
-    std::string text = std::to_string((*scan)->applied().base.index.value()) + " " +
-                       std::to_string((*scan)->applied_hash());
+    const raft::LogBase& base = (*scan)->applied().base;
+    std::string text =
+        std::to_string(base.index.value()) + " " + std::to_string((*scan)->applied_hash());
+    for (const raft::Member& member : base.configuration.members) {
+      text += " " + std::to_string(member.replica.value()) + ":" +
+              std::to_string(static_cast<int>(member.role));
+    }
     for (;;) {
       const auto rows = (*scan)->Next(1000);
       BASALT_CHECK(rows.ok());
@@ -135,11 +141,27 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
   return batch;
 }
 
+// Mostly of a configuration.
+std::string MakeConfigurationBytes(FuzzInput& input) {
+  raft::Configuration configuration;
+  for (uint64_t replica = 1; replica <= 1 + input.Below(4); ++replica) {
+    configuration.members.push_back({raft::ReplicaId(replica), raft::NodeId(1 + input.Below(9)),
+                                     static_cast<raft::MemberRole>(1 + input.Below(5))});
+  }
+  if (!raft::IsWellFormed(configuration)) return input.Text(20);
+  return input.OneIn(8) ? input.Damaged(raft::EncodeConfiguration(configuration))
+                        : raft::EncodeConfiguration(configuration);
+}
+
 raft::Entry MakeEntry(FuzzInput& input, uint64_t index, bool is_meta, uint64_t& stamp) {
   raft::Entry entry{raft::LogIndex(index), raft::Term(1), raft::EntryKind::kCommands, nullptr};
   if (input.OneIn(8)) {
     entry.kind = static_cast<raft::EntryKind>(input.Below(5));
     if (entry.kind == raft::EntryKind::kNoOp) return entry;
+    if (entry.kind == raft::EntryKind::kConfiguration) {
+      entry.payload = raft::MakePayload(MakeConfigurationBytes(input));
+      return entry;
+    }
   }
   v1::CommandBatch batch = MakeBatch(input, is_meta);
   // Stamps rise along the log: a leader's promise, which apply checks.
@@ -160,7 +182,10 @@ bool TryDecode(const raft::Entry& entry, uint64_t& stamp) {
     BASALT_CHECK(status.code() == absl::StatusCode::kFailedPrecondition);
     return false;
   }
-  if (entry.kind == raft::EntryKind::kNoOp) return true;
+  if (entry.kind != raft::EntryKind::kCommands) {
+    BASALT_CHECK(batch.commands_size() == 0);
+    return true;
+  }
   BASALT_CHECK(KnownBytes(batch) == batch.SerializeAsString());
   const uint64_t last = LastStamp(batch);
   BASALT_CHECK(last >= batch.first_stamp());
