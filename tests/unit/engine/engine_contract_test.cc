@@ -262,9 +262,9 @@ class Walk {
   // From any place on, beside writes that it must not see, of now or of a snapshot.
   void WalkAnIterator() {
     const bool old = !snapshots_.empty() && random_.OneIn(2);
-    const auto& [number, snapshot] =
-        old ? snapshots_[random_.Below(snapshots_.size())]
-            : std::pair<size_t, std::shared_ptr<const EngineSnapshot>>{history_.size() - 1, nullptr};
+    const auto& [number, snapshot] = old ? snapshots_[random_.Below(snapshots_.size())]
+                                         : std::pair<size_t, std::shared_ptr<const EngineSnapshot>>{
+                                               history_.size() - 1, nullptr};
     const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
     const Rows rows = history_[number].families[static_cast<size_t>(family)];
     const auto iterator = engine_->NewIterator(family, snapshot.get());
