@@ -10,26 +10,26 @@
 namespace basalt::testing {
 namespace {
 
-RunReport Run(Family family, uint64_t seed) {
+RunReport RunBriefly(Family family, uint64_t seed) {
   return RunSimulation({.family = family, .seed = seed, .duration = seconds(8)});
 }
 
 TEST(SimulatorReplay, OneSeedIsOneRunTwiceInOneProcess) {
   for (const Family family : kFamilies) {
-    const RunReport first = Run(family, 1);
+    const RunReport first = RunBriefly(family, 1);
     EXPECT_GT(first.operations, 300u) << NameOf(family);
     EXPECT_TRUE(first.violations.empty()) << NameOf(family) << ": " << first.violations[0];
-    const RunReport second = Run(family, 1);
+    const RunReport second = RunBriefly(family, 1);
     EXPECT_EQ(first.trace_hash, second.trace_hash) << NameOf(family);
     EXPECT_EQ(first, second) << NameOf(family);
   }
-  EXPECT_NE(Run(Family::kCrash, 1).trace_hash, Run(Family::kCrash, 2).trace_hash);
-  EXPECT_NE(Run(Family::kCrash, 1).trace_hash, Run(Family::kDisk, 1).trace_hash);
+  EXPECT_NE(RunBriefly(Family::kCrash, 1).trace_hash, RunBriefly(Family::kCrash, 2).trace_hash);
+  EXPECT_NE(RunBriefly(Family::kCrash, 1).trace_hash, RunBriefly(Family::kDisk, 1).trace_hash);
 }
 
 TEST(SimulatorReplay, ChildGivesTheSameRun) {
-  EXPECT_EQ(Run(Family::kEverything, 3).trace_hash,
-            RunInChild([] { return Run(Family::kEverything, 3); }).trace_hash);
+  EXPECT_EQ(RunBriefly(Family::kEverything, 3).trace_hash,
+            RunInChild([] { return RunBriefly(Family::kEverything, 3); }).trace_hash);
 }
 
 TEST(SimulatorReplay, CommandNamesFamilySeedAndSpan) {
