@@ -23,6 +23,8 @@ struct Disk {
   LogIndex last() const { return base.index + entries.size(); }
   const Entry* Find(LogIndex index) const;
   std::optional<Term> TermAt(LogIndex index) const;
+  // The newest at or below `index`.
+  Configuration ConfigurationAt(LogIndex index) const;
   void Write(const Persist& persist);
 };
 
@@ -51,6 +53,7 @@ struct Replica {
   CoreOptions options;
   std::unique_ptr<RaftCore> core;
   uint64_t life = 0;  // counts starts
+  bool led = false;   // when its effects were last collected
 
   Disk durable;                 // what a crash leaves
   Disk written;                 // and all that was handed to the disk since
@@ -65,7 +68,11 @@ struct Replica {
   bool installing = false;
 
   std::deque<FetchEntries> fetches;
-  std::deque<SendCheckpoint> checkpoints;
+  struct AskedCheckpoint {
+    SendCheckpoint what;
+    Term term;  // of the leader that asked for it
+  };
+  std::deque<AskedCheckpoint> checkpoints;
 };
 
 }  // namespace basalt::raft
