@@ -1,6 +1,8 @@
 # Switches, output folders, compiler and linker choices. Presets set the switches.
 
 set(BASALT_SANITIZE "" CACHE STRING "Sanitizers: empty, 'address;undefined' or 'thread'")
+option(BASALT_FUZZ "Fuzzers are libFuzzer's, and our code tells it where it goes (clang)" OFF)
+option(BASALT_COVERAGE "Our code counts which of its lines run (clang)" OFF)
 option(BASALT_WERROR "Warnings are errors" ON)
 set(BASALT_BIN_DIR "${CMAKE_BINARY_DIR}/bin" CACHE PATH "Where binaries land")
 
@@ -54,4 +56,12 @@ if(BASALT_SANITIZE)
   if("undefined" IN_LIST BASALT_SANITIZE)
     add_compile_options(-fno-sanitize-recover=all)
   endif()
+endif()
+
+if(BASALT_FUZZ)
+  target_compile_options(basalt_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+if(BASALT_COVERAGE)
+  target_compile_options(basalt_flags INTERFACE -fprofile-instr-generate -fcoverage-mapping)
+  add_link_options(-fprofile-instr-generate)
 endif()

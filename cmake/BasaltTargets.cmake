@@ -1,4 +1,4 @@
-# The four functions by which every target of the tree is made.
+# The five functions by which every target of the tree is made.
 #
 #   basalt_library(NAME raft_core SRCS a.cc a.h ... DEPS base absl::status ...
 #                  [PRIVATE_DEPS ...] [PUBLIC_INCLUDES folder])
@@ -6,6 +6,7 @@
 #   basalt_binary(NAME kvctl SRCS ... DEPS ...)
 #   basalt_test(NAME raft_log_test SRCS ... DEPS ... [LABELS unit|...] [TIMEOUT seconds]
 #               [WHOLE] [SERIAL] [NO_MAIN])
+#   basalt_fuzzer(NAME raft_wire SRCS ... DEPS ... COVERS raft/wire/raft_wire.cc ...)
 #
 # NAME x makes target basalt_x (alias basalt::x) for libraries; binaries and tests keep their
 # name. In DEPS a name without "::" is ours (base means basalt_base); anything with "::" is
@@ -20,8 +21,10 @@ include(GoogleTest)
 
 add_custom_target(basalt_generated)
 
-set(BASALT_TSAN_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1 history_size=7 \
-exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
+# io_sync=0: else each byte on a socket orders whoever writes to any socket before whoever reads from
+# any, and hides races between gRPC's callbacks.
+set(BASALT_TSAN_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1 io_sync=0 \
+history_size=7 exitcode=66 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
 
 function(_basalt_resolve_deps out)
   set(resolved)
@@ -194,4 +197,40 @@ endif()
 ]])
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES "${file}")
   endif()
+endfunction()
+
+# Makes fuzz_<NAME>, and a test, labelled unit, that runs it over tests/fuzz/corpus/<NAME>. With
+# BASALT_FUZZ it is libFuzzer's; in all other builds it can only run inputs again (replay_main.cc).
+# COVERS are the sources, from the repository's root, that it is there for.
+function(basalt_fuzzer)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS;COVERS" ${ARGN})
+  _basalt_check_arguments(basalt_fuzzer)
+  set(target "fuzz_${ARG_NAME}")
+  set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${ARG_NAME}")
+  _basalt_resolve_deps(deps fuzz_input base ${ARG_DEPS})
+  if(BASALT_FUZZ)
+    set(arguments -runs=0 -timeout=25 "-artifact_prefix=${CMAKE_BINARY_DIR}/${target}-" "${corpus}")
+  else()
+    set(arguments --changes 50 "${corpus}")
+  endif()
+  _basalt_executable(${target} "${ARG_SRCS};$<TARGET_OBJECTS:basalt_fuzz_entry>" "${deps}")
+  if(BASALT_FUZZ)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+  endif()
+  set_target_properties(${target} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz-bin")
+  if(NOT TARGET fuzzers)
+    add_custom_target(fuzzers)
+  endif()
+  add_dependencies(fuzzers ${target})
+  add_test(NAME ${target}_corpus COMMAND ${target} ${arguments})
+  set_tests_properties(${target}_corpus PROPERTIES LABELS unit TIMEOUT 300)
+  list(JOIN ARG_COVERS " " covers)
+  set_property(GLOBAL APPEND_STRING PROPERTY BASALT_FUZZERS "${ARG_NAME} ${covers}\n")
+endfunction()
+
+# Writes down, for scripts/fuzz, the fuzzers made so far: a line each, its name and what it covers.
+function(basalt_write_fuzzer_list)
+  get_property(fuzzers GLOBAL PROPERTY BASALT_FUZZERS)
+  file(WRITE "${CMAKE_BINARY_DIR}/fuzzers.txt" "${fuzzers}")
 endfunction()

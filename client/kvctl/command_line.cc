@@ -38,6 +38,9 @@ struct Raw {
   Arguments arguments;
 };
 
+// CLI::NonNegativeNumber names its bound, the greatest double, with all of its 309 digits.
+CLI::Range AnyNumber() { return {uint64_t{0}, uint64_t{1} << 62}; }
+
 const std::map<std::string, OutputFormat> kOutputs = {
     {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"raw", OutputFormat::kRaw}};
 const std::map<std::string, ReadMode> kReadModes = {{"linearizable", ReadMode::kLinearizable},
@@ -87,7 +90,7 @@ void AddRange(CLI::App* app, Raw& raw) {
   app->add_option("--from", raw.from, "First key, included");
   app->add_option("--to", raw.to, "Last key, excluded");
   app->add_option("--limit", raw.arguments.scan.limit, "At most so many rows; 0: all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(AnyNumber());
   AddReadMode(app, raw);
 }
 
@@ -160,7 +163,7 @@ void AddClusterVerbs(CLI::App* app, Raw& raw) {
                            "Form a cluster of the nodes that see each other; without --yes, print "
                            "the plan",
                            "Subcommands");
-  init->add_option("--shards", arguments.shards, "Data shards [8]")->check(CLI::Range(1, 16384));
+  init->add_option("--shards", arguments.shards, "Data shards [8]")->check(CLI::Range(1, 4096));
   init->add_option("--replicas", arguments.replicas, "Replicas of each; fewer nodes give fewer [3]")
       ->check(CLI::Range(1, 9));
   init->add_flag("--yes", arguments.yes, "Carry the plan out");
@@ -169,10 +172,10 @@ void AddClusterVerbs(CLI::App* app, Raw& raw) {
   debug->require_subcommand(1);
   CLI::App* scan = AddVerb(debug, raw, "scan-replica", Verb::kDebugScanReplica,
                            "All that one replica stores, as JSON lines", "Subcommands");
-  scan->add_option("SHARD", arguments.shard_id)->required()->check(CLI::NonNegativeNumber);
+  scan->add_option("SHARD", arguments.shard_id)->required()->check(AnyNumber());
   scan->add_option("--node", arguments.node_id, "The node that holds the replica")
       ->required()
-      ->check(CLI::NonNegativeNumber);
+      ->check(AnyNumber());
 }
 
 void AddToolVerbs(CLI::App* app, Raw& raw) {
@@ -190,7 +193,7 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();
   bench->add_option("--duration", raw.duration, "10s, 1m")->capture_default_str();
   bench->add_option("--rate", plan.rate, "Operations a second in all; 0: as fast as it goes")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AnyNumber())
       ->capture_default_str();
   bench->add_option("--read-percent", plan.read_percent, "Gets among 100 operations of mixed")
       ->check(CLI::Range(0, 100))

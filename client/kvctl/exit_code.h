@@ -10,13 +10,13 @@ enum ExitCode : int {
   kNotFound = 1,     // or a condition did not hold
   kUsage = 2,        // of the command line, or of the input that it names
   kUnavailable = 3,  // or the deadline passed; certainly not applied
-  kUnknown = 4,      // the write may or may not have happened
+  kUnknown = 4,      // the write may have happened, or did and could not be reported as done
   kRefused = 5,      // a limit, a full disk
 };
 
 inline ExitCode ExitCodeOf(const Status& status) {
   if (status.ok()) return kDone;
-  if (status.outcome() == Outcome::kUnknown) return kUnknown;
+  if (status.outcome() != Outcome::kNotApplied) return kUnknown;
   switch (status.code()) {
     case Code::kInvalidArgument:
     case Code::kReadOnly:

@@ -11,14 +11,16 @@
 namespace basalt::kvctl {
 namespace {
 
-// Reads at most one byte more than a value may have; the library names the limit.
-std::string ReadStandardInput() {
+// Reads little more than a value may have; the library names the limit. Nothing: it could not be
+// read to its end, and what came before is not the value that was meant.
+std::optional<std::string> ReadStandardInput() {
   std::string bytes;
   char block[1 << 16];
   size_t n = 0;
   while (bytes.size() <= kValueBytesMax && (n = std::fread(block, 1, sizeof block, stdin)) > 0) {
     bytes.append(block, n);
   }
+  if (std::ferror(stdin) != 0) return std::nullopt;
   return bytes;
 }
 
@@ -42,10 +44,15 @@ ExitCode Report(const Status& status) {
 }
 
 ExitCode RunPut(const Arguments& arguments) {
-  const std::string value = arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
+  const std::optional<std::string> value =
+      arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
+  if (!value.has_value()) {
+    Complain("standard input cannot be read; nothing was written");
+    return kUsage;
+  }
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
-  const Status status = client->Put(arguments.key, value);
+  const Status status = client->Put(arguments.key, *value);
   if (!status.ok()) return Report(status);
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
   if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"applied\"}\n");

@@ -46,6 +46,10 @@ ExitCode Run(const Arguments& arguments) {
   return kUsage;
 }
 
+bool IsWrite(Verb verb) {
+  return verb == Verb::kPut || verb == Verb::kDel || verb == Verb::kClusterInit;
+}
+
 int Main(int argc, char** argv) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet
   const char* const endpoints = std::getenv("BASALT_ENDPOINTS");
@@ -59,8 +63,10 @@ int Main(int argc, char** argv) {
     Complain(line.text);
   }
   if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && code == kDone) {
-    Complain("standard output could not be written");
-    code = kUnavailable;
+    const bool applied = line.arguments.has_value() && IsWrite(line.arguments->verb);
+    Complain(applied ? "applied, but standard output could not be written"
+                     : "standard output could not be written");
+    code = applied ? kUnknown : kUnavailable;  // "not applied" would be untrue
   }
   return code;
 }

@@ -83,7 +83,7 @@ bool KindIsKnown(uint32_t kind) {
   return false;
 }
 
-absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from) {
+absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from, Term sender_term) {
   AppendRequest append;
   append.previous_index = LogIndex(from.previous_index());
   append.previous_term = Term(from.previous_term());
@@ -91,6 +91,10 @@ absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from) {
   append.round = Round(from.round());
   if (from.previous_index() > kIndexMax || from.commit() > kIndexMax) {
     return absl::InvalidArgumentError("an append with an index out of range");
+  }
+  if (append.previous_term > sender_term) {
+    return absl::InvalidArgumentError(
+        "an append behind an entry of a later term than its sender's");
   }
   append.entries.reserve(static_cast<size_t>(from.entries_size()));
   LogIndex index = append.previous_index;
@@ -103,6 +107,9 @@ absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from) {
       return absl::InvalidArgumentError("an append whose terms fall");
     }
     term = Term(wire.term());
+    if (term > sender_term) {
+      return absl::InvalidArgumentError("an entry of a later term than its sender's");
+    }
     Payload payload;
     if (!wire.payload().empty()) payload = MakePayload(std::move(*wire.mutable_payload()));
     append.entries.push_back(
@@ -114,6 +121,9 @@ absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from) {
 absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
   switch (from.body_case()) {
     case v1::RaftMessage::kVote:
+      if (from.vote().last_index() > kIndexMax || from.vote().last_term() > from.term()) {
+        return absl::InvalidArgumentError("a candidate with a log that none can have");
+      }
       to.body = VoteRequest{from.vote().pre_vote(), LogIndex(from.vote().last_index()),
                             Term(from.vote().last_term()), from.vote().transfer()};
       return absl::OkStatus();
@@ -121,7 +131,7 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
       to.body = VoteReply{from.vote_reply().pre_vote(), from.vote_reply().granted()};
       return absl::OkStatus();
     case v1::RaftMessage::kAppend: {
-      auto append = AppendFromWire(*from.mutable_append());
+      auto append = AppendFromWire(*from.mutable_append(), to.term);
       if (!append.ok()) return append.status();
       to.body = *std::move(append);
       return absl::OkStatus();

@@ -22,14 +22,24 @@ def _memory_gib():
         return round(int(file.readline().split()[1]) / 2**20, 1)
 
 
-def write(name, figures, samples):
-    """Returns the path written. `figures` are what the docs cite, `samples` the raw values."""
+def clean_commit():
+    """HEAD, or None when the tree differs from it."""
+    return None if _git("status", "--porcelain") else _git("rev-parse", "HEAD")
+
+
+def _built_commit():
     built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"], check=True,
                                       capture_output=True, text=True).stdout)["commit"]
     if not built.isalnum():
         raise CommandFailed(f"the binaries were built from {built}: a record would name a commit "
                             "that did not run")
-    commit = _git("rev-parse", built)
+    return _git("rev-parse", built)
+
+
+def write(name, figures, samples, commit=None):
+    """Returns the path written. `figures` are what the docs cite, `samples` the raw values;
+    `commit` ran, by default the one that the binaries were built from."""
+    commit = commit or _built_commit()
     record = {
         "commit": commit,
         "command": " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),

@@ -152,7 +152,7 @@ absl::StatusOr<ConfigLayer> ReadConfigFile(const std::string& path, const std::s
     return ReadMapping(path, root);
   } catch (const YAML::Exception& error) {
     return base::InvalidArgument(
-        fmt::format("{}:{}: not YAML: {}", path, error.mark.line + 1, error.msg));
+        fmt::format("{}:{}: not YAML: {}", path, error.mark.line + 1, Quoted(error.msg)));
   }
 }
 

@@ -84,7 +84,7 @@ class Node {
   RequestReporter reporter_;
   ClusterView view_;
   RequestBudget budget_;
-  v1::NodeDescriptor self_;
+  v1::NodeDescriptor self_;  // the starting thread's until begun_, then fixed
   GrpcPeerCalls peer_calls_;
   std::unique_ptr<ClusterForming> forming_;
   std::unique_ptr<ShardHost> host_;

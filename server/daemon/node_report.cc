@@ -79,8 +79,10 @@ NodeStatus Node::Status() {
   NodeStatus status;
   status.disk_free_bytes = disk_free_bytes_.load();
   status.node_id = config_.node_id;
-  status.client_address = self_.client_address();
-  status.peer_address = self_.peer_address();
+  if (begun_.load()) {
+    status.client_address = self_.client_address();
+    status.peer_address = self_.peer_address();
+  }
   status.uptime_ms = static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - started_at_).count());
   std::vector<v1::ReplicaStatus> replicas;
@@ -137,7 +139,6 @@ v1::StatusReply Node::AdminStatus() {
   reply.set_version(std::string(base::GetBuildVersion().semver));
   reply.set_node_id(config_.node_id);
   reply.set_data_dir(directory_->path());
-  *reply.mutable_node() = self_;
   reply.set_uptime_ms(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - started_at_).count()));
   reply.set_disk_free_bytes(disk_free_bytes_.load());
@@ -146,6 +147,7 @@ v1::StatusReply Node::AdminStatus() {
   for (const std::string& reason : status.not_ready) reply.add_problems(reason);
   for (const std::string& problem : status.problems) reply.add_problems(problem);
   if (!begun_.load()) return reply;
+  *reply.mutable_node() = self_;
   if (!running_.load()) {
     for (const v1::NodeDescriptor& node : forming_->Met()) {
       if (node.node_id() == config_.node_id) continue;

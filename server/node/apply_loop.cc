@@ -84,24 +84,41 @@ void ApplyLoop::Handle(ApplyWork work) {
 
 void ApplyLoop::FinishRound() { replies_.Flush(); }
 
+void ApplyLoop::AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
+                                 const char* why_reads) {
+  for (const auto& [index, waiting] : replica.writes) {
+    for (const PendingWrite& write : waiting.writes) {
+      AnswerUnknown(group, write, v1::CODE_UNAVAILABLE, why_writes);
+    }
+  }
+  for (const auto& [index, reads] : replica.reads) {
+    for (const PendingRead& read : reads) {
+      replies_.Answer(group, read, MakeReadAnswer(read, v1::CODE_UNAVAILABLE, why_reads));
+    }
+  }
+  replica.writes.clear();
+  replica.reads.clear();
+}
+
 void ApplyLoop::Abandon() {
   for (auto& [group, replica] : replicas_) {
-    for (const auto& [index, waiting] : replica.writes) {
-      for (const PendingWrite& write : waiting.writes) {
-        AnswerUnknown(group, write, v1::CODE_UNAVAILABLE,
-                      "the node stopped before the entry was decided");
-      }
-    }
-    for (const auto& [index, reads] : replica.reads) {
-      for (const PendingRead& read : reads) {
-        replies_.Answer(group, read,
-                        MakeReadAnswer(read, v1::CODE_UNAVAILABLE, "the node is stopping"));
-      }
-    }
-    replica.writes.clear();
-    replica.reads.clear();
+    AnswerAllWaiting(group, replica, "the node stopped before the entry was decided",
+                     "the node is stopping");
   }
   replies_.Flush();
+}
+
+void ApplyLoop::On(ReplicaAdded& work) { AddReplica(*work.machine); }
+
+void ApplyLoop::On(ReplicaRemoved& work) {
+  const auto place = replicas_.find(work.group);
+  if (place != replicas_.end()) {
+    AnswerAllWaiting(work.group, place->second,
+                     "the replica was removed before the entry was decided",
+                     "the replica was removed");
+    replicas_.erase(place);
+  }
+  work.done();
 }
 
 void ApplyLoop::On(WritesProposed& work) {
@@ -230,7 +247,10 @@ void ApplyLoop::On(InstallCheckpoint& work) {
   ServeWaitingReads(replica);
 }
 
-void ApplyLoop::On(WithStateMachine& work) { work.work(*Find(work.group).machine); }
+void ApplyLoop::On(WithStateMachine& work) {
+  const auto place = replicas_.find(work.group);
+  work.work(place == replicas_.end() ? nullptr : place->second.machine);
+}
 
 void ApplyLoop::On(AppliedStatesAsked& work) {
   std::vector<AppliedState> states;

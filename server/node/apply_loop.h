@@ -72,12 +72,16 @@ class ApplyLoop final : public ApplyObserver {
   void On(ServeReads& work);
   void On(InstallCheckpoint& work);
   void On(WithStateMachine& work);
+  void On(ReplicaAdded& work);
+  void On(ReplicaRemoved& work);
   void On(AppliedStatesAsked& work);
   void On(SweepDeadlines& work);
 
   Replica& Find(raft::GroupId group);
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
+  void AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
+                        const char* why_reads);
   void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code,
                      const char* why);
   void AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome);

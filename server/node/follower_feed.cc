@@ -51,8 +51,11 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Entries that this node vouches for and cannot read: it must not go on with a hole.
-    if (fetch.follower == work.self) base::DiskFailed(base::Message(entries.status()));
+    // Entries that this node vouches for and cannot read: it must not go on with a hole. (Of a
+    // replica that was removed meanwhile there is nothing to read.)
+    if (fetch.follower == work.self && ports_.has_replica(work.group, work.self)) {
+      base::DiskFailed(base::Message(entries.status()));
+    }
     if (entries.status().code() != absl::StatusCode::kNotFound) {
       ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
                           base::Message(entries.status()));
@@ -88,10 +91,11 @@ absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::
   ports_.flush(work.group);
   std::promise<absl::StatusOr<raft::LogBase>> made;
   std::future<absl::StatusOr<raft::LogBase>> answer = made.get_future();
-  ports_.apply.Put(WithStateMachine{work.group, [&](raft::StateMachine& machine) {
-                                      made.set_value(
-                                          machine.CreateCheckpoint(checkpoint.directory));
-                                    }});
+  ports_.apply.Put(WithStateMachine{
+      work.group, [&](raft::StateMachine* machine) {
+        made.set_value(machine == nullptr ? base::NotFound("the replica was removed")
+                                          : machine->CreateCheckpoint(checkpoint.directory));
+      }});
   while (answer.wait_for(kPause) != std::future_status::ready) {
     // The apply thread handles what it was given before it stops, so this ends.
   }

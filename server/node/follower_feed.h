@@ -36,8 +36,10 @@ class FollowerFeed final : public FeedInbox {
     Logger& logger;
     CheckpointMetrics& metrics;
     const Clock& clock;
-    // Flushes a group's state machine; thread-safe.
+    // Flushes a group's state machine, if it is still there; thread-safe.
     std::function<void(raft::GroupId)> flush;
+    // Whether this replica lives here; thread-safe.
+    std::function<bool(raft::GroupId, raft::ReplicaId)> has_replica;
     // Sends; blocks until it is installed there or refused.
     std::function<absl::Status(const CheckpointToSend&)> send;
   };

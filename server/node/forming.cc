@@ -144,14 +144,15 @@ absl::Status ClusterForming::TakeIn(const v1::HelloReply& reply) {
   }
   if (!reply.refusal().empty()) return base::FailedPrecondition(reply.refusal());
   if (reply.has_layout()) return Adopt(reply.layout());
+  if (node_id == 0) return absl::OkStatus();  // nobody's
   base::MutexLock lock(mutex_);
   Acquaintance& acquaintance = met_[node_id];
   acquaintance.node = hello.node();
   acquaintance.sees.assign(hello.sees().begin(), hello.sees().end());
   acquaintance.in_cluster = !hello.cluster_id().empty();
   for (const v1::NodeDescriptor& node : hello.known()) {
-    if (node.node_id() != options_.self.node_id())
-      met_.try_emplace(node.node_id(), Acquaintance{node, {}, false});
+    if (node.node_id() == 0 || node.node_id() == options_.self.node_id()) continue;
+    met_.try_emplace(node.node_id(), Acquaintance{node, {}, false});
   }
   return absl::OkStatus();
 }

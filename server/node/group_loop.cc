@@ -71,7 +71,7 @@ void GroupLoop::On(WritesPersisted& event) {
     BASALT_CHECK(!writes_per_append_.empty());
     if (--writes_per_append_.front() == 0) writes_per_append_.pop_front();
     Hosted* hosted = Find(done.group);
-    BASALT_CHECK(hosted != nullptr);
+    if (hosted == nullptr) continue;  // removed meanwhile
     hosted->group.OnPersisted(done.id);
     MarkDirty(*hosted);
   }
@@ -79,7 +79,7 @@ void GroupLoop::On(WritesPersisted& event) {
 
 void GroupLoop::On(EntriesApplied& event) {
   Hosted* hosted = Find(event.group);
-  BASALT_CHECK(hosted != nullptr);
+  if (hosted == nullptr) return;  // removed meanwhile
   hybrid_clock_.Pass(event.highest_stamp);
   hosted->applied_term = event.term;
   hosted->group.core().OnApplied(event.index);
@@ -88,14 +88,14 @@ void GroupLoop::On(EntriesApplied& event) {
 
 void GroupLoop::On(EntriesFetched& event) {
   Hosted* hosted = Find(event.group);
-  BASALT_CHECK(hosted != nullptr);
+  if (hosted == nullptr) return;  // removed meanwhile
   hosted->group.core().OnEntriesFetched(event.follower, std::move(event.entries));
   MarkDirty(*hosted);
 }
 
 void GroupLoop::On(CheckpointSent& event) {
   Hosted* hosted = Find(event.group);
-  BASALT_CHECK(hosted != nullptr);
+  if (hosted == nullptr) return;  // removed meanwhile
   hosted->group.core().OnCheckpointSent(event.follower, event.installed);
   MarkDirty(*hosted);
 }
@@ -118,7 +118,7 @@ void GroupLoop::On(CheckpointStaged& event) {
 
 void GroupLoop::On(CheckpointInstalled& event) {
   Hosted* hosted = Find(event.group);
-  BASALT_CHECK(hosted != nullptr);
+  if (hosted == nullptr) return;  // removed meanwhile
   hybrid_clock_.Pass(event.highest_stamp);
   hosted->applied_term = event.term;
   hosted->flushed = event.index;
@@ -129,7 +129,7 @@ void GroupLoop::On(CheckpointInstalled& event) {
 
 void GroupLoop::On(StateFlushed& event) {
   Hosted* hosted = Find(event.group);
-  BASALT_CHECK(hosted != nullptr);
+  if (hosted == nullptr || hosted->group.self() != event.replica) return;  // removed meanwhile
   if (event.index > hosted->flushed) hosted->flushed = event.index;
 }
 
@@ -184,16 +184,35 @@ void GroupLoop::RefuseStaged(Hosted& hosted) {
   staged.done(held ? "" : "the checkpoint is not of this term's leader");
 }
 
+void GroupLoop::RefuseAll(Hosted& hosted, v1::Code code, const char* why) {
+  RefuseGathered(hosted, code);
+  for (const auto& [id, reads] : hosted.rounds) {
+    for (const PendingRead& read : reads) Refuse(hosted, read, code);
+  }
+  hosted.rounds.clear();
+  if (hosted.staged) std::exchange(hosted.staged, std::nullopt)->done(why);
+}
+
 void GroupLoop::Abandon() {
   for (auto& [group, hosted] : hosted_) {
-    RefuseGathered(*hosted, v1::CODE_UNAVAILABLE);
-    for (const auto& [id, reads] : hosted->rounds) {
-      for (const PendingRead& read : reads) Refuse(*hosted, read, v1::CODE_UNAVAILABLE);
-    }
-    hosted->rounds.clear();
-    if (hosted->staged) std::exchange(hosted->staged, std::nullopt)->done("the node is stopping");
+    RefuseAll(*hosted, v1::CODE_UNAVAILABLE, "the node is stopping");
   }
   replies_.Flush();
+}
+
+void GroupLoop::On(GroupAdded& event) {
+  AddGroup(event.options, std::move(event.recovered), event.highest_stamp, /*campaign=*/false);
+}
+
+void GroupLoop::On(GroupRemoved& event) {
+  if (Hosted* hosted = Find(event.group)) {
+    hosted->leader_node = raft::NodeId(0);
+    RefuseAll(*hosted, v1::CODE_NOT_LEADER, "the replica was removed");
+    std::erase(dirty_, hosted);
+    hosted_.erase(event.group);
+    ports_.leaders.OnLeader(event.group, raft::NodeId(0), raft::Term(0));
+  }
+  event.done();
 }
 
 void GroupLoop::CarryOut(raft::Turn& turn) {

@@ -86,6 +86,8 @@ class GroupLoop {
   void On(CheckpointInstalled& event);
   void On(StatesAsked& event);
   void On(StateFlushed& event);
+  void On(GroupAdded& event);
+  void On(GroupRemoved& event);
 
   Hosted* Find(raft::GroupId group);
   void MarkDirty(Hosted& hosted);
@@ -98,6 +100,7 @@ class GroupLoop {
   void ExpireGathered(Hosted& hosted);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
+  void RefuseAll(Hosted& hosted, v1::Code code, const char* why);
 
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);

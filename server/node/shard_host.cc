@@ -1,5 +1,7 @@
 #include "server/node/shard_host.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -14,25 +16,6 @@ namespace {
 // Recent log entries that all groups together keep in memory, and what each may keep at least.
 constexpr size_t kEntriesInMemory = 128u << 20;
 constexpr size_t kGroupMemoryMin = 1u << 20;
-
-raft::Configuration ConfigurationOf(const v1::ShardDescriptor& descriptor) {
-  raft::Configuration configuration;
-  for (const v1::Replica& replica : descriptor.replicas()) {
-    configuration.members.push_back({raft::ReplicaId(replica.replica_id()),
-                                     raft::NodeId(replica.node_id()), raft::MemberRole::kVoter});
-  }
-  std::sort(configuration.members.begin(), configuration.members.end(),
-            [](const raft::Member& a, const raft::Member& b) { return a.replica < b.replica; });
-  return configuration;
-}
-
-// 0: this node has none.
-uint64_t ReplicaOn(const v1::ShardDescriptor& descriptor, raft::NodeId node) {
-  for (const v1::Replica& replica : descriptor.replicas()) {
-    if (replica.node_id() == node.value()) return replica.replica_id();
-  }
-  return 0;
-}
 
 const char* RoleName(raft::Role role) {
   switch (role) {
@@ -64,6 +47,13 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
       ports_(std::move(ports)),
       resources_(options.sizes),
       engines_(resources_),
+      replicas_(options.node, options.shards_directory, options.log_directory,
+                {ports_.files, engines_,
+                 [this](uint64_t shard_id) -> std::unique_ptr<CommandSet> {
+                   if (shard_id == 0) return std::make_unique<MetaCommands>(this);
+                   return std::make_unique<ShardCommands>(ShardCommandsOptions{});
+                 },
+                 &apply_loop_}),
       group_thread_({"groups", options.tick,
                      [this](std::vector<GroupEvent>& events) { RunGroupRound(events); }},
                     ports_.clock),
@@ -85,22 +75,28 @@ ShardHost::~ShardHost() { Stop(); }
 
 absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
   BASALT_RETURN_IF_ERROR(ports_.files.CreateDirectory(options_.shards_directory));
-  BASALT_RETURN_IF_ERROR(OpenLog(layout));
-  for (const v1::ShardDescriptor& descriptor : layout.shards()) {
-    const uint64_t replica_id = ReplicaOn(descriptor, options_.node);
-    if (replica_id == 0) continue;
-    BASALT_RETURN_IF_ERROR(OpenReplica(descriptor, replica_id));
-    BASALT_RETURN_IF_ERROR(AddGroup(descriptor, replica_id));
+  BASALT_ASSIGN_OR_RETURN(std::unique_ptr<storage::RaftLog> log, OpenLog());
+  BASALT_RETURN_IF_ERROR(replicas_.Found(*log, layout));
+  BASALT_ASSIGN_OR_RETURN(std::vector<OpenedReplica> opened, replicas_.OpenAll(*log, layout));
+  for (OpenedReplica& replica : opened) {
+    apply_loop_.AddReplica(*replica.machine);
+    recovered_.push_back({CoreOptionsOf(replica), std::move(replica.recovered),
+                          replica.machine->highest_stamp(), replica.founds});
+    base::MutexLock lock(hosted_mutex_);
+    hosted_.emplace(replica.group, Hosted{replica.self, std::move(replica.machine)});
   }
+  storage::LogWriterOptions writer_options;
+  writer_options.write_ahead_bytes = options_.log_segment_bytes;
+  writer_options.on_commit = [this](std::span<const raft::LogWrite> writes,
+                                    std::chrono::nanoseconds took) { OnLogCommit(writes, took); };
+  log_ = std::make_unique<storage::LogWriter>(ports_.files, std::move(log), writer_options);
   v1::Command command;
   command.mutable_form_cluster()->set_map(layout.SerializeAsString());
   formation_ = EncodeCommandElement(command);
   return absl::OkStatus();
 }
 
-// The order matters for a node that dies in between: groups are in the log before a replica takes
-// its first vote, and a replica that the log does not know has never voted.
-absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
+absl::StatusOr<std::unique_ptr<storage::RaftLog>> ShardHost::OpenLog() {
   storage::RaftLogOptions log_options;
   log_options.segment_bytes = options_.log_segment_bytes;
   // What is retained for slow followers must fit twice, and a segment is emptied by copying only
@@ -110,112 +106,128 @@ absl::Status ShardHost::OpenLog(const v1::ClusterMap& layout) {
   log_options.copy_segment_bytes_max =
       std::min<uint64_t>(log_options.copy_segment_bytes_max, options_.log_segment_bytes / 8);
   log_options.identity_for_new_log = options_.seed | 1;
-  absl::StatusOr<std::unique_ptr<storage::RaftLog>> log =
-      storage::RaftLog::Open(ports_.files, options_.log_directory, log_options);
-  BASALT_RETURN_IF_ERROR(log.status());
-  const std::vector<raft::GroupId> known = (*log)->Groups();
-  std::vector<storage::NewGroup> created;
-  for (const v1::ShardDescriptor& descriptor : layout.shards()) {
-    const uint64_t replica_id = ReplicaOn(descriptor, options_.node);
-    const raft::GroupId group(descriptor.shard_id());
-    if (replica_id == 0 || std::find(known.begin(), known.end(), group) != known.end()) continue;
-    BASALT_ASSIGN_OR_RETURN(
-        const bool exists,
-        storage::ReplicaStore::Exists(ports_.files,
-                                      ReplicaDirectoryOf(descriptor.shard_id(), replica_id)));
-    if (exists) {
-      return base::DataLoss(options_.log_directory + ": the log knows nothing of shard " +
-                            std::to_string(group.value()) +
-                            ", which has a replica here: votes and entries are lost");
-    }
-    created.push_back(
-        {group, raft::ReplicaId(replica_id), raft::LogBase{{}, {}, ConfigurationOf(descriptor)}});
-  }
-  if (!created.empty()) BASALT_RETURN_IF_ERROR((*log)->CreateGroups(created));
-  storage::LogWriterOptions writer_options;
-  writer_options.write_ahead_bytes = options_.log_segment_bytes;
-  writer_options.on_commit = [this](std::span<const raft::LogWrite> writes,
-                                    std::chrono::nanoseconds took) { OnLogCommit(writes, took); };
-  log_ = std::make_unique<storage::LogWriter>(ports_.files, *std::move(log), writer_options);
-  return absl::OkStatus();
+  return storage::RaftLog::Open(ports_.files, options_.log_directory, log_options);
 }
 
-std::string ShardHost::ReplicaDirectoryOf(uint64_t shard_id, uint64_t replica_id) const {
-  return options_.shards_directory + "/" + std::to_string(shard_id) + "-" +
-         std::to_string(replica_id);
+raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
+  raft::CoreOptions options;
+  options.group = opened.group;
+  options.self = opened.self;
+  options.seed = options_.seed + opened.group.value() * 0x9e3779b97f4a7c15ULL;
+  options.election_timeout_ticks = options_.election_timeout_ticks;
+  options.heartbeat_ticks = options_.heartbeat_ticks;
+  return options;
 }
 
-absl::Status ShardHost::OpenReplica(const v1::ShardDescriptor& descriptor, uint64_t replica_id) {
-  const std::string directory = ReplicaDirectoryOf(descriptor.shard_id(), replica_id);
-  const storage::ReplicaStore::Ports store_ports{ports_.files, engines_};
-  BASALT_ASSIGN_OR_RETURN(const bool exists,
-                          storage::ReplicaStore::Exists(ports_.files, directory));
-  if (!exists) {
-    BASALT_RETURN_IF_ERROR(ReplicaStateMachine::Create(store_ports, directory, descriptor));
-  }
-  std::unique_ptr<CommandSet> commands;
-  if (descriptor.shard_id() == 0) {
-    commands = std::make_unique<MetaCommands>(this);
-  } else {
-    commands = std::make_unique<ShardCommands>(ShardCommandsOptions{});
-  }
-  BASALT_ASSIGN_OR_RETURN(
-      std::unique_ptr<ReplicaStateMachine> machine,
-      ReplicaStateMachine::Open(store_ports, directory, std::move(commands), &apply_loop_));
-  apply_loop_.AddReplica(*machine);
-  machines_.emplace(raft::GroupId(descriptor.shard_id()), std::move(machine));
-  return absl::OkStatus();
-}
-
-absl::Status ShardHost::AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id) {
+absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
+                                    raft::ReplicaId replica) {
   const raft::GroupId group(descriptor.shard_id());
-  BASALT_ASSIGN_OR_RETURN(raft::RecoveredLog log, log_->log().Recover(group));
-  if (log.replica != raft::ReplicaId(replica_id)) {
-    return base::DataLoss("the log holds replica " + std::to_string(log.replica.value()) +
-                          " of shard " + std::to_string(group.value()) + ", the layout names " +
-                          std::to_string(replica_id));
+  BASALT_RETURN_IF_ERROR(ReplicaSet::MayMake(log_->log(), group, replica));
+  log_->CreateGroups({{group, replica, raft::LogBase{}}});
+  BASALT_ASSIGN_OR_RETURN(OpenedReplica opened, replicas_.Open(log_->log(), group, descriptor));
+  raft::CoreOptions options = CoreOptionsOf(opened);
+  options.memory_bytes_max = group_memory_bytes_;
+  const uint64_t highest_stamp = opened.machine->highest_stamp();
+  ReplicaStateMachine* const machine = opened.machine.get();
+  {
+    base::MutexLock lock(hosted_mutex_);
+    hosted_.emplace(group, Hosted{replica, std::move(opened.machine)});
   }
-  const ReplicaStateMachine& machine = *machines_.at(group);
-  Recovered recovered;
-  recovered.options.group = group;
-  recovered.options.self = log.replica;
-  recovered.options.seed = options_.seed + group.value() * 0x9e3779b97f4a7c15ULL;
-  recovered.options.election_timeout_ticks = options_.election_timeout_ticks;
-  recovered.options.heartbeat_ticks = options_.heartbeat_ticks;
-  recovered.highest_stamp = machine.highest_stamp();
-  recovered.campaign = log.hard_state == raft::HardState{} && log.entries.empty() &&
-                       descriptor.replicas(0).node_id() == options_.node.value();
-  recovered.state.hard_state = log.hard_state;
-  recovered.state.base = std::move(log.base);
-  recovered.state.entries = std::move(log.entries);
-  recovered.state.applied = machine.applied();
-  if (recovered.state.applied.index < recovered.state.base.index) {
-    return base::DataLoss(
-        "shard " + std::to_string(group.value()) + ": the state machine ends at entry " +
-        std::to_string(recovered.state.applied.index.value()) + ", the log begins behind " +
-        std::to_string(recovered.state.base.index.value()));
-  }
-  recovered_.push_back(std::move(recovered));
+  // The apply loop knows it before anything can be handed to it.
+  Put(ApplyWork(ReplicaAdded{machine}));
+  Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), highest_stamp}));
   return absl::OkStatus();
+}
+
+absl::Status ShardHost::RemoveReplica(raft::GroupId group, raft::ReplicaId replica) {
+  if (!HasReplica(group, replica)) {
+    return base::NotFound(
+        fmt::format("replica {} of shard {} does not live here", replica.value(), group.value()));
+  }
+  // First nobody speaks for it any more, then the tombstone, then the files: with a crash between
+  // any two of them it is either alive or on its way out.
+  std::promise<void> gone;
+  Put(GroupEvent(GroupRemoved{group, [&] {
+                                Put(ApplyWork(ReplicaRemoved{group, [&] { gone.set_value(); }}));
+                              }}));
+  gone.get_future().wait();
+  log_->DropGroup(group, replica);
+  {
+    base::MutexLock lock(hosted_mutex_);
+    const auto place = hosted_.find(group);
+    retired_.push_back(std::move(place->second));
+    hosted_.erase(place);
+  }
+  RemoveRetired();
+  return absl::OkStatus();
+}
+
+void ShardHost::RemoveRetired() {
+  std::vector<Hosted> unused;
+  {
+    base::MutexLock lock(hosted_mutex_);
+    std::erase_if(retired_, [&](Hosted& retired) {
+      // The store has one engine; whoever reads it holds it too.
+      if (retired.machine.use_count() > 1 || retired.machine->store().engine().use_count() > 2) {
+        return false;
+      }
+      unused.push_back(std::move(retired));
+      return true;
+    });
+  }
+  for (Hosted& retired : unused) {
+    const raft::GroupId group = retired.machine->group();
+    retired.machine = nullptr;
+    if (absl::Status status = replicas_.RemoveFiles(group, retired.replica); !status.ok()) {
+      // The next start removes them: there is a tombstone.
+      ports_.logger.Warn({.shard = group.value()}, "files of a removed replica remain: {}",
+                         base::Message(status));
+    }
+  }
+}
+
+std::vector<ShardHost::Hosted> ShardHost::AllHosted() const {
+  base::MutexLock lock(hosted_mutex_);
+  std::vector<Hosted> all;
+  for (const auto& [group, hosted] : hosted_) all.push_back(hosted);
+  return all;
+}
+
+std::shared_ptr<ReplicaStateMachine> ShardHost::MachineOf(raft::GroupId group) const {
+  base::MutexLock lock(hosted_mutex_);
+  const auto place = hosted_.find(group);
+  return place == hosted_.end() ? nullptr : place->second.machine;
+}
+
+bool ShardHost::HasReplica(raft::GroupId group, raft::ReplicaId replica) const {
+  base::MutexLock lock(hosted_mutex_);
+  const auto place = hosted_.find(group);
+  return place != hosted_.end() && place->second.replica == replica;
 }
 
 void ShardHost::Start(raft::Transport& transport) {
   feed_ = std::make_unique<FollowerFeed>(
       FollowerFeed::Ports{*log_, *this, *this, ports_.files, ports_.logger,
                           ports_.metrics.checkpoints(), ports_.clock,
-                          [this](raft::GroupId group) { machines_.at(group)->Flush(); },
+                          [this](raft::GroupId group) {
+                            if (const auto machine = MachineOf(group)) machine->Flush();
+                          },
+                          [this](raft::GroupId group, raft::ReplicaId replica) {
+                            return HasReplica(group, replica);
+                          },
                           ports_.send_checkpoint},
       options_.checkpoints_directory);
   GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = std::max<uint64_t>(
-      1u << 20, options_.log_retained_bytes / std::max<size_t>(1, machines_.size()));
+      1u << 20, options_.log_retained_bytes / std::max<size_t>(1, recovered_.size()));
   group_loop_ = std::make_unique<GroupLoop>(
       loop_options,
       GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock, ports_.observer},
       HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
+  group_memory_bytes_ =
+      std::max<size_t>(kGroupMemoryMin, kEntriesInMemory / std::max<size_t>(1, recovered_.size()));
   for (Recovered& recovered : recovered_) {
-    recovered.options.memory_bytes_max =
-        std::max<size_t>(kGroupMemoryMin, kEntriesInMemory / recovered_.size());
+    recovered.options.memory_bytes_max = group_memory_bytes_;
     group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
                           recovered.campaign);
   }
@@ -237,7 +249,7 @@ void ShardHost::Stop() {
   apply_thread_.Stop();
   apply_loop_.Abandon();
   log_->Stop();
-  for (auto& [group, machine] : machines_) machine->Flush();
+  for (const Hosted& hosted : AllHosted()) hosted.machine->Flush();
 }
 
 void ShardHost::RunGroupRound(std::vector<GroupEvent>& events) {
@@ -272,17 +284,21 @@ void ShardHost::OnClusterMap(std::shared_ptr<const v1::ClusterMap> map) {
 
 // The meta shard's first leader gives it its first contents; proposing them again has no effect.
 void ShardHost::ProposeFormation() {
-  if (meta_formed_.load() || !machines_.contains(raft::GroupId(0))) return;
+  if (meta_formed_.load() || MachineOf(raft::GroupId(0)) == nullptr) return;
   if (ports_.view.leader(0).node_id() != options_.node.value()) return;
   Put(GroupEvent(OwnCommandArrived{raft::GroupId(0), formation_}));
 }
 
 void ShardHost::Maintain() {
   ProposeFormation();
-  for (const auto& pinning : log_->log().GroupsPinning()) machines_.at(pinning.group)->Flush();
-  for (const auto& [group, machine] : machines_) {
-    Put(GroupEvent(StateFlushed{group, machine->flushed()}));
+  for (const auto& pinning : log_->log().GroupsPinning()) {
+    if (const auto machine = MachineOf(pinning.group)) machine->Flush();
   }
+  for (const Hosted& hosted : AllHosted()) {
+    Put(GroupEvent(
+        StateFlushed{hosted.machine->group(), hosted.replica, hosted.machine->flushed()}));
+  }
+  RemoveRetired();
 }
 
 std::vector<GroupState> ShardHost::States() {
@@ -299,7 +315,8 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
   for (const AppliedState& state : AppliedStates()) applied.emplace(state.group, state);
   std::vector<v1::ReplicaStatus> statuses;
   for (const GroupState& state : States()) {
-    ReplicaStateMachine& machine = *machines_.at(state.group);
+    const std::shared_ptr<ReplicaStateMachine> machine = MachineOf(state.group);
+    if (machine == nullptr) continue;  // removed meanwhile
     v1::ReplicaStatus status;
     status.set_shard_id(state.group.value());
     status.set_replica_id(state.replica.value());
@@ -317,8 +334,8 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
     } else {
       status.set_applied_index(state.core.applied.value());
     }
-    status.set_flushed_index(machine.flushed().value());
-    status.set_size_bytes(machine.store().engine()->ApproximateBytes());
+    status.set_flushed_index(machine->flushed().value());
+    status.set_size_bytes(machine->store().engine()->ApproximateBytes());
     status.set_epoch(1);
     statuses.push_back(std::move(status));
   }
@@ -326,11 +343,11 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
 }
 
 absl::StatusOr<std::unique_ptr<StoredScan>> ShardHost::ScanReplica(uint64_t shard_id) {
-  const auto place = machines_.find(raft::GroupId(shard_id));
-  if (place == machines_.end()) {
+  const std::shared_ptr<ReplicaStateMachine> machine = MachineOf(raft::GroupId(shard_id));
+  if (machine == nullptr) {
     return base::NotFound("this node has no replica of shard " + std::to_string(shard_id));
   }
-  return StoredScan::Open(place->second->store().engine());
+  return StoredScan::Open(machine->store().engine());
 }
 
 void ShardHost::OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took) {

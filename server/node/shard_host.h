@@ -20,6 +20,7 @@
 #include "server/node/follower_feed.h"
 #include "server/node/group_loop.h"
 #include "server/node/loop_thread.h"
+#include "server/node/replica_set.h"
 #include "server/observe/logger.h"
 #include "server/observe/metrics.h"
 #include "storage/log_writer.h"
@@ -70,6 +71,14 @@ class ShardHost final : public GroupInbox,
   // Writes and reads under way are finished or answered; everything durable is marked so.
   void Stop();
 
+  // Makes an empty replica of the shard, which takes part as soon as its group's leader knows it.
+  // Durable when it returns. FailedPrecondition: one lives here, or the id is not above every one
+  // that did. Between Start and Stop, from one thread at a time, as RemoveReplica.
+  absl::Status MakeReplica(const v1::ShardDescriptor& descriptor, raft::ReplicaId replica);
+  // Ends the replica here for good, with a durable tombstone; its files go once nobody reads them.
+  // NotFound: it does not live here.
+  absl::Status RemoveReplica(raft::GroupId group, raft::ReplicaId replica);
+
   // Flushes what keeps old log segments alive, and tells the loop what is flushed. Called about
   // once a second by the node's own thread; blocks on the disk.
   void Maintain();
@@ -95,10 +104,26 @@ class ShardHost final : public GroupInbox,
   void OnDurable(std::span<const raft::PersistDone> done) override;
 
  private:
-  absl::Status OpenLog(const v1::ClusterMap& layout);
-  std::string ReplicaDirectoryOf(uint64_t shard_id, uint64_t replica_id) const;
-  absl::Status OpenReplica(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
-  absl::Status AddGroup(const v1::ShardDescriptor& descriptor, uint64_t replica_id);
+  struct Hosted {
+    raft::ReplicaId replica;
+    std::shared_ptr<ReplicaStateMachine> machine;
+  };
+  struct Recovered {
+    raft::CoreOptions options;
+    raft::RecoveredState state;
+    uint64_t highest_stamp = 0;
+    bool campaign = false;
+  };
+
+  absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
+  raft::CoreOptions CoreOptionsOf(const OpenedReplica& opened) const;
+  std::vector<Hosted> AllHosted() const BASALT_EXCLUDES(hosted_mutex_);
+  // Null: no replica of the group lives here.
+  std::shared_ptr<ReplicaStateMachine> MachineOf(raft::GroupId group) const
+      BASALT_EXCLUDES(hosted_mutex_);
+  bool HasReplica(raft::GroupId group, raft::ReplicaId replica) const
+      BASALT_EXCLUDES(hosted_mutex_);
+  void RemoveRetired();
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();
   void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
@@ -108,15 +133,13 @@ class ShardHost final : public GroupInbox,
   storage::RocksDbResources resources_;
   storage::RocksDbEngineFactory engines_;
   std::unique_ptr<storage::LogWriter> log_;
-  std::map<raft::GroupId, std::unique_ptr<ReplicaStateMachine>> machines_;  // fixed after Open
-  struct Recovered {
-    raft::CoreOptions options;
-    raft::RecoveredState state;
-    uint64_t highest_stamp = 0;
-    bool campaign = false;
-  };
-  std::vector<Recovered> recovered_;  // between Open and Start
-  std::string formation_;             // the layout as a command for the meta shard
+  ReplicaSet replicas_;
+  mutable base::Mutex hosted_mutex_;
+  std::map<raft::GroupId, Hosted> hosted_ BASALT_GUARDED_BY(hosted_mutex_);
+  std::vector<Hosted> retired_ BASALT_GUARDED_BY(hosted_mutex_);  // removed; somebody may read yet
+  std::vector<Recovered> recovered_;                              // between Open and Start
+  size_t group_memory_bytes_ = 0;                                 // after Start
+  std::string formation_;  // the layout as a command for the meta shard
   std::atomic<bool> meta_formed_{false};
 
   LoopThread<GroupEvent> group_thread_;

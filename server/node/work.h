@@ -15,6 +15,8 @@
 
 namespace basalt::server {
 
+class ReplicaStateMachine;
+
 // ---- for the GroupLoop ----
 
 struct TickPassed {};
@@ -92,13 +94,30 @@ struct StatesAsked {
 // Everything up to `index` survives a crash of the state machine.
 struct StateFlushed {
   raft::GroupId group;
+  raft::ReplicaId replica;  // of which: another one may have taken its place meanwhile
   raft::LogIndex index;
+};
+
+// A replica that was made while the node runs. Its log and its store are durable.
+struct GroupAdded {
+  raft::CoreOptions options;
+  raft::RecoveredState recovered;
+  uint64_t highest_stamp = 0;
+};
+
+// The replica says nothing any more: refuses what waits for it and forgets it, then calls `done`.
+// What is on its way to it (completions of the log, of apply, of the feed) is dropped. Another
+// replica of the group may be added once the log has dropped this one: the log's completions and
+// apply's have arrived by then.
+struct GroupRemoved {
+  raft::GroupId group;
+  std::function<void()> done;
 };
 
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
                  WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent, CheckpointStaged,
-                 CheckpointInstalled, StatesAsked, StateFlushed>;
+                 CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded, GroupRemoved>;
 
 // ---- for the ApplyLoop ----
 
@@ -128,10 +147,24 @@ struct InstallCheckpoint {
   std::function<void(std::string)> done;
 };
 
-// Runs `work` with the group's state machine between two applies.
+// Runs `work` with the group's state machine between two applies; with null when the replica is
+// gone.
 struct WithStateMachine {
   raft::GroupId group;
-  std::function<void(raft::StateMachine&)> work;
+  std::function<void(raft::StateMachine*)> work;
+};
+
+// A replica that was made while the node runs, opened with the loop as its observer. It lives until
+// ReplicaRemoved is done.
+struct ReplicaAdded {
+  ReplicaStateMachine* machine = nullptr;
+};
+
+// Comes after all that the group loop ever sent for the replica. Whoever still waits is answered,
+// writes as "unknown"; then `done`.
+struct ReplicaRemoved {
+  raft::GroupId group;
+  std::function<void()> done;
 };
 
 // What a replica has applied, all of one moment: equal indexes must have equal hashes.
@@ -148,8 +181,9 @@ struct AppliedStatesAsked {
 
 struct SweepDeadlines {};
 
-using ApplyWork = std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint,
-                               WithStateMachine, AppliedStatesAsked, SweepDeadlines>;
+using ApplyWork =
+    std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint, WithStateMachine,
+                 ReplicaAdded, ReplicaRemoved, AppliedStatesAsked, SweepDeadlines>;
 
 // ---- for the follower feed (its own thread: reads the disk, streams checkpoints) ----
 

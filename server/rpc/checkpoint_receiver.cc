@@ -5,11 +5,13 @@
 #include <vector>
 
 #include "base/status.h"
+#include "raft/wire/checkpoint_wire.h"
 #include "storage/checkpoint_files.h"
 
 namespace basalt::server {
 
-// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
+// One stream. Reads run one after the other on gRPC's threads, and what they stage is theirs until
+// it is handed over; then the end may come from the loops, or from a sender that gave up.
 class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
                                             public std::enable_shared_from_this<Reception> {
  public:
@@ -32,7 +34,10 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     StartRead(&chunk_);
   }
 
-  void OnCancel() override { End("cancelled"); }
+  // Before the hand-over the read under way fails and ends it: nobody else knows what is staged.
+  void OnCancel() override {
+    if (handed_over_.load()) End("cancelled");
+  }
   void OnDone() override { self_.reset(); }
 
  private:
@@ -53,17 +58,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     }
     reserved_ = true;
     group_ = header.group();
-    arrived_.group = raft::GroupId(header.group());
-    arrived_.from = raft::ReplicaId(header.from());
-    arrived_.to = raft::ReplicaId(header.to());
-    arrived_.term = raft::Term(header.term());
-    raft::LogBase place{raft::LogIndex(header.index()), raft::Term(header.index_term()), {}};
-    for (const v1::Replica& voter : header.voters()) {
-      place.configuration.members.push_back({raft::ReplicaId(voter.replica_id()),
-                                             raft::NodeId(voter.node_id()),
-                                             raft::MemberRole::kVoter});
-    }
-    arrived_.body = raft::CheckpointArrived{std::move(place)};
+    const raft::NodeId self(receiver_.transport_.self().node().node_id());
+    BASALT_ASSIGN_OR_RETURN(arrived_, raft::CheckpointFromWire(header, self));
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/status.h"
+#include "raft/wire/checkpoint_wire.h"
 #include "storage/checkpoint_files.h"
 #include "storage/crc32c.h"
 
@@ -37,17 +38,13 @@ class Pace {
 void FillHeader(const OutgoingCheckpoint& checkpoint,
                 const std::vector<storage::CheckpointFile>& list, v1::CheckpointHeader& header) {
   *header.mutable_hello() = checkpoint.hello;
-  header.set_group(checkpoint.group.value());
-  header.set_from(checkpoint.from.value());
-  header.set_to(checkpoint.to.value());
-  header.set_term(checkpoint.term.value());
-  header.set_index(checkpoint.base.index.value());
-  header.set_index_term(checkpoint.base.term.value());
-  for (const raft::Member& member : checkpoint.base.configuration.members) {
-    v1::Replica* voter = header.add_voters();
-    voter->set_replica_id(member.replica.value());
-    voter->set_node_id(member.node.value());
-  }
+  raft::Message message;
+  message.group = checkpoint.group;
+  message.from = checkpoint.from;
+  message.to = checkpoint.to;
+  message.term = checkpoint.term;
+  message.body = raft::CheckpointArrived{checkpoint.base};
+  raft::CheckpointToWire(message, header);
   for (const storage::CheckpointFile& file : list) {
     v1::CheckpointFile* added = header.add_files();
     added->set_name(file.name);

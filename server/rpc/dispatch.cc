@@ -1,5 +1,7 @@
 #include "server/rpc/dispatch.h"
 
+#include <google/protobuf/unknown_field_set.h>
+
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -70,7 +72,12 @@ const std::string& KeyOf(const v1::Request& request) {
 // CommandBatch.commands (field 2): tag, length, Command. The strings of `request` are moved from.
 std::string EncodeCommand(v1::Request& request) {
   v1::Command command;
-  if (request.has_command_id()) command.mutable_id()->Swap(request.mutable_command_id());
+  if (request.has_command_id()) {
+    v1::CommandId& id = *command.mutable_id();
+    id.Swap(request.mutable_command_id());
+    // Replicated, a field that this release does not know would stop every replica.
+    if (!id.GetReflection()->GetUnknownFields(id).empty()) id.DiscardUnknownFields();
+  }
   if (request.has_put()) {
     command.mutable_put()->mutable_key()->swap(*request.mutable_put()->mutable_key());
     command.mutable_put()->mutable_value()->swap(*request.mutable_put()->mutable_value());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/status.h"
 #include "server/rpc/peer_stream.h"
@@ -91,6 +92,15 @@ void PeerDialer::Stop() {
     stopped_changed_.NotifyAll();
   }
   if (thread_.joinable()) thread_.join();
+  std::vector<std::shared_ptr<FrameWriter>> streams;
+  {
+    base::MutexLock lock(mutex_);
+    for (auto& [node, peer] : peers_) {
+      if (peer.stream != nullptr) streams.push_back(std::move(peer.stream));
+    }
+  }
+  for (const std::shared_ptr<FrameWriter>& stream : streams) stream->Shut();
+  streams.clear();
   transport_.Shut();
   base::MutexLock lock(mutex_);
   while (streams_ > 0) stopped_changed_.Wait(mutex_);
@@ -148,19 +158,27 @@ void PeerDialer::Visit(raft::NodeId node, uint64_t self) {
     (void)calls_.Meet(address, transport_.self()).ok();  // it dials us; it may not know where
     return;
   }
-  DialPeerStream(transport_, node, channel, [this, node](const std::string& problem) {
-    bool is_news = false;
-    {
-      base::MutexLock lock(mutex_);
-      Peer& peer = peers_[node];
-      peer.dialling = false;
-      is_news = std::exchange(peer.last_problem, problem) != problem && !stopped_;
-    }
-    if (is_news) logger_.Warn({.peer = node.value()}, "no stream to the peer: {}", problem);
+  std::shared_ptr<FrameWriter> stream =
+      DialPeerStream(transport_, node, channel,
+                     [this, node](const std::string& problem) { OnEnded(node, problem); });
+  base::MutexLock lock(mutex_);
+  Peer& peer = peers_[node];
+  if (peer.dialling) peer.stream = std::move(stream);
+}
+
+void PeerDialer::OnEnded(raft::NodeId node, const std::string& problem) {
+  bool is_news = false;
+  {
     base::MutexLock lock(mutex_);
-    --streams_;
-    stopped_changed_.NotifyAll();
-  });
+    Peer& peer = peers_[node];
+    peer.dialling = false;
+    peer.stream = nullptr;
+    is_news = std::exchange(peer.last_problem, problem) != problem && !stopped_;
+  }
+  if (is_news) logger_.Warn({.peer = node.value()}, "no stream to the peer: {}", problem);
+  base::MutexLock lock(mutex_);
+  --streams_;
+  stopped_changed_.NotifyAll();
 }
 
 }  // namespace basalt::server

@@ -47,14 +47,15 @@ class PeerDialer {
   ~PeerDialer();
 
   void Start();
-  // Stops dialling; streams that are open stay.
+  // Stops dialling, and ends all streams, those too that are still being opened.
   void Stop();
 
  private:
   struct Peer {
     std::string address;
     std::shared_ptr<grpc::Channel> channel;
-    bool dialling = false;
+    bool dialling = false;                // until the stream has ended
+    std::shared_ptr<FrameWriter> stream;  // while dialling
     uint32_t rounds_to_wait = 0;
     uint32_t failures = 0;
     std::string last_problem;
@@ -62,6 +63,7 @@ class PeerDialer {
 
   void Run();
   void Visit(raft::NodeId node, uint64_t self);
+  void OnEnded(raft::NodeId node, const std::string& problem);
   std::string AddressOf(raft::NodeId node) const;
 
   PeerTransport& transport_;

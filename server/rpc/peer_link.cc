@@ -13,18 +13,23 @@ constexpr MonotonicTime kHeardRecently = std::chrono::seconds(2);
 }  // namespace
 
 void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
-  size_t bytes = 0;
-  for (const v1::RaftMessage& message : messages) bytes += message.ByteSizeLong();
+  std::vector<size_t> sizes;
+  sizes.reserve(messages.size());
+  for (const v1::RaftMessage& message : messages) sizes.push_back(message.ByteSizeLong());
   v1::PeerFrame frame;
   std::shared_ptr<FrameWriter> writer;
   {
     base::MutexLock lock(mutex_);
-    if (writer_ == nullptr || gathered_bytes_ + bytes > kGatheredBytesMax) {
-      dropped_messages_ += messages.size();
-      return;
+    for (size_t i = 0; i < messages.size(); ++i) {
+      // Each for itself: one turn of many groups that lag may be larger than all the room there is,
+      // and would be so again when it is repeated.
+      if (writer_ == nullptr || gathered_bytes_ + sizes[i] > kGatheredBytesMax) {
+        ++dropped_messages_;
+        continue;
+      }
+      gathered_bytes_ += sizes[i];
+      gathered_.add_messages()->Swap(&messages[i]);
     }
-    gathered_bytes_ += bytes;
-    for (v1::RaftMessage& message : messages) gathered_.add_messages()->Swap(&message);
     writer = TakeFrame(frame);
   }
   if (writer != nullptr) writer->Write(frame);

@@ -212,10 +212,12 @@ grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* AcceptPeerStream(
   return stream.get();
 }
 
-void DialPeerStream(PeerTransport& transport, raft::NodeId peer,
-                    const std::shared_ptr<grpc::Channel>& channel,
-                    std::function<void(std::string)> ended) {
-  std::make_shared<DialledStream>(transport, peer, std::move(ended))->Begin(channel);
+std::shared_ptr<FrameWriter> DialPeerStream(PeerTransport& transport, raft::NodeId peer,
+                                            const std::shared_ptr<grpc::Channel>& channel,
+                                            std::function<void(std::string)> ended) {
+  auto stream = std::make_shared<DialledStream>(transport, peer, std::move(ended));
+  stream->Begin(channel);
+  return stream;
 }
 
 }  // namespace basalt::server

@@ -18,9 +18,9 @@ grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* AcceptPeerStream(
     PeerTransport& transport, grpc::CallbackServerContext* context);
 
 // The end that dials. `ended` is called once, on a gRPC thread, with why; the stream is gone then.
-// Owned by itself until then.
-void DialPeerStream(PeerTransport& transport, raft::NodeId peer,
-                    const std::shared_ptr<grpc::Channel>& channel,
-                    std::function<void(std::string)> ended);
+// Owned by itself until then. What is returned ends it before it belongs to a link, too.
+std::shared_ptr<FrameWriter> DialPeerStream(PeerTransport& transport, raft::NodeId peer,
+                                            const std::shared_ptr<grpc::Channel>& channel,
+                                            std::function<void(std::string)> ended);
 
 }  // namespace basalt::server

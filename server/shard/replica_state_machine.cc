@@ -27,17 +27,24 @@ absl::StatusOr<v1::ShardDescriptor> ReadDescriptor(storage::Engine& engine) {
   return descriptor;
 }
 
-absl::Status ReplicaStateMachine::Create(const storage::ReplicaStore::Ports& ports,
-                                         const std::string& directory,
-                                         const v1::ShardDescriptor& descriptor) {
-  storage::AppliedRow applied;
-  std::vector<raft::Member>& members = applied.base.configuration.members;
+raft::Configuration FoundingConfiguration(const v1::ShardDescriptor& descriptor) {
+  raft::Configuration configuration;
+  std::vector<raft::Member>& members = configuration.members;
   for (const v1::Replica& replica : descriptor.replicas()) {
     members.push_back({raft::ReplicaId(replica.replica_id()), raft::NodeId(replica.node_id()),
                        raft::MemberRole::kVoter});
   }
   std::sort(members.begin(), members.end(),
             [](const raft::Member& a, const raft::Member& b) { return a.replica < b.replica; });
+  return configuration;
+}
+
+absl::Status ReplicaStateMachine::Create(const storage::ReplicaStore::Ports& ports,
+                                         const std::string& directory,
+                                         const v1::ShardDescriptor& descriptor,
+                                         const raft::Configuration& configuration) {
+  storage::AppliedRow applied;
+  applied.base.configuration = configuration;
   storage::Batch rows;
   rows.Put(Family::kState, storage::kDescriptorRow, descriptor.SerializeAsString());
   return storage::ReplicaStore::Create(ports, directory, applied, std::move(rows));

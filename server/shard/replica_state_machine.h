@@ -47,10 +47,11 @@ class CommandSet {
 
 class ReplicaStateMachine : public raft::StateMachine {
  public:
-  // Makes the store of a new replica: the descriptor, nothing applied, `descriptor`'s replicas as
-  // configuration. See ReplicaStore::Create.
+  // Makes the store of a new replica: the descriptor, nothing applied, and `configuration`, which
+  // is empty for a replica that is to get everything by a checkpoint. See ReplicaStore::Create.
   static absl::Status Create(const storage::ReplicaStore::Ports& ports,
-                             const std::string& directory, const v1::ShardDescriptor& descriptor);
+                             const std::string& directory, const v1::ShardDescriptor& descriptor,
+                             const raft::Configuration& configuration);
   // See ReplicaStore::Open. `observer` may be null; it outlives the machine.
   static absl::StatusOr<std::unique_ptr<ReplicaStateMachine>> Open(
       const storage::ReplicaStore::Ports& ports, const std::string& directory,
@@ -92,6 +93,9 @@ class ReplicaStateMachine : public raft::StateMachine {
   std::vector<CommandOutcome> outcomes_;
   absl::Status stopped_;  // not OK: for good
 };
+
+// The descriptor's replicas, all voters: what a group begins with.
+raft::Configuration FoundingConfiguration(const v1::ShardDescriptor& descriptor);
 
 // The descriptor in an engine's state rows; DataLoss when there is none or a damaged one.
 absl::StatusOr<v1::ShardDescriptor> ReadDescriptor(storage::Engine& engine);

@@ -3,11 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 #include "base/status.h"
 
 namespace basalt::storage::raft_log {
+namespace {
+
+// Room above every index, so that sums of an index and a count never wrap.
+constexpr raft::LogIndex kIndexMax(std::numeric_limits<uint64_t>::max() / 2);
+
+}  // namespace
 
 bool EntryIndex::Admits(const Owner& owner) const {
   const auto tombstone = tombstones_.find(owner.group);
@@ -78,7 +85,7 @@ void EntryIndex::ReplaceFrom(const Owner& owner, raft::LogIndex first,
     log->entries.pop_back();
   }
   if (log->entries.empty()) log->first = first;
-  while (log->next() < first) log->entries.emplace_back();
+  GrowTo(*log, first);
   for (const EntryPosition& position : positions) {
     CountEntry(position);
     log->entries.push_back(position);
@@ -92,9 +99,10 @@ void EntryIndex::Relocate(const Owner& owner, raft::LogIndex first,
   if (log->entries.empty()) log->first = first;
   while (first < log->first) {
     log->entries.emplace_front();
+    ++holes_;
     log->first = log->first - 1;
   }
-  while (log->next() < first + positions.size()) log->entries.emplace_back();
+  GrowTo(*log, first + positions.size());
   for (size_t i = 0; i < positions.size(); ++i) {
     EntryPosition& slot = log->entries[(first + i) - log->first];
     UncountEntry(slot);
@@ -182,6 +190,15 @@ std::optional<raft::ReplicaId> EntryIndex::TombstoneOf(raft::GroupId group) cons
   return found->second.replica;
 }
 
+uint64_t EntryIndex::HolesBeside(const Owner& owner, EntriesReason reason, raft::LogIndex first,
+                                 size_t count) const {
+  const GroupLog* log = Find(owner.group);
+  if (log == nullptr || log->replica != owner.replica || log->entries.empty()) return 0;
+  if (first > log->next()) return first - log->next();
+  const raft::LogIndex next = first + count;
+  return reason == EntriesReason::kCopied && next < log->first ? log->first - next : 0;
+}
+
 absl::Status EntryIndex::CheckComplete() const {
   for (const auto& [group, log] : groups_) {
     if (!log.hard_state || !log.base) {
@@ -237,6 +254,10 @@ void EntryIndex::Clear(GroupLog& log) {
   log.base.reset();
 }
 
+void EntryIndex::GrowTo(GroupLog& log, raft::LogIndex next) {
+  for (; log.next() < next; ++holes_) log.entries.emplace_back();
+}
+
 void EntryIndex::CountEntry(const EntryPosition& position) {
   SegmentUse& use = uses_[position.file];
   ++use.entries;
@@ -244,7 +265,10 @@ void EntryIndex::CountEntry(const EntryPosition& position) {
 }
 
 void EntryIndex::UncountEntry(const EntryPosition& position) {
-  if (position.file == 0) return;
+  if (position.file == 0) {
+    --holes_;
+    return;
+  }
   SegmentUse& use = uses_[position.file];
   BASALT_CHECK(use.entries > 0 && use.entry_bytes >= position.bytes);  // I1
   --use.entries;
@@ -261,21 +285,38 @@ void EntryIndex::MoveState(FileNumber& from, FileNumber to) {
   from = to;
 }
 
+bool IndexingSink::Takes(raft::LogIndex index, uint64_t holes) {
+  if (!status_.ok()) return false;
+  if (index > kIndexMax) {
+    status_ = base::DataLoss(fmt::format("index {} is out of range", index.value()));
+  } else if (holes > holes_max_) {
+    status_ = base::DataLoss(
+        fmt::format("{} entries are missing before or behind entry {}", holes, index.value()));
+  }
+  return status_.ok();
+}
+
 void IndexingSink::OnState(const Owner& owner, StateReason reason,
                            const raft::HardState& hard_state, const raft::LogBase& base) {
+  if (!Takes(base.index, 0)) return;
   index_.SetState(owner, reason, hard_state, base, file_);
 }
 
 void IndexingSink::OnHardState(const Owner& owner, const raft::HardState& hard_state) {
+  if (!status_.ok()) return;
   index_.SetHardState(owner, hard_state, file_);
 }
 
 void IndexingSink::OnBase(const Owner& owner, const raft::LogBase& base, bool dropped_all) {
+  if (!Takes(base.index, 0)) return;
   index_.SetBase(owner, base, dropped_all, file_);
 }
 
 void IndexingSink::OnEntries(const Owner& owner, EntriesReason reason, raft::LogIndex first,
                              std::vector<EncodedEntry> entries) {
+  if (!Takes(first, 0)) return;
+  const uint64_t holes = index_.HolesBeside(owner, reason, first, entries.size());
+  if (!Takes(first, holes == 0 ? 0 : index_.holes() + holes)) return;
   std::vector<EntryPosition> positions;
   positions.reserve(entries.size());
   for (const EncodedEntry& entry : entries) {
@@ -288,6 +329,8 @@ void IndexingSink::OnEntries(const Owner& owner, EntriesReason reason, raft::Log
   }
 }
 
-void IndexingSink::OnDropped(const Owner& owner) { index_.Drop(owner, file_); }
+void IndexingSink::OnDropped(const Owner& owner) {
+  if (status_.ok()) index_.Drop(owner, file_);
+}
 
 }  // namespace basalt::storage::raft_log

@@ -7,7 +7,8 @@
 //
 // Invariants:
 // I1 live(file).entries is the number of positions with that file; live(file).states the number of
-//    hard states, bases and tombstones whose newest record lies there.
+//    hard states, bases and tombstones whose newest record lies there; holes() is the number of
+//    positions with file 0.
 // I2 A record of a replica at or below its group's tombstone, or below the replica that now lives
 //    here, changes nothing.
 // Not thread-safe.
@@ -101,6 +102,10 @@ class EntryIndex {
   std::vector<Owner> Tombstones() const;
   std::optional<raft::ReplicaId> TombstoneOf(raft::GroupId group) const;
 
+  uint64_t holes() const { return holes_; }
+  // How many holes `count` entries from `first` on would leave to what the replica's log holds.
+  uint64_t HolesBeside(const Owner& owner, EntriesReason reason, raft::LogIndex first,
+                       size_t count) const;
   absl::Status CheckComplete() const;
 
  private:
@@ -116,6 +121,8 @@ class EntryIndex {
   void DropEntriesThrough(GroupLog& log, raft::LogIndex index);
   void ClearEntries(GroupLog& log, raft::LogIndex first);
   void Clear(GroupLog& log);
+  // Holes at the end, until `next` is the next index.
+  void GrowTo(GroupLog& log, raft::LogIndex next);
   void CountEntry(const EntryPosition& position);
   void UncountEntry(const EntryPosition& position);
   void MoveState(FileNumber& from, FileNumber to);
@@ -123,13 +130,18 @@ class EntryIndex {
   std::map<raft::GroupId, GroupLog> groups_;
   std::map<raft::GroupId, Tombstone> tombstones_;
   std::map<FileNumber, SegmentUse> uses_;
+  uint64_t holes_ = 0;
 };
 
 // Feeds records into an index. The records start at `offset` of `file`.
 class IndexingSink final : public RecordSink {
  public:
-  IndexingSink(EntryIndex& index, FileNumber file, uint32_t offset)
-      : index_(index), file_(file), offset_(offset) {}
+  // `holes_max`: a log that says that more is missing than it has room for is damaged.
+  IndexingSink(EntryIndex& index, FileNumber file, uint32_t offset, uint64_t holes_max)
+      : index_(index), file_(file), offset_(offset), holes_max_(holes_max) {}
+
+  // Not OK: a record with indexes that no log has; it and all behind it were left out.
+  const absl::Status& status() const { return status_; }
 
   void OnState(const Owner& owner, StateReason reason, const raft::HardState& hard_state,
                const raft::LogBase& base) override;
@@ -140,9 +152,13 @@ class IndexingSink final : public RecordSink {
   void OnDropped(const Owner& owner) override;
 
  private:
+  bool Takes(raft::LogIndex index, uint64_t holes);
+
   EntryIndex& index_;
   const FileNumber file_;
   const uint32_t offset_;
+  const uint64_t holes_max_;
+  absl::Status status_;
 };
 
 }  // namespace basalt::storage::raft_log

@@ -14,9 +14,16 @@ namespace basalt::storage::raft_log {
 namespace {
 
 constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
+// Generations and sequences rise by one: no disk lives to see one of these.
+constexpr uint64_t kNumberMax = kNoLimit / 2;
 
 absl::Status Damaged(const Segment& segment, uint64_t offset, std::string_view what) {
   return base::DataLoss(fmt::format("{}: offset {}: {}", segment.path, offset, what));
+}
+
+bool IsPlausible(const SegmentHeader& header) {
+  return header.generation <= kNumberMax && header.first_sequence >= 1 &&
+         header.first_sequence <= kNumberMax && header.oldest_sequence <= header.first_sequence;
 }
 
 struct BatchPlace {
@@ -63,6 +70,7 @@ class Recovery {
   uint64_t identity_ = 0;
   uint64_t generation_max_ = 0;
   FileNumber number_max_ = 0;
+  uint64_t log_bytes_ = 0;                        // of all segments together
   std::vector<std::shared_ptr<Segment>> headed_;  // by generation
   std::vector<std::shared_ptr<Segment>> blank_;
   std::vector<std::shared_ptr<Segment>> retired_;
@@ -113,6 +121,7 @@ absl::Status Recovery::FindSegments() {
     BASALT_ASSIGN_OR_RETURN(segment->file,
                             file_system_.Open(segment->path, FileSystem::OpenMode::kReadWrite));
     BASALT_ASSIGN_OR_RETURN(segment->written_bytes, segment->file->Size());
+    log_bytes_ += segment->written_bytes;
     number_max_ = std::max(number_max_, *number);
     BASALT_RETURN_IF_ERROR(AddSegment(std::move(segment)));
   }
@@ -149,6 +158,9 @@ absl::Status Recovery::AddSegment(std::shared_ptr<Segment> segment) {
   if (identity_ != 0 && identity_ != found.header.log_identity) {
     return base::FailedPrecondition(
         fmt::format("{} belongs to another log than the other files there", segment->path));
+  }
+  if (!IsPlausible(found.header)) {
+    return Damaged(*segment, 0, "the segment header has numbers that no log gives");
   }
   identity_ = found.header.log_identity;
   segment->header = found.header;
@@ -239,6 +251,7 @@ absl::Status Recovery::SearchBeyond(const Segment& segment, uint64_t from) {
     BASALT_ASSIGN_OR_RETURN(std::string_view batch, reader.BatchAt(offset));
     if (batch.empty()) continue;
     const BatchHeader header = DecodeBatchHeader(batch);
+    if (header.generation > kNumberMax) continue;
     generation_max_ = std::max(generation_max_, header.generation);
     if (header.generation < newest_generation || header.synced < end_) continue;
     const Segment& newest = *links_.back().segment;
@@ -255,9 +268,11 @@ absl::Status Recovery::SearchBeyond(const Segment& segment, uint64_t from) {
 
 absl::Status Recovery::IndexBatch(const Segment& segment, uint64_t offset, std::string_view batch,
                                   FileNumber to_file, uint64_t to_offset) {
-  IndexingSink sink(index_, to_file, static_cast<uint32_t>(to_offset + kBatchHeaderBytes));
+  IndexingSink sink(index_, to_file, static_cast<uint32_t>(to_offset + kBatchHeaderBytes),
+                    log_bytes_ / kEntryBytesOnDiskMin);
   absl::Status status =
       DecodeRecords(batch.substr(kBatchHeaderBytes), DecodeBatchHeader(batch).records, sink);
+  if (status.ok()) status = sink.status();
   if (status.ok()) return status;
   return Damaged(segment, offset, base::Message(status));
 }

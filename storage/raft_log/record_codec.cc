@@ -22,7 +22,6 @@ enum class RecordKind : uint8_t {
 
 constexpr size_t kOwnerBytes = 1 + 8 + 8;  // kind, group, replica
 constexpr size_t kMemberBytes = 8 + 8 + 1;
-constexpr size_t kEntryHeaderBytes = 8 + 1 + 4;  // term, kind, payload length
 
 size_t EncodedBaseBytes(const raft::LogBase& base) {
   return 8 + 8 + 4 + base.configuration.members.size() * kMemberBytes;
@@ -140,7 +139,7 @@ size_t HardStateBytes() { return kOwnerBytes + 16; }
 size_t BaseBytes(const raft::LogBase& base) { return kOwnerBytes + 1 + EncodedBaseBytes(base); }
 size_t EntriesHeaderBytes() { return kOwnerBytes + 1 + 8 + 4; }
 size_t EntryBytesOnDisk(const raft::Entry& entry) {
-  return kEntryHeaderBytes + raft::PayloadBytes(entry.payload);
+  return kEntryBytesOnDiskMin + raft::PayloadBytes(entry.payload);
 }
 size_t DroppedBytes() { return kOwnerBytes; }
 

@@ -59,6 +59,7 @@ size_t StateBytes(const raft::LogBase& base);
 size_t HardStateBytes();
 size_t BaseBytes(const raft::LogBase& base);
 size_t EntriesHeaderBytes();
+inline constexpr size_t kEntryBytesOnDiskMin = 8 + 1 + 4;  // term, kind, payload length
 size_t EntryBytesOnDisk(const raft::Entry& entry);
 size_t DroppedBytes();
 

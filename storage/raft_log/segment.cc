@@ -24,6 +24,8 @@ std::optional<FileNumber> ParseSegmentName(std::string_view name) {
   FileNumber number = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   if (error != std::errc() || end != name.data() + name.size() || number == 0) return std::nullopt;
+  // Two names of one number would be one file to the index.
+  if (fmt::format("{:08}", number) != name) return std::nullopt;
   return number;
 }
 

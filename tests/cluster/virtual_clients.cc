@@ -8,21 +8,37 @@
 namespace basalt::testing {
 namespace {
 
-using Kind = RegisterOperation::Kind;
+using Kind = check::OperationKind;
 
 constexpr milliseconds kTimeout{1000};
 // Deadlines are looked at with every tick; a stalled thread needs a little longer.
 constexpr milliseconds kPatience{1800};
 
-std::string EncodeWrite(const RegisterOperation& operation) {
+std::string EncodeWrite(const check::Operation& operation) {
   v1::Command command;
   if (operation.kind == Kind::kPut) {
     command.mutable_put()->set_key(operation.key);
-    command.mutable_put()->set_value(operation.value);
+    command.mutable_put()->set_value(*operation.value);
   } else {
     command.mutable_delete_()->set_key(operation.key);
   }
   return server::EncodeCommandElement(command);
+}
+
+check::Outcome OutcomeOf(const v1::Response& response) {
+  switch (response.outcome()) {
+    case v1::OUTCOME_APPLIED:
+      return check::Outcome::kApplied;
+    case v1::OUTCOME_NOT_APPLIED:
+      return check::Outcome::kNotApplied;
+    default:
+      return check::Outcome::kUnknown;
+  }
+}
+
+// A version of 0 is none.
+std::optional<uint64_t> VersionOf(uint64_t version) {
+  return version == 0 ? std::nullopt : std::optional(version);
 }
 
 }  // namespace
@@ -64,11 +80,10 @@ void VirtualClients::Start(size_t clients, size_t keys) {
 
 server::MonotonicTime VirtualClients::NewestWrite(uint64_t shard_id) const {
   server::MonotonicTime newest{};
-  for (const RegisterOperation& operation : operations_) {
+  for (const check::Operation& operation : history_) {
     const uint64_t owner = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
-    if (owner == shard_id && operation.is_write() && operation.ended &&
-        operation.outcome == v1::OUTCOME_APPLIED) {
-      newest = std::max(newest, operation.began);
+    if (owner == shard_id && operation.writes() && operation.applied()) {
+      newest = std::max(newest, server::MonotonicTime(operation.invoked_ns));
     }
   }
   return newest;
@@ -76,20 +91,22 @@ server::MonotonicTime VirtualClients::NewestWrite(uint64_t shard_id) const {
 
 void VirtualClients::Begin(size_t client) {
   if (stopped_) return;
-  RegisterOperation operation;
+  check::Operation operation;
+  operation.client = client;
   operation.key = "key-" + std::to_string(random_.Below(keys_));
   const uint64_t dice = random_.Below(10);
   operation.kind = dice < 5 ? Kind::kPut : dice < 6 ? Kind::kDelete : Kind::kGet;
   if (operation.kind == Kind::kPut) {
-    operation.value = "value-" + std::to_string(operations_.size()) + "-";
-    operation.value.resize(random_.Between(20, 400), '.');
+    std::string value = "value-" + std::to_string(history_.size()) + "-";
+    value.resize(random_.Between(20, 400), '.');
+    operation.value = std::move(value);
   }
-  operation.began = ports_.time.Now();
+  operation.invoked_ns = ports_.time.Now().count();
   const uint64_t shard_id = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
   uint64_t& leader = leaders_[{client, shard_id}];
   if (leader == 0 || random_.OneIn(20)) leader = random_.Between(1, nodes_);
-  auto call = std::make_shared<Call>(Call{client, operations_.size(), leader});
-  operations_.push_back(std::move(operation));
+  auto call = std::make_shared<Call>(Call{client, history_.size(), leader});
+  history_.push_back(std::move(operation));
   ports_.network.SendOnce(kClients, call->node, [this, call] {
     // Nobody listens: the connection is refused. What becomes of the call is unknown to it.
     if (!ports_.nodes.Visit(call->node, 0,
@@ -102,11 +119,11 @@ void VirtualClients::Begin(size_t client) {
 
 void VirtualClients::Arrive(const std::shared_ptr<Call>& call, VirtualProcess& there) {
   call->life = there.life();
-  const RegisterOperation& operation = operations_[call->operation];
+  const check::Operation& operation = history_[call->operation];
   const raft::GroupId group(routing_.OwnerOf(base::SlotOf(operation.key)).shard_id);
   auto sink = std::make_shared<Door>(*this, there, call);
   const server::MonotonicTime deadline = ports_.time.Now() + kTimeout;
-  if (operation.is_write()) {
+  if (operation.writes()) {
     server::WritesArrived arrived{group, {}};
     arrived.writes.push_back({sink, nullptr, call->operation, deadline, EncodeWrite(operation)});
     there.Put(server::GroupEvent(std::move(arrived)));
@@ -122,19 +139,18 @@ void VirtualClients::Arrive(const std::shared_ptr<Call>& call, VirtualProcess& t
 
 void VirtualClients::OnAnswer(Call& call, const v1::Response& response) {
   if (call.ended) return;  // too late for the client
-  RegisterOperation& operation = operations_[call.operation];
+  check::Operation& operation = history_[call.operation];
   if (response.id() != call.operation) ports_.violation("an answer to another question");
-  operation.ended = ports_.time.Now();
-  if (operation.is_write()) {
-    operation.outcome = response.outcome();
-    operation.version = response.write().version();
+  operation.responded_ns = ports_.time.Now().count();
+  if (operation.writes()) {
+    operation.outcome = OutcomeOf(response);
+    operation.version = VersionOf(response.write().version());
     if (response.outcome() == v1::OUTCOME_UNSPECIFIED) ports_.violation("a write without outcome");
     if (response.message().find("another entry") != std::string::npos) ++replaced_;
   } else if (response.code() == v1::CODE_OK) {
-    operation.read = true;
-    operation.found = response.get().found();
-    operation.version = response.get().version();
-    operation.value = response.get().value();
+    operation.outcome = check::Outcome::kApplied;
+    operation.version = VersionOf(response.get().version());
+    if (response.get().found()) operation.value = response.get().value();
   }
   if (response.has_leader()) {
     leaders_[{call.client, response.leader().shard_id()}] = response.leader().node_id();
@@ -161,8 +177,8 @@ void VirtualClients::OnTimeout(const std::shared_ptr<Call>& call) {
 
 void VirtualClients::End(Call& call, server::MonotonicTime think) {
   call.ended = true;
-  if (!operations_[call.operation].ended) {
-    const uint32_t slot = base::SlotOf(operations_[call.operation].key);
+  if (!history_[call.operation].responded_ns) {
+    const uint32_t slot = base::SlotOf(history_[call.operation].key);
     leaders_[{call.client, routing_.OwnerOf(slot).shard_id}] = 0;
   }
   ports_.time.After(think, [this, client = call.client] { Begin(client); });

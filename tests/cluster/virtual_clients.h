@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/random.h"
+#include "check/history.h"
 #include "server/routing/routing_table.h"
-#include "tests/cluster/register_history.h"
 #include "tests/cluster/virtual_process.h"
 
 namespace basalt::testing {
@@ -31,7 +31,7 @@ class VirtualClients {
   // No new operations; those under way end within their deadline and a little more.
   void Stop() { stopped_ = true; }
 
-  const std::vector<RegisterOperation>& operations() const { return operations_; }
+  const check::History& history() const { return history_; }
   // When the newest acknowledged write of the shard began; 0: there was none.
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
   // Answers that told of an entry that another one replaced.
@@ -63,7 +63,7 @@ class VirtualClients {
   uint64_t replaced_ = 0;
   // (client, shard) -> node, as last heard: clients need not agree.
   std::map<std::pair<size_t, uint64_t>, uint64_t> leaders_;
-  std::vector<RegisterOperation> operations_;
+  check::History history_;
 };
 
 }  // namespace basalt::testing

@@ -2,6 +2,9 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "check/acknowledged.h"
+#include "check/linearizability.h"
+#include "check/version_order.h"
 #include "server/node/cluster_view.h"
 #include "server/placement/initial_layout.h"
 
@@ -198,8 +201,8 @@ bool VirtualCluster::AllEqual() {
   return true;
 }
 
-StoredVersions VirtualCluster::Store(uint64_t id) {
-  StoredVersions stored;
+check::StoredVersions VirtualCluster::Store(uint64_t id) {
+  check::StoredVersions stored;
   for (const v1::ShardDescriptor& shard : layout_.shards()) {
     server::ReplicaStateMachine& machine =
         nodes_.at(id).process->machine(raft::GroupId(shard.shard_id()));
@@ -220,12 +223,28 @@ StoredVersions VirtualCluster::Store(uint64_t id) {
 }
 
 void VirtualCluster::CompareReplicas() {
-  const StoredVersions first = Store(1);
+  const check::StoredVersions first = Store(1);
   for (uint64_t id = 2; id <= options_.nodes; ++id) {
     if (Store(id) != first) Violation("node " + std::to_string(id) + " stores other contents");
   }
-  for (std::string& violation : FindViolations(clients_.operations(), first)) {
-    Violation(std::move(violation));
+  JudgeHistory(first);
+}
+
+void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
+  const check::History& history = clients_.history();
+  for (const auto& violations : {check::FindVersionOrderViolations(history, &stored),
+                                 check::FindStoredViolations(history, stored),
+                                 check::Describe(check::CheckLinearizability(history))}) {
+    for (const std::string& violation : violations) Violation(violation);
+  }
+  for (const check::Operation& operation : history) {
+    if (!operation.writes()) {
+      Note(operation.applied() ? "reads served" : "reads not served");
+    } else if (operation.applied()) {
+      Note("writes acknowledged");
+    } else {
+      Note(operation.refused() ? "writes refused" : "writes unknown");
+    }
   }
 }
 
@@ -247,15 +266,6 @@ RunReport VirtualCluster::Finish() {
   RunFor(seconds(3));
   if (!RunUntil(seconds(10), [&] { return AllEqual(); })) Violation("replicas do not get equal");
   CompareReplicas();
-  for (const RegisterOperation& operation : clients_.operations()) {
-    if (!operation.is_write()) {
-      Note(operation.read ? "reads served" : "reads not served");
-    } else if (!operation.ended || operation.outcome == v1::OUTCOME_UNKNOWN) {
-      Note("writes unknown");
-    } else {
-      Note(operation.outcome == v1::OUTCOME_APPLIED ? "writes acknowledged" : "writes refused");
-    }
-  }
   report_.reached["entries replaced by another leader's"] += clients_.replaced();
   report_.reached["messages lost"] += network_.lost();
   report_.reached["events"] += time_.events_run();

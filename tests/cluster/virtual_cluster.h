@@ -87,7 +87,8 @@ class VirtualCluster final : public ProcessDirectory, public ProcessObserver {
   bool AllWrittenSince(server::MonotonicTime since);
   bool AllEqual();
   void CompareReplicas();
-  StoredVersions Store(uint64_t node);
+  void JudgeHistory(const check::StoredVersions& stored);
+  check::StoredVersions Store(uint64_t node);
 
   const VirtualClusterOptions options_;
   VirtualTime time_;

@@ -124,7 +124,8 @@ absl::Status VirtualProcess::OpenReplica(const v1::ShardDescriptor& shard, uint6
   const storage::ReplicaStore::Ports store_ports{ports_.disk, engines_};
   BASALT_ASSIGN_OR_RETURN(const bool exists, storage::ReplicaStore::Exists(ports_.disk, directory));
   if (!exists) {
-    BASALT_RETURN_IF_ERROR(server::ReplicaStateMachine::Create(store_ports, directory, shard));
+    BASALT_RETURN_IF_ERROR(server::ReplicaStateMachine::Create(
+        store_ports, directory, shard, server::FoundingConfiguration(shard)));
   }
   auto commands = std::make_unique<server::ShardCommands>(
       server::ShardCommandsOptions{.check_every_key = true});
@@ -142,6 +143,7 @@ absl::Status VirtualProcess::AddGroup(raft::GroupId group) {
   raft::CoreOptions core_options;
   core_options.group = group;
   core_options.self = log.replica;
+  selves_[group] = log.replica;
   core_options.seed = options_.seed + group.value();
   core_options.memory_bytes_max = 4u << 10;  // so that older entries are fetched
   core_options.check_thoroughly = true;
@@ -218,7 +220,7 @@ void VirtualProcess::Tick() {
 void VirtualProcess::Maintain() {
   for (const auto& pinning : log_->log().GroupsPinning()) machines_.at(pinning.group)->Flush();
   for (const auto& [group, machine] : machines_) {
-    Put(server::GroupEvent(server::StateFlushed{group, machine->flushed()}));
+    Put(server::GroupEvent(server::StateFlushed{group, selves_.at(group), machine->flushed()}));
   }
   ports_.after(kMaintenance, [this] { Maintain(); });
 }
@@ -308,8 +310,8 @@ void VirtualProcess::MakeCheckpoint(const server::CheckpointForFollower& work) {
                                           kCheckpointsDirectory + "/" + std::to_string(transfer),
                                           {}});
   Put(server::ApplyWork(server::WithStateMachine{
-      work.group, [this, outgoing](raft::StateMachine& machine) {
-        auto base = machine.CreateCheckpoint(outgoing->directory);
+      work.group, [this, outgoing](raft::StateMachine* machine) {
+        auto base = machine->CreateCheckpoint(outgoing->directory);
         BASALT_CHECK_MSG(base.ok(), base::Message(base.status()));
         outgoing->base = *base;
         ports_.after(Pause(), [this, outgoing] { BeginSending(outgoing); });

@@ -158,6 +158,7 @@ class VirtualProcess final : public server::GroupInbox,
   std::unique_ptr<VirtualLog> log_;
   server::ApplyLoop apply_loop_;
   std::map<raft::GroupId, std::unique_ptr<server::ReplicaStateMachine>> machines_;
+  std::map<raft::GroupId, raft::ReplicaId> selves_;
   std::unique_ptr<server::GroupLoop> group_loop_;
 
   std::vector<server::GroupEvent> group_events_;

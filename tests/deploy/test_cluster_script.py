@@ -167,6 +167,16 @@ class ClusterScriptTest(unittest.TestCase):
         self.up("1")
         self.refused(1, "has 1 nodes, not 3", "up", "3")
         self.refused(1, "has base port", "status", "--base-port", "9000")
+        self.refused(1, "has 8 data shards, not 16", "up", "--shards", "16")
+        self.refused(1, "--replicas 3, not 2", "up", "--replicas", "2")
+        self.up("1", "--shards", "8", "--replicas", "3")
+
+    def test_nothing_is_passed_over_in_silence(self):
+        self.up("2")
+        for words in (("kill", "1", "2"), ("stop", "1", "2"), ("pause", "1", "2"),
+                      ("start", "1", "2"), ("status", "1"), ("env", "1"), ("logs", "1", "-f", "2")):
+            self.refused(2, "see deploy/local/cluster help", *words)
+        self.assertEqual(self.states(), ["running"] * 2)
 
     def test_usage(self):
         for words in (("up", "0"), ("up", "x"), ("up", "1", "2"), ("kill",), ("start", "x"),

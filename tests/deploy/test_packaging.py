@@ -63,6 +63,9 @@ class SystemdTest(unittest.TestCase):
     def test_unit_allows_the_stop_that_basaltd_promises(self):
         text = (ROOT / "deploy" / "systemd" / "basaltd.service").read_text()
         self.assertGreater(int(re.search(r"(?m)^TimeoutStopSec=(\d+)$", text).group(1)), 10)
+        # A node that waits for its cluster is not ready, and not to be killed for it.
+        self.assertIn("\nType=notify\n", text)
+        self.assertIn("\nTimeoutStartSec=infinity\n", text)
         self.assertRegex(text, r"(?m)^User=basalt$")
         self.assertRegex(text, r"(?m)^LimitNOFILE=\d{6,}$")
 

@@ -20,16 +20,17 @@
 #include <string>
 #include <vector>
 
+#include "tests/scenarios/driver/scenario_file.h"
 #include "tests/scenarios/raft/cluster.h"
 
 namespace basalt::raft {
 
-class Script {
+class Script : public scenario::Subject {
  public:
   // One line; the answer's lines. An unknown command is answered with "error: ...".
-  std::vector<std::string> Do(const std::string& line);
+  std::vector<std::string> Do(const std::string& line) override;
   // What Safety has to say in the end.
-  std::string violation() const { return cluster_ ? cluster_->safety().violation() : ""; }
+  std::string violation() const override { return cluster_ ? cluster_->safety().violation() : ""; }
 
  private:
   using Words = std::vector<std::string>;

@@ -41,11 +41,15 @@ class KvctlProcessTest : public ::testing::Test {
 
   // Runs kvctl with these words; standard input holds `input`.
   Ended Run(std::vector<std::string> words, const std::string& input = "") {
+    Write("/in", input);
+    return RunWith(std::move(words), folder_ + "/in", folder_ + "/out");
+  }
+  // As above, with standard input and output from and to these paths.
+  Ended RunWith(std::vector<std::string> words, const std::string& in, const std::string& out) {
     // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
     const char* folder = ::getenv("BASALT_BIN_DIR");
     const std::string binary = std::string(folder == nullptr ? "build/bin" : folder) + "/kvctl";
     words.insert(words.begin(), {binary, "--endpoints", server_.address()});
-    Write("/in", input);
     std::vector<char*> argv;
     argv.reserve(words.size() + 1);
     for (std::string& word : words) argv.push_back(word.data());
@@ -53,8 +57,8 @@ class KvctlProcessTest : public ::testing::Test {
     posix_spawn_file_actions_t files;
     ::posix_spawn_file_actions_init(&files);
     const int created = O_WRONLY | O_CREAT | O_TRUNC;
-    ::posix_spawn_file_actions_addopen(&files, 0, (folder_ + "/in").c_str(), O_RDONLY, 0);
-    ::posix_spawn_file_actions_addopen(&files, 1, (folder_ + "/out").c_str(), created, 0600);
+    ::posix_spawn_file_actions_addopen(&files, 0, in.c_str(), O_RDONLY, 0);
+    ::posix_spawn_file_actions_addopen(&files, 1, out.c_str(), created, 0600);
     ::posix_spawn_file_actions_addopen(&files, 2, (folder_ + "/err").c_str(), created, 0600);
     pid_t child = 0;
     const int failed = ::posix_spawn(&child, argv[0], &files, nullptr, argv.data(), environ);
@@ -163,6 +167,24 @@ TEST_F(KvctlProcessTest, StandardInputIsTakenByteForByte) {
   value.push_back('\0');
   EXPECT_EQ(Run({"put", "k", "-"}, value).code, 0);
   EXPECT_EQ(Run({"get", "k", "-o", "raw"}).out, value);
+}
+
+TEST_F(KvctlProcessTest, StandardInputThatCannotBeReadWritesNothing) {
+  const Ended ended = RunWith({"put", "k", "-"}, folder_, folder_ + "/out");  // EISDIR
+  EXPECT_EQ(ended.code, 2) << ended.err;
+  EXPECT_NE(ended.err.find("standard input"), std::string::npos) << ended.err;
+  EXPECT_TRUE(server_.Contents().empty());
+}
+
+// Code 3 promises that nothing was applied.
+TEST_F(KvctlProcessTest, AWriteWhoseConfirmationGetsLostIsNotCalledNotApplied) {
+  Write("/out", "");
+  const Ended put = RunWith({"put", "k", "v"}, "/dev/null", "/dev/full");
+  EXPECT_EQ(put.code, 4) << put.err;
+  EXPECT_NE(put.err.find("applied, but"), std::string::npos) << put.err;
+  EXPECT_EQ(server_.Contents()["k"], "v");
+  EXPECT_EQ(RunWith({"get", "k"}, "/dev/null", "/dev/full").code, 3);
+  EXPECT_EQ(RunWith({"del", "k"}, "/dev/null", "/dev/full").code, 4);
 }
 
 TEST_F(KvctlProcessTest, ExportAndImportAreARoundTrip) {

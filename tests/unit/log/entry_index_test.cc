@@ -70,6 +70,64 @@ TEST(EntryIndexTest, AMissingBeginningIsNoticed) {
   EXPECT_EQ(index.CheckComplete().code(), absl::StatusCode::kDataLoss);
 }
 
+TEST(EntryIndexTest, CountsHoles) {
+  EntryIndex index;
+  index.ReplaceFrom(kOwner, raft::LogIndex(8), Positions(2, 3, 1));
+  EXPECT_EQ(index.HolesBeside(kOwner, EntriesReason::kAppended, raft::LogIndex(14), 1), 3u);
+  EXPECT_EQ(index.HolesBeside(kOwner, EntriesReason::kAppended, raft::LogIndex(2), 1), 0u);
+  EXPECT_EQ(index.HolesBeside(kOwner, EntriesReason::kCopied, raft::LogIndex(2), 1), 5u);
+  index.ReplaceFrom(kOwner, raft::LogIndex(14), Positions(2, 1, 1));
+  index.Relocate(kOwner, raft::LogIndex(2), Positions(3, 1, 1));
+  EXPECT_EQ(index.holes(), 8u);
+  index.Relocate(kOwner, raft::LogIndex(3), Positions(3, 5, 1));
+  EXPECT_EQ(index.holes(), 3u);
+  index.ReplaceFrom(kOwner, raft::LogIndex(12), Positions(2, 1, 1));
+  EXPECT_EQ(index.holes(), 1u);
+  index.Drop(kOwner, 3);
+  EXPECT_EQ(index.holes(), 0u);
+}
+
+std::vector<EncodedEntry> Encoded(size_t count) {
+  return std::vector<EncodedEntry>(count, {raft::Term(1), 0, 20, 0});
+}
+
+// Indexes that would take all memory, or wrap: of a bug or a forger, never of a log.
+TEST(EntryIndexTest, IndexesThatNoLogHasAreRefused) {
+  constexpr uint64_t kHuge = ~uint64_t{0};
+  const auto refused = [](auto feed) {
+    EntryIndex index;
+    IndexingSink sink(index, 1, 512, 10);
+    sink.OnState(kOwner, StateReason::kCreated, {}, Base(0, 0));
+    sink.OnEntries(kOwner, EntriesReason::kAppended, raft::LogIndex(1), Encoded(2));
+    EXPECT_TRUE(sink.status().ok());
+    feed(sink);
+    EXPECT_EQ(index.Find(kOwner.group)->entries.size(), 2u);
+    return sink.status().code();
+  };
+  constexpr auto kRefused = absl::StatusCode::kDataLoss;
+  using Sink = IndexingSink;
+  EXPECT_EQ(refused([](Sink& sink) {
+              sink.OnState(kOwner, StateReason::kForwarded, {}, Base(kHuge, 1));
+            }),
+            kRefused);
+  EXPECT_EQ(refused([](Sink& sink) { sink.OnBase(kOwner, Base(kHuge, 1), true); }), kRefused);
+  EXPECT_EQ(refused([](Sink& sink) {
+              sink.OnEntries(kOwner, EntriesReason::kCopied, raft::LogIndex(kHuge), Encoded(5));
+            }),
+            kRefused);
+  EXPECT_EQ(refused([](Sink& sink) {
+              sink.OnEntries(kOwner, EntriesReason::kAppended, raft::LogIndex(14), Encoded(1));
+            }),
+            kRefused);
+  EXPECT_EQ(refused([](Sink& sink) {
+              sink.OnBase(kOwner, Base(kHuge, 1), true);
+              // Nothing behind what was refused counts.
+              sink.OnHardState(kOwner, {});
+              sink.OnDropped(kOwner);
+            }),
+            kRefused);
+}
+
 TEST(EntryIndexTest, RecordsOfOtherReplicasAreVoid) {
   EntryIndex index;
   const Owner successor{kOwner.group, raft::ReplicaId(6)};

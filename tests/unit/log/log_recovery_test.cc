@@ -347,6 +347,34 @@ TEST_F(LogRecovery, FilesOfTwoLogsAreRefused) {
   EXPECT_THAT(log.status().ToString(), HasSubstr("another log"));
 }
 
+// Whole under its CRC, and of no log: what rises by one can not have come so far.
+TEST_F(LogRecovery, AHeaderWithNumbersThatNoLogGivesIsRefused) {
+  constexpr uint64_t kHuge = ~uint64_t{0};
+  const raft_log::SegmentHeader headers[] = {
+      {1, kHuge, 1, 1}, {1, 5, kHuge, 1}, {1, 5, 0, 0}, {1, 5, 1, 2}};
+  for (const raft_log::SegmentHeader& header : headers) {
+    FakeFileSystem files;
+    ASSERT_TRUE(files.CreateDirectory(kLogDirectory).ok());
+    auto file = files.Open("/log/00000001.log", FileSystem::OpenMode::kCreate);
+    ASSERT_TRUE((*file)->WriteAt(0, raft_log::EncodeSegmentHeader(header)).ok());
+    const auto log = RaftLog::Open(files, kLogDirectory, options_);
+    EXPECT_EQ(log.status().code(), absl::StatusCode::kDataLoss) << log.status();
+    EXPECT_THAT(log.status().ToString(), HasSubstr("/log/00000001.log: offset 0:"));
+  }
+}
+
+// Two names of one number would be one file to the index: a copy beside the log is none of its.
+TEST_F(LogRecovery, OnlyTheFullNameIsASegments) {
+  Prepare(Ground::kGrowing);
+  auto file = files_->Open("/log/1.log", FileSystem::OpenMode::kCreate);
+  ASSERT_TRUE((*file)->WriteAt(0, raft_log::EncodeSegmentHeader({99, 1, 1, 1})).ok());
+  files_->Kill();
+  Open();
+  LogModel held;
+  ASSERT_EQ(Recovered(*files_, options_, held), "");
+  EXPECT_EQ(model_.Difference(held), "");
+}
+
 TEST_F(LogRecovery, OtherNamesAreLeftAlone) {
   Prepare(Ground::kGrowing);
   auto file = files_->Open("/log/README", FileSystem::OpenMode::kCreate);

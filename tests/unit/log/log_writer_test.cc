@@ -204,5 +204,49 @@ TEST_F(LogWriterTest, ReadersBesideWritersBesideReuse) {
   }
 }
 
+// Replicas come and go while others are written, and whoever asks what keeps segments alive.
+TEST_F(LogWriterTest, GroupsComeAndGoBesideWrites) {
+  Open();
+  constexpr uint64_t kEntries = 200;
+  constexpr uint64_t kReplicas = 40;
+  writer_->CreateGroups({TestGroup(1), TestGroup(2)});
+  std::vector<std::thread> threads;
+  for (const uint64_t group : {1, 2}) {
+    threads.emplace_back([this, group] {
+      for (uint64_t i = 1; i <= kEntries; ++i) {
+        raft::LogWrite write = TestAppend(group, i, 1, 1, 300);
+        write.persist.id = raft::PersistId(i);
+        writer_->Append({std::move(write)});
+      }
+    });
+  }
+  for (const uint64_t group : {3, 4}) {
+    threads.emplace_back([this, group] {
+      NewGroup created = TestGroup(group);
+      for (uint64_t i = 0; i < kReplicas; ++i) {
+        writer_->CreateGroups({created});
+        writer_->DropGroup(created.group, created.replica);
+        ++created.replica;
+      }
+    });
+  }
+  std::atomic<bool> stop{false};
+  std::thread asker([&] {
+    while (!stop) {
+      (void)writer_->log().GroupsPinning();
+      (void)writer_->out_of_space();
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+  stop = true;
+  asker.join();
+  for (const uint64_t group : {1, 2}) {
+    EXPECT_TRUE(completions_.Await(raft::GroupId(group), raft::PersistId(kEntries)));
+  }
+  EXPECT_TRUE(completions_.in_order());
+  EXPECT_EQ(writer_->log().Groups(), (std::vector{raft::GroupId(1), raft::GroupId(2)}));
+  EXPECT_EQ(writer_->log().Tombstones().size(), 2u);
+}
+
 }  // namespace
 }  // namespace basalt::storage

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "raft/wire/checkpoint_wire.h"
 #include "tests/unit/engine/hex.h"
 
 namespace basalt::raft {
@@ -111,6 +112,14 @@ TEST(RaftWire, WhatNoPeerSendsIsRefused) {
       refused([](Wire& m) { m.mutable_append()->mutable_entries(0)->set_kind(257); }),
       refused([](Wire& m) { m.mutable_append()->mutable_entries(1)->set_term(1); }),
       refused([](Wire& m) { m.mutable_append()->set_previous_term(9); }),
+      // Terms behind the sender's own: taken, they would stand in a log whose term is lower.
+      refused([](Wire& m) { m.mutable_append()->mutable_entries(1)->set_term(4); }),
+      refused([](Wire& m) {
+        m.mutable_append()->clear_entries();
+        m.mutable_append()->set_previous_term(4);
+      }),
+      refused([](Wire& m) { m.mutable_vote()->set_last_index(kHuge); }),
+      refused([](Wire& m) { m.mutable_vote()->set_last_term(4); }),
       refused([](Wire& m) { m.mutable_append_reply()->set_index(kHuge); }),
       refused([](Wire& m) { m.mutable_append_reply()->set_hint_index(kHuge); }),
       refused([](Wire& m) { m.mutable_heartbeat()->set_commit(kHuge); }),
@@ -120,6 +129,57 @@ TEST(RaftWire, WhatNoPeerSendsIsRefused) {
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   }
   EXPECT_TRUE(Parse("").status().code() == absl::StatusCode::kInvalidArgument);
+}
+
+v1::CheckpointHeader SampleHeader() {
+  const LogBase base{LogIndex(10),
+                     Term(2),
+                     {{{ReplicaId(71), NodeId(1), MemberRole::kVoter},
+                       {ReplicaId(72), NodeId(2), MemberRole::kVoter}}}};
+  v1::CheckpointHeader header;
+  CheckpointToWire(Sample(CheckpointArrived{base}), header);
+  return header;
+}
+
+TEST(CheckpointWire, ComesBackAsItWas) {
+  const v1::CheckpointHeader header = SampleHeader();
+  const auto message = CheckpointFromWire(header, NodeId(2));
+  ASSERT_TRUE(message.ok()) << message.status();
+  EXPECT_EQ(message->group, GroupId(7));
+  EXPECT_EQ(message->from, ReplicaId(71));
+  EXPECT_EQ(message->to, ReplicaId(72));
+  EXPECT_EQ(message->to_node, NodeId(2));
+  EXPECT_EQ(message->term, Term(3));
+  const LogBase& base = std::get<CheckpointArrived>(message->body).base;
+  EXPECT_EQ(base.index, LogIndex(10));
+  EXPECT_EQ(base.term, Term(2));
+  ASSERT_EQ(base.configuration.members.size(), 2u);
+  EXPECT_EQ(base.configuration.members[1].node, NodeId(2));
+  v1::CheckpointHeader again;
+  CheckpointToWire(*message, again);
+  EXPECT_EQ(again.SerializeAsString(), header.SerializeAsString());
+}
+
+TEST(CheckpointWire, WhatNoPeerSendsIsRefused) {
+  const auto refused = [](auto change) {
+    v1::CheckpointHeader header = SampleHeader();
+    change(header);
+    return CheckpointFromWire(header, NodeId(2)).status();
+  };
+  constexpr uint64_t kHuge = ~uint64_t{0};
+  using Header = v1::CheckpointHeader;
+  const absl::Status statuses[] = {
+      refused([](Header& h) { h.set_from(0); }),
+      refused([](Header& h) { h.set_to(0); }),
+      refused([](Header& h) { h.set_term(kHuge); }),
+      refused([](Header& h) { h.set_index(kHuge); }),
+      refused([](Header& h) { h.set_index_term(4); }),
+      refused([](Header& h) { h.mutable_voters(0)->set_replica_id(0); }),
+      refused([](Header& h) { h.mutable_voters(1)->set_replica_id(71); }),
+  };
+  for (const absl::Status& status : statuses) {
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  }
 }
 
 // A checkpoint that has arrived is told by a node to its own core, never sent.

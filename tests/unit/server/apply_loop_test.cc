@@ -30,8 +30,9 @@ class Inbox final : public GroupInbox {
 class ApplyLoopTest : public ::testing::Test {
  protected:
   ApplyLoopTest() {
-    EXPECT_TRUE(
-        ReplicaStateMachine::Create({files_, engines_}, "/shard", testing::Descriptor(1)).ok());
+    EXPECT_TRUE(ReplicaStateMachine::Create({files_, engines_}, "/shard", testing::Descriptor(1),
+                                            FoundingConfiguration(testing::Descriptor(1)))
+                    .ok());
     machine_ = testing::OpenShard({files_, engines_}, "/shard", &loop_);
     loop_.AddReplica(*machine_);
   }
@@ -69,8 +70,9 @@ class ApplyLoopTest : public ::testing::Test {
   // A checkpoint of a replica that has applied entries 1 to `last`, in `directory`.
   raft::LogBase MakeCheckpoint(const std::string& directory, uint64_t last) {
     const std::string shard = directory + "-shard";
-    EXPECT_TRUE(
-        ReplicaStateMachine::Create({files_, engines_}, shard, testing::Descriptor(1)).ok());
+    EXPECT_TRUE(ReplicaStateMachine::Create({files_, engines_}, shard, testing::Descriptor(1),
+                                            FoundingConfiguration(testing::Descriptor(1)))
+                    .ok());
     const auto machine = testing::OpenShard({files_, engines_}, shard);
     for (uint64_t index = 1; index <= last; ++index) {
       const raft::Entry entry = testing::EntryBuilder(index, index * 100).Put("k", "v").Build();
@@ -220,8 +222,28 @@ TEST_F(ApplyLoopTest, StatesAreOfOneMoment) {
   EXPECT_EQ(states[0].hash, machine_->applied_hash());
   uint64_t seen = 0;
   Handle(WithStateMachine{
-      kGroup, [&](raft::StateMachine& machine) { seen = machine.applied().index.value(); }});
+      kGroup, [&](raft::StateMachine* machine) { seen = machine->applied().index.value(); }});
   EXPECT_EQ(seen, 1u);
+}
+
+TEST_F(ApplyLoopTest, AReplicaThatIsRemovedAnswersWhoWaits) {
+  Apply(1, 1, {1});
+  Handle(Proposed(2, 1, {2}));
+  Handle(Reads(2, {3}));
+  bool removed = false;
+  EXPECT_THAT(Handle(ReplicaRemoved{kGroup, [&] { removed = true; }}),
+              ElementsAre("2 UNAVAILABLE UNKNOWN", "3 UNAVAILABLE"));
+  EXPECT_TRUE(removed);
+  bool asked = false;
+  Handle(WithStateMachine{kGroup, [&](raft::StateMachine* machine) {
+                            asked = true;
+                            EXPECT_EQ(machine, nullptr);
+                          }});
+  EXPECT_TRUE(asked);
+  Handle(ReplicaRemoved{kGroup, [] {}});  // again: nothing to do
+  Handle(ReplicaAdded{machine_.get()});
+  Handle(Proposed(2, 1, {4}));
+  EXPECT_THAT(Apply(2, 1, {4}), ElementsAre("4 OK APPLIED"));
 }
 
 TEST_F(ApplyLoopTest, ScansAreServed) {

@@ -2,9 +2,11 @@
 #include "server/rpc/dispatch.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <gtest/gtest.h>
 
 #include "base/slot.h"
+#include "server/shard/command_entry.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"
 #include "tests/unit/server/noted_replies.h"
@@ -103,6 +105,29 @@ TEST_F(DispatchTest, CommandsAreElementsOfABatch) {
   EXPECT_EQ(batch.commands(0).id().sequence(), 12u);
   EXPECT_EQ(batch.commands(1).delete_().key(), "bar");
   EXPECT_FALSE(batch.commands(1).has_id());
+}
+
+// A client of another release, or of somebody else, must not stop the replicas, which refuse an
+// entry with anything that they do not know.
+TEST_F(DispatchTest, FieldsThatThisReleaseDoesNotKnowAreNotReplicated) {
+  v1::Request put = Put(1, "bar", "a");
+  put.mutable_command_id()->set_sequence(12);
+  const auto add_unknown = [](google::protobuf::Message& message) {
+    message.GetReflection()->MutableUnknownFields(&message)->AddVarint(1999, 7);
+  };
+  add_unknown(put);
+  add_unknown(*put.mutable_command_id());
+  add_unknown(*put.mutable_put());
+  EXPECT_THAT(Handle({put}), IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  const PendingWrite& write = std::get<WritesArrived>(inbox_.events[0]).writes.at(0);
+  v1::CommandBatch batch;
+  const raft::Entry entry{raft::LogIndex(1), raft::Term(1), raft::EntryKind::kCommands,
+                          raft::MakePayload(write.encoded_command)};
+  const absl::Status decoded = DecodeEntry(entry, batch);
+  ASSERT_TRUE(decoded.ok()) << decoded;
+  EXPECT_EQ(batch.commands(0).id().sequence(), 12u);
+  EXPECT_EQ(batch.commands(0).put().value(), "a");
 }
 
 TEST(EncodeCommandElementTest, LengthsOfEachWidth) {

@@ -141,6 +141,38 @@ TEST(FormingTest, InitMakesOneClusterOfAllThatWereMet) {
   }
 }
 
+// Node id 0 means nobody: a layout that names it would place replicas nowhere.
+TEST(FormingTest, NobodyIsNotMet) {
+  class Nobody final : public PeerCalls {
+   public:
+    absl::StatusOr<v1::HelloReply> Meet(const std::string&, const v1::Hello&) override {
+      v1::HelloReply reply;
+      *reply.mutable_hello()->mutable_node() = testing::MakeNode(nodes_met++ == 0 ? 3 : 0);
+      *reply.mutable_hello()->add_known() = testing::MakeNode(0);
+      return reply;
+    }
+    absl::StatusOr<v1::ReserveReply> Reserve(const std::string&,
+                                             const v1::ReserveRequest&) override {
+      return base::Unavailable("not here");
+    }
+    absl::StatusOr<v1::AdoptReply> Adopt(const std::string&, const v1::AdoptRequest&) override {
+      return base::Unavailable("not here");
+    }
+    int nodes_met = 0;
+  };
+  Nobody calls;
+  testing::FakeClock clock;
+  FormingOptions options;
+  options.self = testing::MakeNode(1);
+  options.join = {"peer-2", "peer-3"};
+  ClusterForming forming(
+      options, std::nullopt, "0123456789abcdef", calls,
+      [](const v1::ClusterMap&) { return absl::OkStatus(); }, clock);
+  EXPECT_TRUE(forming.Look().ok());
+  ASSERT_THAT(forming.Met(), SizeIs(2));
+  EXPECT_EQ(forming.Met()[1].node_id(), 3u);
+}
+
 TEST(FormingTest, NodesHearOfOthersThroughThird) {
   World world;
   world.Add(1, {2});

@@ -383,5 +383,47 @@ TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {
   EXPECT_EQ(around_.appends.size(), 1u);
 }
 
+// Whoever waits is refused; what was on its way to the replica is nobody's any more.
+TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
+  MakeLeaderOfThree();
+  Handle(Writes({1}));
+  ASSERT_FALSE(around_.appends.empty());
+  Handle(Reads({2}));
+  bool removed = false;
+  Handle(GroupRemoved{kGroup, [&] { removed = true; }});
+  EXPECT_TRUE(removed);
+  EXPECT_EQ(around_.leader, raft::NodeId(0));
+  EXPECT_THAT(replies_->Take(), ElementsAre("2 NOT_LEADER"));  // 1 waits at the apply loop
+  const size_t sent = around_.sent.size();
+  Persist();
+  Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), 0});
+  Handle(EntriesFetched{kGroup, raft::ReplicaId(2), {}});
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(2), std::nullopt});
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), 0});
+  Handle(StateFlushed{kGroup, raft::ReplicaId(1), raft::LogIndex(5)});
+  Handle(TickPassed{});
+  FromPeer(2, 9, raft::VoteRequest{});
+  EXPECT_EQ(around_.sent.size(), sent);
+  Handle(Writes({3}));
+  EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER NOT_APPLIED"));
+  Handle(GroupRemoved{kGroup, [] {}});  // again: nothing to do
+}
+
+TEST_F(GroupLoopTest, AGroupCanBeAddedWhileTheOthersRun) {
+  MakeLeaderAlone();
+  raft::CoreOptions core;
+  core.group = raft::GroupId(7);
+  core.self = raft::ReplicaId(70);
+  raft::RecoveredState recovered;
+  recovered.base.configuration.members.push_back(
+      {raft::ReplicaId(70), raft::NodeId(1), raft::MemberRole::kVoter});
+  recovered.applied = recovered.base;
+  Handle(GroupAdded{core, recovered, 0});
+  std::vector<GroupState> states;
+  Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
+  ASSERT_EQ(states.size(), 2u);
+  EXPECT_EQ(states[1].replica, raft::ReplicaId(70));
+}
+
 }  // namespace
 }  // namespace basalt::server

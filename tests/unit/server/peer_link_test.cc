@@ -76,6 +76,19 @@ TEST_F(PeerLinkTest, PeerThatReadsNothingCostsBoundedMemory) {
   EXPECT_EQ(link_.dropped_messages(), dropped) << "room again";
 }
 
+// Many groups that lag may send more in one turn than there is room for, turn after turn.
+TEST_F(PeerLinkTest, OfATurnThatIsTooLargeWhatFitsIsSent) {
+  link_.Attach(writer_, 1);
+  std::vector<v1::RaftMessage> turn = Messages(80, 1u << 20);
+  turn.push_back(Messages(1).front());
+  link_.Send(std::move(turn));
+  ASSERT_EQ(writer_->frames.size(), 1u);
+  EXPECT_GE(writer_->frames[0].messages_size(), 60);
+  EXPECT_LE(writer_->frames[0].ByteSizeLong(), (64u << 20) + 4096);
+  EXPECT_EQ(link_.dropped_messages(), 81u - writer_->frames[0].messages_size());
+  EXPECT_FALSE(writer_->frames[0].messages().rbegin()->has_append()) << "a small one still fits";
+}
+
 TEST_F(PeerLinkTest, NewStreamOfTheSameProcessReplacesTheOld) {
   link_.Attach(writer_, 1);
   link_.Send(Messages(1));

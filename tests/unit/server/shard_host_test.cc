@@ -8,6 +8,7 @@
 
 #include <map>
 #include <set>
+#include <thread>
 
 #include "base/slot.h"
 #include "server/node_directory/temporary_directory.h"
@@ -273,6 +274,101 @@ TEST_F(ShardHostTest, StopAnswersWhatIsUnderWay) {
   }
   EXPECT_EQ(all.size(), kKeys);
   EXPECT_EQ(ids.size(), kKeys);
+}
+
+// The others go on; after a restart it is still gone, though the layout names it.
+TEST_F(ShardHostTest, AReplicaIsRemovedForGood) {
+  constexpr size_t kKeys = 200;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutAll(kKeys), kKeys);
+  ShardHost* const leader = AwaitLeader(1);
+  ASSERT_NE(leader, nullptr);
+  uint64_t id = 0;
+  for (const auto& [node_id, node] : nodes_) {
+    if (node.host.get() != leader) id = node_id;
+  }
+  const auto replica_on = [&](uint64_t node_id) {
+    for (const v1::Replica& replica : map_.shards(1).replicas()) {
+      if (replica.node_id() == node_id) return raft::ReplicaId(replica.replica_id());
+    }
+    return raft::ReplicaId(0);
+  };
+  const raft::GroupId group(1);
+  const raft::ReplicaId removed = replica_on(id);
+  const auto folder = [&](raft::ReplicaId replica) {
+    return directory_->path() + "/" + std::to_string(id) + "/shards/1-" +
+           std::to_string(replica.value());
+  };
+  EXPECT_TRUE(absl::IsNotFound(nodes_[id].host->RemoveReplica(group, removed + 1)));
+  EXPECT_FALSE(nodes_[id].host->MakeReplica(map_.shards(1), removed + 50).ok());
+  ASSERT_TRUE(nodes_[id].host->RemoveReplica(group, removed).ok());
+  EXPECT_TRUE(absl::IsNotFound(nodes_[id].host->RemoveReplica(group, removed)));
+  EXPECT_FALSE(*files_->Exists(folder(removed)));
+  EXPECT_EQ(nodes_[id].host->ReplicaStatuses().size(), 2u);
+  EXPECT_EQ(PutAll(kKeys), kKeys);
+  StopAll();
+  leaders_.clear();
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(nodes_[id].host->ReplicaStatuses().size(), 2u);
+  EXPECT_FALSE(nodes_[id].host->MakeReplica(map_.shards(1), removed).ok());
+  EXPECT_EQ(GetAll(kKeys), kKeys);
+}
+
+// As gRPC's, the HTTP server's and the node's own thread use a host, all at once; and each request
+// is answered once although everything stops under them.
+TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
+  constexpr size_t kLoaders = 4;
+  constexpr size_t kEach = 100;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  ASSERT_NE(AwaitLeader(1), nullptr);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> watchers;
+  for (auto& [id, node] : nodes_) {
+    watchers.emplace_back([&stop, &host = *node.host] {
+      while (!stop) {
+        for (const v1::ReplicaStatus& status : host.ReplicaStatuses()) {
+          EXPECT_LE(status.applied_index(), status.last_index());
+        }
+        EXPECT_FALSE(host.Samples().empty());
+        EXPECT_TRUE(host.Stalled(seconds(60)).empty());
+        EXPECT_TRUE(host.ScanReplica(1).ok());
+      }
+    });
+  }
+  const auto answers = std::make_shared<Answers>();
+  std::vector<std::thread> loaders;
+  for (size_t loader = 0; loader < kLoaders; ++loader) {
+    loaders.emplace_back([&, loader] {
+      for (size_t i = 0; i < kEach; ++i) {
+        const uint64_t id = loader * kEach + i;
+        const MonotonicTime deadline = clock_.Now() + seconds(60);
+        ShardHost& host = *nodes_.at(1 + id % kNodes).host;
+        v1::Command command;
+        command.mutable_put()->set_key("{bar}" + std::to_string(id));
+        WritesArrived writes{raft::GroupId(1), {}};
+        writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
+        host.Put(GroupEvent(std::move(writes)));
+        ReadsArrived reads{raft::GroupId(1), {}};
+        reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
+        reads.reads.back().request.set_id(kLoaders * kEach + id);
+        reads.reads.back().request.mutable_get()->set_key("{bar}" + std::to_string(id));
+        host.Put(GroupEvent(std::move(reads)));
+        if (i % 10 == 0) host.Maintain();
+      }
+    });
+  }
+  for (std::thread& loader : loaders) loader.join();
+  for (auto& [id, node] : nodes_) node.host->Stop();
+  stop = true;
+  for (std::thread& watcher : watchers) watcher.join();
+  std::set<uint64_t> ids;
+  const std::vector<v1::Response> all = answers->Await(2 * kLoaders * kEach);
+  for (const v1::Response& response : all) ids.insert(response.id());
+  EXPECT_EQ(all.size(), 2 * kLoaders * kEach);
+  EXPECT_EQ(ids.size(), 2 * kLoaders * kEach);
 }
 
 TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {

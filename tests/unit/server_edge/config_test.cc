@@ -302,6 +302,8 @@ TEST(Config, FilesThatAreNotSettingsAreRefused) {
   EXPECT_THAT(Error(File("zone: [a, b]\n")), HasSubstr("must be a single value"));
   EXPECT_THAT(Error(File("- zone\n")), HasSubstr("/c.yaml:1: must hold lines"));
   EXPECT_THAT(Error(File("zone: [a\n")), HasSubstr("/c.yaml:2: not YAML"));
+  // The parser's own message quotes what it met; it stays one line all the same.
+  EXPECT_THAT(Error(File("zone: \"\\\x01\"\n")), AllOf(HasSubstr("not YAML"), HasSubstr("\\x01")));
   EXPECT_THAT(Error(File("zone: a\n---\nzone: b\n")), HasSubstr("more than one document"));
   EXPECT_THAT(Error(File("? [a]\n: b\n")), HasSubstr("plain text"));
   EXPECT_THAT(Error(With({"--config=/missing"})), "--config: '/missing' cannot be opened");
@@ -321,8 +323,8 @@ TEST(Config, AFlagGivenTwiceIsAnError) {
 }
 
 TEST(Config, PrintedConfigurationGivesItselfAgain) {
-  Sources sources = With(
-      {"--print-config", "--zone=eu", "--join=a:1,[::1]:2", "--data-dir=/with \"odd\" \\ # name"});
+  Sources sources = With({"--print-config", "--zone=eu", "--join=a:1,[::1]:2",
+                          "--data-dir=/with \"odd\" \\ # name\n\x07"});
   sources.arguments.erase(sources.arguments.begin() + 2, sources.arguments.begin() + 4);
   const std::string printed = Printed(sources);
   EXPECT_THAT(printed, HasSubstr("zone: eu  # --zone\n"));

@@ -17,6 +17,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/mutex.h"
 #include "base/random.h"
 #include "base/status.h"
 #include "server/observe/status_text.h"
@@ -83,7 +84,7 @@ class HttpServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     auto server = HttpServer::Start({"127.0.0.1", 0}, {.metrics = [] { return "up 1\n"; },
-                                                       .status = [this] { return status_; }});
+                                                       .status = [this] { return status(); }});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     ASSERT_NE(server_->port(), 0);
@@ -99,7 +100,18 @@ class HttpServerTest : public ::testing::Test {
     return Exchange("GET " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
   }
 
-  NodeStatus status_{.node_id = 7, .cluster_id = "c0ffee"};
+  NodeStatus status() {
+    base::MutexLock lock(mutex_);
+    return status_;
+  }
+  template <typename Change>
+  void ChangeStatus(const Change& change) {
+    base::MutexLock lock(mutex_);
+    change(status_);
+  }
+
+  base::Mutex mutex_;
+  NodeStatus status_ BASALT_GUARDED_BY(mutex_){.node_id = 7, .cluster_id = "c0ffee"};
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -117,9 +129,9 @@ TEST_F(HttpServerTest, ServesMetrics) {
 
 TEST_F(HttpServerTest, HealthFollowsTheEventLoops) {
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200"));
-  status_.not_ready = {"not formed"};
+  ChangeStatus([](NodeStatus& status) { status.not_ready = {"not formed"}; });
   EXPECT_THAT(Get("/healthz"), StartsWith("HTTP/1.1 200"));
-  status_.stalled = {"groups"};
+  ChangeStatus([](NodeStatus& status) { status.stalled = {"groups"}; });
   const std::string response = Get("/healthz");
   EXPECT_THAT(response, StartsWith("HTTP/1.1 503"));
   EXPECT_EQ(BodyOf(response), "{\"alive\":false,\"stalled\":[\"groups\"]}\n");
@@ -127,7 +139,7 @@ TEST_F(HttpServerTest, HealthFollowsTheEventLoops) {
 
 TEST_F(HttpServerTest, ReadinessTellsItsReasons) {
   EXPECT_THAT(Get("/readyz"), StartsWith("HTTP/1.1 200"));
-  status_.not_ready = {"shard 3 has no leader"};
+  ChangeStatus([](NodeStatus& status) { status.not_ready = {"shard 3 has no leader"}; });
   const std::string response = Get("/readyz");
   EXPECT_THAT(response, StartsWith("HTTP/1.1 503"));
   EXPECT_EQ(BodyOf(response),
@@ -135,8 +147,10 @@ TEST_F(HttpServerTest, ReadinessTellsItsReasons) {
 }
 
 TEST_F(HttpServerTest, StatusIsJsonAndAPage) {
-  status_.shards = {{.shard_id = 2, .role = "leader", .leader_node = 7, .term = 3}};
-  status_.peers = {{.node_id = 8, .peer_address = "a:1", .http_address = "<script>\"x\""}};
+  ChangeStatus([](NodeStatus& status) {
+    status.shards = {{.shard_id = 2, .role = "leader", .leader_node = 7, .term = 3}};
+    status.peers = {{.node_id = 8, .peer_address = "a:1", .http_address = "<script>\"x\""}};
+  });
   const auto json = nlohmann::json::parse(BodyOf(Get("/status")), nullptr, false);
   ASSERT_TRUE(json.is_object());
   EXPECT_EQ(json["node"], 7);

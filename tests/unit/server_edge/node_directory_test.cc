@@ -15,7 +15,7 @@
 #include "server/node_directory/temporary_directory.h"
 #include "storage/posix_file_system.h"
 #include "tests/fakes/fake_file_system.h"
-#include "tests/unit/server_edge/stopping_file_system.h"
+#include "tests/fakes/stopping_file_system.h"
 
 namespace basalt::server {
 namespace {

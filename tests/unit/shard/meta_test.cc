@@ -33,7 +33,9 @@ class NotedMaps : public ClusterMapObserver {
 class Meta : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path("r"), Descriptor(0, 0, 0)).ok());
+    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path("r"), Descriptor(0, 0, 0),
+                                            FoundingConfiguration(Descriptor(0, 0, 0)))
+                    .ok());
     Open();
   }
   void Open() {

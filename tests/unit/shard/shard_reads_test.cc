@@ -26,7 +26,9 @@ using testing::OpenShard;
 class Reads : public ::testing::TestWithParam<EngineKind> {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path("r"), Descriptor(7)).ok());
+    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path("r"), Descriptor(7),
+                                            FoundingConfiguration(Descriptor(7)))
+                    .ok());
     machine_ = OpenShard(ports_, bench_.Path("r"));
     ASSERT_NE(machine_, nullptr);
   }

@@ -29,7 +29,9 @@ class Shard : public ::testing::TestWithParam<EngineKind> {
 
   void Make(const std::string& name, const v1::ShardDescriptor& descriptor) {
     machine_.reset();
-    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path(name), descriptor).ok());
+    ASSERT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path(name), descriptor,
+                                            FoundingConfiguration(descriptor))
+                    .ok());
     machine_ = OpenShard(ports_, bench_.Path(name), &noted_);
     ASSERT_NE(machine_, nullptr);
   }
@@ -152,6 +154,7 @@ TEST_P(Shard, StopsAtWhatItDoesNotKnow) {
       {"field", later.Build(), "unknown field in command 0"},
       {"batchfield", field.Build(), "unknown field of a batch"},
       {"none", empty.Build(), "command 0 has no operation"},
+      {"stamp", EntryBuilder(2, ~uint64_t{0}).Put("b", "2").Build(), "a stamp out of range"},
       {"bytes", commands("\xff\xff\xff"), "its bytes are no batch of commands"},
       {"kind",
        {raft::LogIndex(2), raft::Term(1), raft::EntryKind::kConfiguration, nullptr},
@@ -239,7 +242,9 @@ TEST_P(Shard, IsDeterministic) {
   base::Random random(5);
   EngineBench other_bench(EngineKind::kMemory);
   const storage::ReplicaStore::Ports ports{other_bench.files(), other_bench.factory()};
-  ASSERT_TRUE(ReplicaStateMachine::Create(ports, other_bench.Path("r"), Descriptor(7)).ok());
+  ASSERT_TRUE(ReplicaStateMachine::Create(ports, other_bench.Path("r"), Descriptor(7),
+                                          FoundingConfiguration(Descriptor(7)))
+                  .ok());
   const auto other = OpenShard(ports, other_bench.Path("r"), &noted_);
   for (std::span<const raft::Entry> rest(log); !rest.empty();) {
     const size_t run = std::min<size_t>(random.Between(1, 9), rest.size());

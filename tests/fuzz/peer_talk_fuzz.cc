@@ -1,0 +1,244 @@
+// What nodes say besides Raft: hellos, reservations, layouts, frames.
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "server/node/forming.h"
+#include "server/rpc/peer_transport.h"
+#include "server/rpc/wire_version.h"
+#include "tests/fuzz/fuzz_message.h"
+#include "tests/unit/server/cluster_maps.h"
+#include "tests/unit/server/fake_clock.h"
+
+namespace basalt::fuzz {
+namespace {
+
+using namespace server;
+
+constexpr uint64_t kSelf = 2;
+
+v1::NodeDescriptor MakeDescriptor(FuzzInput& input) {
+  if (input.OneIn(3)) return MakeMessage<v1::NodeDescriptor>(input);
+  return testing::MakeNode(input.Below(5), input.OneIn(6) ? "wiped" : "");
+}
+
+v1::ClusterMap MakeLayout(FuzzInput& input) {
+  v1::ClusterMap map = input.OneIn(4) ? MakeMessage<v1::ClusterMap>(input) : testing::MakeMap();
+  if (input.OneIn(4)) map.set_cluster_id(input.Flag() ? "fedcba9876543210" : input.Text(20));
+  for (v1::NodeDescriptor& node : *map.mutable_nodes()) {
+    if (input.OneIn(8)) node = MakeDescriptor(input);
+  }
+  for (v1::ShardDescriptor& shard : *map.mutable_shards()) {
+    if (input.OneIn(12)) shard = MakeMessage<v1::ShardDescriptor>(input);
+  }
+  return map;
+}
+
+v1::Hello MakeHello(FuzzInput& input) {
+  auto hello = MakeMessage<v1::Hello>(input);
+  if (!input.OneIn(8)) hello.set_wire_version(kWireVersion);
+  if (!input.OneIn(4)) *hello.mutable_node() = MakeDescriptor(input);
+  if (input.OneIn(3)) hello.set_cluster_id("0123456789abcdef");
+  if (input.OneIn(3)) hello.clear_cluster_id();
+  return hello;
+}
+
+v1::HelloReply MakeReply(FuzzInput& input) {
+  v1::HelloReply reply;
+  *reply.mutable_hello() = MakeHello(input);
+  if (input.OneIn(5)) *reply.mutable_layout() = MakeLayout(input);
+  if (input.OneIn(16)) reply.set_refusal("no");
+  return reply;
+}
+
+// Peers that answer whatever the input says; each call takes a second.
+class AnyPeers final : public PeerCalls {
+ public:
+  AnyPeers(FuzzInput& input, testing::FakeClock& clock) : input_(input), clock_(clock) {}
+
+  absl::StatusOr<v1::HelloReply> Meet(const std::string&, const v1::Hello&) override {
+    if (!Answers()) return base::Unavailable("no answer");
+    return MakeReply(input_);
+  }
+  absl::StatusOr<v1::ReserveReply> Reserve(const std::string&, const v1::ReserveRequest&) override {
+    if (!Answers()) return base::Unavailable("no answer");
+    v1::ReserveReply reply;
+    reply.set_granted(!input_.OneIn(4));
+    return reply;
+  }
+  absl::StatusOr<v1::AdoptReply> Adopt(const std::string&, const v1::AdoptRequest&) override {
+    if (!Answers()) return base::Unavailable("no answer");
+    return MakeMessage<v1::AdoptReply>(input_);
+  }
+
+ private:
+  bool Answers() {
+    clock_.now += std::chrono::milliseconds(100);
+    return !input_.OneIn(8);
+  }
+
+  FuzzInput& input_;
+  testing::FakeClock& clock_;
+};
+
+// A node takes a layout once, only a whole one, and only one that names it and its store.
+class Forming {
+ public:
+  explicit Forming(FuzzInput& input) : input_(input), peers_(input, clock_) {
+    FormingOptions options;
+    options.self = testing::MakeNode(kSelf);
+    options.process = 77;
+    options.join = {"peer-1", "peer-3"};
+    options.bootstrap_expect = static_cast<uint32_t>(input.Below(4));
+    std::optional<v1::ClusterMap> formed;
+    if (input.OneIn(8)) formed = testing::MakeMap();
+    if (formed) cluster_id_ = formed->cluster_id();
+    forming_ = std::make_unique<ClusterForming>(
+        options, std::move(formed), "fresh-cluster-id", peers_,
+        [this](const v1::ClusterMap& layout) { return Persist(layout); }, clock_);
+  }
+
+  void TakeTurn() {
+    clock_.now += std::chrono::seconds(input_.Below(12));
+    switch (input_.Below(6)) {
+      case 0: {
+        const v1::Hello hello = MakeHello(input_);
+        CheckReply(hello, forming_->OnMeet(hello));
+        break;
+      }
+      case 1: {
+        const auto request = MakeMessage<v1::ReserveRequest>(input_);
+        const v1::ReserveReply reply = forming_->OnReserve(request);
+        BASALT_CHECK(!reply.granted() || cluster_id_.empty());
+        BASALT_CHECK(reply.granted() == reply.refusal().empty());
+        break;
+      }
+      case 2: {
+        v1::AdoptRequest request;
+        *request.mutable_layout() = MakeLayout(input_);
+        const v1::AdoptReply reply = forming_->OnAdopt(request);
+        BASALT_CHECK(!reply.adopted() || cluster_id_ == request.layout().cluster_id());
+        break;
+      }
+      case 3:
+        (void)forming_->CheckJoined().ok();
+        break;
+      case 4:
+        (void)forming_->Form(4, 3).ok();
+        break;
+      default:
+        (void)forming_->Look().ok();
+    }
+    CheckNode();
+  }
+
+ private:
+  absl::Status Persist(const v1::ClusterMap& layout) {
+    BASALT_CHECK(cluster_id_.empty());
+    if (input_.OneIn(8)) return base::ResourceExhausted("no space");
+    cluster_id_ = layout.cluster_id();
+    return absl::OkStatus();
+  }
+
+  // A layout goes only to a node that it names, with the store that it names.
+  void CheckReply(const v1::Hello& asker, const v1::HelloReply& reply) {
+    if (!reply.has_layout()) return;
+    bool named = false;
+    for (const v1::NodeDescriptor& node : reply.layout().nodes()) {
+      named = named || (node.node_id() == asker.node().node_id() &&
+                        node.store_id() == asker.node().store_id());
+    }
+    BASALT_CHECK(named && asker.cluster_id().empty());
+  }
+
+  void CheckNode() {
+    const std::optional<v1::ClusterMap> layout = forming_->layout();
+    BASALT_CHECK(layout.has_value() == !cluster_id_.empty());
+    std::vector<uint64_t> met;
+    for (const v1::NodeDescriptor& node : forming_->Met()) {
+      BASALT_CHECK(node.node_id() != 0);
+      for (const uint64_t other : met) BASALT_CHECK(other != node.node_id());
+      met.push_back(node.node_id());
+    }
+    if (!layout) return;
+    BASALT_CHECK(layout->cluster_id() == cluster_id_ && cluster_id_.size() == 16);
+    BASALT_CHECK(BuildRoutingTable(*layout).has_value());
+    bool named = false;
+    for (const v1::NodeDescriptor& node : layout->nodes()) {
+      named = named || (node.node_id() == kSelf && node.store_id() == "store-2");
+    }
+    BASALT_CHECK(named);
+  }
+
+  FuzzInput& input_;
+  testing::FakeClock clock_;
+  AnyPeers peers_;
+  std::string cluster_id_;
+  std::unique_ptr<ClusterForming> forming_;
+};
+
+class NotedInbox final : public GroupInbox {
+ public:
+  void Put(GroupEvent event) override {
+    messages += std::get<PeerMessagesArrived>(event).messages.size();
+  }
+  size_t messages = 0;
+};
+
+// A writer that takes every frame and is told of nothing.
+class TakenFrames final : public FrameWriter {
+ public:
+  void Write(v1::PeerFrame& frame) override { frame.Clear(); }
+  void Shut() override {}
+};
+
+void TryTransport(FuzzInput& input) {
+  testing::FakeClock clock;
+  ClusterView view;
+  const bool ready = !input.OneIn(12);
+  if (ready) view.Set(testing::MakeMap());
+  NotedInbox inbox;
+  v1::Hello self;
+  self.set_wire_version(kWireVersion);
+  self.set_cluster_id("0123456789abcdef");
+  *self.mutable_node() = testing::MakeNode(kSelf);
+  const std::vector<raft::NodeId> ids = {raft::NodeId(1), raft::NodeId(3)};
+  PeerTransport transport(ids, self, view, inbox, clock);
+  BASALT_CHECK(transport.Peers() == ids);
+  transport.Link(raft::NodeId(1))->Attach(std::make_shared<TakenFrames>(), 1);
+  while (!input.empty()) {
+    const v1::Hello hello = MakeHello(input);
+    if (transport.CheckHello(hello).empty()) {
+      const uint64_t id = hello.node().node_id();
+      BASALT_CHECK(ready && hello.cluster_id() == self.cluster_id());
+      BASALT_CHECK(id == 1 || id == 3);
+      BASALT_CHECK(hello.node().store_id() == "store-" + std::to_string(id));
+      BASALT_CHECK(transport.Link(raft::NodeId(id)) != nullptr);
+    }
+    auto frame = MakeMessage<v1::PeerFrame>(input);
+    const auto sent = static_cast<size_t>(frame.messages_size());
+    const size_t before = inbox.messages;
+    const bool taken = transport.Receive(frame).empty();
+    // All messages of a frame, or none.
+    BASALT_CHECK(inbox.messages == before + (taken ? sent : 0));
+    raft::Message message;
+    message.to_node = raft::NodeId(input.Below(4));
+    transport.Send({message});
+  }
+  transport.Shut();
+}
+
+}  // namespace
+
+void FuzzOne(FuzzInput input) {
+  if (input.OneIn(3)) return TryTransport(input);
+  Forming forming(input);
+  for (int turns = 0; turns < 12 && !input.empty(); ++turns) forming.TakeTurn();
+}
+
+}  // namespace basalt::fuzz

@@ -1,0 +1,167 @@
+// The feed with its real threads: what it was given is answered, each once, whenever it stops.
+#include "server/node/follower_feed.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "base/status.h"
+#include "tests/fakes/fake_file_system.h"
+
+namespace basalt::server {
+namespace {
+
+constexpr raft::GroupId kGroup{1};
+constexpr raft::ReplicaId kSelf{11};
+constexpr raft::ReplicaId kFollower{12};
+
+class OneEntryLog final : public raft::LogStore {
+ public:
+  void Append(std::vector<raft::LogWrite>) override {}
+  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId, raft::LogIndex first, raft::LogIndex,
+                                                size_t) override {
+    raft::Entry entry;
+    entry.index = first;
+    return std::vector<raft::Entry>{std::move(entry)};
+  }
+};
+
+class BareMachine final : public raft::StateMachine {
+ public:
+  absl::Status Apply(std::span<const raft::Entry>) override { return absl::OkStatus(); }
+  raft::LogBase applied() const override { return {}; }
+  raft::LogIndex flushed() const override { return {}; }
+  void Flush() override {}
+  absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string&) override {
+    return raft::LogBase{raft::LogIndex(++checkpoints), raft::Term(1), {}};
+  }
+  absl::Status Install(const std::string&) override { return absl::OkStatus(); }
+
+  uint64_t checkpoints = 0;  // apply thread
+};
+
+class CountingInbox final : public GroupInbox {
+ public:
+  void Put(GroupEvent event) override {
+    base::MutexLock lock(mutex_);
+    if (std::holds_alternative<EntriesFetched>(event)) ++fetched_;
+    if (std::holds_alternative<CheckpointSent>(event)) ++sent_;
+  }
+  uint64_t fetched() {
+    base::MutexLock lock(mutex_);
+    return fetched_;
+  }
+  uint64_t sent() {
+    base::MutexLock lock(mutex_);
+    return sent_;
+  }
+
+ private:
+  base::Mutex mutex_;
+  uint64_t fetched_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t sent_ BASALT_GUARDED_BY(mutex_) = 0;
+};
+
+class ApplyThread final : public ApplyInbox {
+ public:
+  explicit ApplyThread(const Clock& clock)
+      : thread_({"apply", std::chrono::milliseconds(500),
+                 [this](std::vector<ApplyWork>& works) {
+                   for (ApplyWork& work : works) std::get<WithStateMachine>(work).work(machine_);
+                 }},
+                clock) {
+    thread_.Start();
+  }
+  void Put(ApplyWork work) override { thread_.mailbox().Put(std::move(work)); }
+  void PutQuietly(ApplyWork work) override { thread_.mailbox().PutQuietly(std::move(work)); }
+
+ private:
+  BareMachine machine_;
+  LoopThread<ApplyWork> thread_;
+};
+
+// A transfer that lasts until its owner ends it.
+class LongTransfer {
+ public:
+  absl::Status Send() {
+    base::MutexLock lock(mutex_);
+    begun_ = true;
+    changed_.NotifyAll();
+    while (!stopped_) changed_.Wait(mutex_);
+    return base::Unavailable("stopping");
+  }
+  // False: none began within half a minute.
+  bool AwaitBegun() {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    base::MutexLock lock(mutex_);
+    while (!begun_ && std::chrono::steady_clock::now() < until) {
+      changed_.WaitFor(mutex_, std::chrono::seconds(1));
+    }
+    return begun_;
+  }
+  void Stop() {
+    base::MutexLock lock(mutex_);
+    stopped_ = true;
+    changed_.NotifyAll();
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::CondVar changed_;
+  bool begun_ BASALT_GUARDED_BY(mutex_) = false;
+  bool stopped_ BASALT_GUARDED_BY(mutex_) = false;
+};
+
+class FollowerFeedTest : public ::testing::Test {
+ protected:
+  ~FollowerFeedTest() override { ::close(silence_); }
+
+  void PutOneOfEach() {
+    feed_.Put(
+        FetchForFollower{kGroup, kSelf, {kFollower, raft::LogIndex(1), raft::LogIndex(2), 1000}});
+    feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, raft::NodeId(2)}});
+  }
+
+  const SystemClock clock_{};
+  basalt::testing::FakeFileSystem files_;
+  const int silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  Logger logger_{LoggerOptions{.descriptor = silence_}};
+  Metrics metrics_{1};
+  OneEntryLog log_;
+  CountingInbox groups_;
+  ApplyThread apply_{clock_};
+  LongTransfer transfer_;
+  FollowerFeed feed_{
+      {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_, [](raft::GroupId) {},
+       [this](const CheckpointToSend&) { return transfer_.Send(); }},
+      "/checkpoints"};
+};
+
+TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
+  constexpr uint64_t kThreads = 3;
+  constexpr uint64_t kEach = 50;
+  feed_.Start();
+  std::vector<std::thread> threads;
+  for (uint64_t i = 0; i < kThreads; ++i) {
+    threads.emplace_back([this] {
+      for (uint64_t n = 0; n < kEach; ++n) PutOneOfEach();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(transfer_.AwaitBegun());
+  std::atomic<bool> stopped{false};
+  std::thread late([&] {
+    while (!stopped) PutOneOfEach();
+  });
+  transfer_.Stop();
+  feed_.Stop();
+  stopped = true;
+  late.join();
+  EXPECT_GE(groups_.fetched(), kThreads * kEach);
+  EXPECT_GE(groups_.sent(), kThreads * kEach);
+}
+
+}  // namespace
+}  // namespace basalt::server

@@ -1,0 +1,170 @@
+// Checkpoints on their way over the wire: several at a time, some cut off. What the group loop is
+// handed is whole, and stays so until it is done with it.
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "server/node/loop_thread.h"
+#include "server/node_directory/temporary_directory.h"
+#include "server/rpc/checkpoint_sender.h"
+#include "server/rpc/peer_dialer.h"
+#include "server/rpc/peer_service.h"
+#include "server/rpc/wire_version.h"
+#include "storage/checkpoint_files.h"
+#include "storage/posix_file_system.h"
+#include "tests/unit/server/cluster_maps.h"
+#include "tests/unit/server_rpc/local_server.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::LocalServer;
+
+// Installs on a thread of its own by looking at all files once more.
+class Installer final : public GroupInbox {
+ public:
+  Installer(storage::FileSystem& files, std::vector<storage::CheckpointFile> expected,
+            const Clock& clock)
+      : files_(files),
+        expected_(std::move(expected)),
+        thread_({"install", milliseconds(500),
+                 [this](std::vector<CheckpointStaged>& staged) {
+                   for (CheckpointStaged& one : staged) Install(one);
+                 }},
+                clock) {
+    thread_.Start();
+  }
+  void Put(GroupEvent event) override {
+    thread_.mailbox().Put(std::get<CheckpointStaged>(std::move(event)));
+  }
+  uint64_t installed() const { return installed_; }
+  uint64_t broken() const { return broken_; }
+
+ private:
+  void Install(CheckpointStaged& staged) {
+    const auto found = storage::ListCheckpoint(files_, staged.directory);
+    const bool whole = found.ok() && *found == expected_;
+    ++(whole ? installed_ : broken_);
+    staged.done(whole ? "" : "not whole");
+  }
+
+  storage::FileSystem& files_;
+  const std::vector<storage::CheckpointFile> expected_;
+  std::atomic<uint64_t> installed_{0};
+  std::atomic<uint64_t> broken_{0};
+  LoopThread<CheckpointStaged> thread_;
+};
+
+class CheckpointStreamTest : public ::testing::Test {
+ protected:
+  CheckpointStreamTest() {
+    view_.Set(map_);
+    const std::string path = directory_->path() + "/checkpoint";
+    EXPECT_TRUE(files_->CreateDirectory(path).ok());
+    EXPECT_TRUE(files_->CreateDirectory(directory_->path() + "/incoming").ok());
+    for (const char* name : {"/a", "/b", "/c"}) {
+      auto file = files_->Open(path + name, storage::FileSystem::OpenMode::kCreate);
+      EXPECT_TRUE(file.ok()) << file.status();
+      EXPECT_TRUE((*file)->WriteAt(0, std::string(300'000, name[1])).ok());
+    }
+    outgoing_.hello = Hello(1);
+    outgoing_.from = raft::ReplicaId(1);
+    outgoing_.to = raft::ReplicaId(2);
+    outgoing_.term = raft::Term(1);
+    outgoing_.base.index = raft::LogIndex(7);
+    outgoing_.directory = path;
+    installer_ = std::make_unique<Installer>(
+        *files_, storage::ListCheckpoint(*files_, path).value(), clock_);
+    const raft::NodeId peer(1);
+    transport_ =
+        std::make_unique<PeerTransport>(std::span(&peer, 1), Hello(2), view_, *installer_, clock_);
+    receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->path() + "/incoming",
+                                                     *transport_, *installer_);
+    service_.Open(*transport_, *receiver_);
+    server_ = std::make_unique<LocalServer>(service_);
+    channel_ = MakePeerChannel(server_->address(), ChannelUse::kCalls);
+  }
+  ~CheckpointStreamTest() override {
+    server_ = nullptr;
+    installer_ = nullptr;  // what it still holds belongs to the receiver
+  }
+
+  v1::Hello Hello(uint64_t node) const {
+    v1::Hello hello;
+    hello.set_wire_version(kWireVersion);
+    hello.set_cluster_id(map_.cluster_id());
+    *hello.mutable_node() = map_.nodes(static_cast<int>(node) - 1);
+    return hello;
+  }
+  absl::Status Send(uint64_t group, const SendLimits& limits) {
+    OutgoingCheckpoint outgoing = outgoing_;
+    outgoing.group = raft::GroupId(group);
+    return SendCheckpointFiles(channel_, *files_, outgoing, limits, clock_);
+  }
+
+  const SystemClock clock_{};
+  const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
+  const std::unique_ptr<TemporaryDirectory> directory_ = TemporaryDirectory::Create().value();
+  const v1::ClusterMap map_ = testing::MakeMap();
+  ClusterView view_;
+  OutgoingCheckpoint outgoing_;
+  std::unique_ptr<Installer> installer_;
+  std::unique_ptr<PeerTransport> transport_;
+  std::unique_ptr<CheckpointReceiver> receiver_;
+  PeerService service_;
+  std::unique_ptr<LocalServer> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
+  constexpr uint64_t kGroups = 3;
+  std::vector<std::thread> senders;
+  for (uint64_t group = 1; group <= kGroups; ++group) {
+    senders.emplace_back([this, group] {
+      // A timeout that rises from nothing cuts the transfer off at every stage.
+      for (int i = 0; i < 25; ++i) (void)Send(group, {.timeout = milliseconds(2 * i)}).ok();
+      for (int i = 0; i < 10; ++i) {
+        std::atomic<bool> stop{false};
+        std::thread stopper([&] {
+          for (int turns = 0; turns < 20 * i; ++turns) std::this_thread::yield();
+          stop = true;
+        });
+        (void)Send(group, {.stop = &stop}).ok();
+        stopper.join();
+      }
+    });
+  }
+  for (std::thread& sender : senders) sender.join();
+  for (uint64_t group = 1; group <= kGroups; ++group) {
+    // The last one that was cut off may take a moment to be forgotten.
+    absl::Status sent;
+    const auto until = std::chrono::steady_clock::now() + seconds(30);
+    do {
+      sent = Send(group, {});
+    } while (!sent.ok() && std::chrono::steady_clock::now() < until);
+    EXPECT_TRUE(sent.ok()) << sent;
+  }
+  EXPECT_GE(installer_->installed(), kGroups);
+  EXPECT_EQ(installer_->broken(), 0u);
+}
+
+TEST_F(CheckpointStreamTest, TheReceiverStopsWhileOneArrives) {
+  std::future<absl::Status> sent = std::async(std::launch::async, [this] {
+    return Send(1, {.bytes_per_second = 100'000, .timeout = seconds(60)});
+  });
+  const std::string staged = directory_->path() + "/incoming/1-1";
+  const auto until = std::chrono::steady_clock::now() + seconds(30);
+  while (!files_->Exists(staged).value() && std::chrono::steady_clock::now() < until) {
+    std::this_thread::yield();
+  }
+  server_->Stop();
+  EXPECT_FALSE(sent.get().ok());
+  EXPECT_EQ(installer_->installed(), 0u);
+  EXPECT_FALSE(files_->Exists(staged).value()) << "what will never be whole is removed";
+}
+
+}  // namespace
+}  // namespace basalt::server
