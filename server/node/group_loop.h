@@ -88,6 +88,7 @@ class GroupLoop {
   void On(StateFlushed& event);
   void On(GroupAdded& event);
   void On(GroupRemoved& event);
+  void On(MembershipChangeAsked& event);
 
   Hosted* Find(raft::GroupId group);
   void MarkDirty(Hosted& hosted);

@@ -143,6 +143,7 @@ absl::Status VirtualProcess::AddGroup(raft::GroupId group) {
   raft::CoreOptions core_options;
   core_options.group = group;
   core_options.self = log.replica;
+  core_options.node = raft::NodeId(options_.node);
   selves_[group] = log.replica;
   core_options.seed = options_.seed + group.value();
   core_options.memory_bytes_max = 4u << 10;  // so that older entries are fetched
