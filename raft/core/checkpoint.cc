@@ -32,7 +32,6 @@ void OnFollowerCheckpointSent(CoreState& state, ReplicaId replica,
 }
 
 void OnCheckpointArrived(CoreState& state, const CheckpointArrived& arrived) {
-  state.election_elapsed_ticks = 0;
   if (state.installing || arrived.base.index <= state.commit) return;
   // What a checkpoint holds is committed. Known at once, not when the install ends: by then this
   // replica may lead, and a leader commits nothing of an earlier term by itself.

@@ -24,10 +24,15 @@ CoreState::CoreState(const CoreOptions& core_options, RecoveredState recovered)
       persists(log.last()),
       commit(recovered.applied.index),
       handed_to_apply(recovered.applied.index),
-      applied(recovered.applied.index) {
+      applied(recovered.applied.index),
+      // Every answer to a leader rests on a durable term.
+      restarted(recovered.hard_state.term != Term(0)),
+      priority(core_options.priority) {
   BASALT_CHECK(options.self.value() != 0);
   BASALT_CHECK(options.heartbeat_ticks > 0);
   BASALT_CHECK(options.election_timeout_ticks > options.heartbeat_ticks);
+  BASALT_CHECK(!options.leases || (options.lease_duration > Time(0) &&
+                                   options.lease_duration <= options.election_timeout));
   BASALT_CHECK(recovered.applied.index >= log.base().index);
   if (!log.Holds(recovered.applied.index, recovered.applied.term)) {
     // The state machine is ahead of the log, or beside it: a checkpoint was installed and the log
@@ -54,18 +59,18 @@ CoreState::CoreState(const CoreOptions& core_options, RecoveredState recovered)
 }
 
 Leadership CoreState::CurrentLeadership() const {
-  Leadership now{Role::kFollower, term(), ReplicaId(0)};
+  Leadership current{Role::kFollower, term(), ReplicaId(0)};
   if (const auto* follower = std::get_if<FollowerRole>(&role)) {
-    now.leader = follower->leader;
+    current.leader = follower->leader;
   } else if (std::holds_alternative<PreCandidateRole>(role)) {
-    now.role = Role::kPreCandidate;
+    current.role = Role::kPreCandidate;
   } else if (std::holds_alternative<CandidateRole>(role)) {
-    now.role = Role::kCandidate;
+    current.role = Role::kCandidate;
   } else {
-    now.role = Role::kLeader;
-    now.leader = self();
+    current.role = Role::kLeader;
+    current.leader = self();
   }
-  return now;
+  return current;
 }
 
 FollowerProgress* CoreState::FindFollower(ReplicaId replica) {

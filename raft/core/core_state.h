@@ -1,5 +1,6 @@
 // CoreState: everything that one core knows. The rules that change it stand in election,
-// replication, checkpoint and read_barrier, one topic a file; raft_core only dispatches.
+// replication, checkpoint, read_barrier, follower_reads, lease and transfer, one topic a file;
+// raft_core only dispatches.
 //
 // A role is a variant: only a leader has followers and reads, only a candidate has votes.
 //
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "raft/core/disk_watch.h"
 #include "raft/core/effects.h"
 #include "raft/core/flow_window.h"
 #include "raft/core/follower_progress.h"
@@ -22,6 +24,7 @@
 #include "raft/core/persist_queue.h"
 #include "raft/core/quorum.h"
 #include "raft/core/raft_core.h"
+#include "raft/core/round_times.h"
 #include "raft/core/types.h"
 
 namespace basalt::raft {
@@ -39,23 +42,39 @@ struct CandidateRole {
 };
 
 struct LeaderRole {
+  struct WaitingRead {
+    ReadId id;
+    ReplicaId follower;  // that asked; 0: this replica's own driver
+    uint64_t life = 0;   // of that follower
+  };
   // Reads that wait for acknowledgement of a round that was sent after they came.
   struct ReadRound {
     Round round;
     LogIndex index;
-    std::vector<ReadId> reads;
+    std::vector<WaitingRead> reads;
+  };
+  struct Transfer {
+    ReplicaId to;  // (34) a follower
+    uint64_t began_at_ticks = 0;
+    bool told = false;  // TimeoutNow has been sent
   };
 
   std::vector<FollowerProgress> followers;  // (10) (23) members in force but itself
   LogIndex first_of_term;                   // its no-op (dissertation, 6.4)
   Round round{1};                           // (13) the newest that was sent
-  std::vector<ReadId> queued_reads;         // no round yet
+  std::vector<WaitingRead> queued_reads;    // no round yet
   std::deque<ReadRound> read_rounds;        // (13) round rises, index does not fall
   FlowWindow uncommitted;                   // own proposals
   uint64_t ticks = 0;                       // since it became leader
   LogIndex commit_at_last_heartbeat;        // of its clock, not of a read
   LogIndex commit_before_last_heartbeat;
   uint32_t heartbeat_elapsed_ticks = 0;
+
+  RoundTimes round_times;       // (31)
+  bool lease_given_up = false;  // (33) TimeoutNow was sent in this term
+  std::optional<Transfer> transfer;
+  uint64_t next_handover_ticks = 0;  // no transfer by its own will before
+  uint32_t handovers = 0;            // that it began by its own will
 };
 
 struct CoreState {
@@ -83,6 +102,21 @@ struct CoreState {
   // answered all the same (dissertation, 4.2.2).
   ReplicaId sender;
   NodeId sender_node;
+
+  Time now;                             // (30) as SetNow last told
+  bool restarted = false;               // an earlier life may have answered a leader
+  std::optional<Time> started_at;       // the first SetNow of this life
+  std::optional<Time> leader_heard_at;  // (35) never falls, whatever becomes of role and term
+  DiskWatch disk;                       // of persists
+  uint32_t priority = 1;
+
+  struct AskedRead {
+    ReadId id;
+    ReplicaId leader;
+    Term term;
+    uint32_t ticks = 0;  // since it was asked
+  };
+  std::vector<AskedRead> asked_reads;  // (36) of a leader, not answered yet
 
   Effects effects;      // gathered since the last TakeEffects
   Leadership reported;  // by the last TakeEffects

@@ -3,13 +3,16 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/lease.h"
 #include "raft/core/membership.h"
+#include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
+#include "raft/core/transfer.h"
 
 namespace basalt::raft {
 namespace {
 
-void BecomeCandidate(CoreState& state) {
+void BecomeCandidate(CoreState& state, bool by_transfer) {
   state.hard_state = HardState{state.term() + 1, state.self()};
   state.persists.HardStateChanged();
   state.role = CandidateRole{};
@@ -21,7 +24,7 @@ void BecomeCandidate(CoreState& state) {
   for (const Member& member : state.configuration().members) {
     if (member.replica == state.self() || !IsVoting(member.role)) continue;
     state.SendWhenDurable(member.replica,
-                          VoteRequest{false, state.log.last(), state.log.last_term()});
+                          VoteRequest{false, state.log.last(), state.log.last_term(), by_transfer});
   }
 }
 
@@ -30,6 +33,7 @@ void BecomeLeader(CoreState& state) {
   leading.followers = FollowersOf(state, {});
   leading.first_of_term = state.log.last() + 1;
   state.role = std::move(leading);
+  RoundSent(state);
   // An entry of its own term, through which older ones commit and reads become safe (dissertation,
   // 3.6.2 and 6.4).
   AppendOwn(state, EntryKind::kNoOp, nullptr);
@@ -52,7 +56,7 @@ bool MayVoteFor(const CoreState& state, ReplicaId candidate) {
 
 void AnswerPreVote(CoreState& state, ReplicaId from, Term term, const VoteRequest& request) {
   const bool may = term > state.term() || (term == state.term() && MayVoteFor(state, from));
-  if (may && IsUpToDate(state, request)) {
+  if (may && !IsVoteHeldBack(state, request) && IsUpToDate(state, request)) {
     // Promises nothing, so it rests on nothing durable. It names the term that was asked for.
     state.SendAtTerm(from, term, VoteReply{true, true});
   } else {
@@ -87,11 +91,7 @@ void BecomeFollower(CoreState& state, Term term, ReplicaId leader) {
     return;
   }
   if (LeaderRole* leading = state.leader()) {
-    std::vector<ReadId>& refused = state.effects.refused_reads;
-    for (LeaderRole::ReadRound& round : leading->read_rounds) {
-      refused.insert(refused.end(), round.reads.begin(), round.reads.end());
-    }
-    refused.insert(refused.end(), leading->queued_reads.begin(), leading->queued_reads.end());
+    RefuseReads(state, *leading);
   }
   state.role = FollowerRole{leader};
   state.dirty = true;
@@ -100,6 +100,7 @@ void BecomeFollower(CoreState& state, Term term, ReplicaId leader) {
 
 void StartCampaign(CoreState& state) {
   if (state.leader() != nullptr || !MayCampaign(state)) return;
+  if (IsOwnVoteHeldBack(state) || IsDiskStalled(state)) return;
   // Dissertation, 9.6: asks first whether the others would vote for it, and disturbs nobody when
   // they would not.
   PreCandidateRole campaign;
@@ -109,7 +110,7 @@ void StartCampaign(CoreState& state) {
   state.dirty = true;
   RestartElectionTimer(state);
   if (won) {
-    BecomeCandidate(state);
+    BecomeCandidate(state, false);
     return;
   }
   for (const Member& member : state.configuration().members) {
@@ -119,8 +120,15 @@ void StartCampaign(CoreState& state) {
   }
 }
 
+void CampaignByTransfer(CoreState& state) { BecomeCandidate(state, true); }
+
 void TickElection(CoreState& state) {
-  if (++state.election_elapsed_ticks >= state.election_deadline_ticks) StartCampaign(state);
+  // Who would rather not lead gives the others time for a first try and another.
+  const uint32_t patience_ticks =
+      state.priority == 0 ? 2 * state.options.election_timeout_ticks : 0;
+  if (++state.election_elapsed_ticks >= state.election_deadline_ticks + patience_ticks) {
+    StartCampaign(state);
+  }
 }
 
 void CheckLeaderStillHeard(CoreState& state) {
@@ -138,19 +146,13 @@ void CheckLeaderStillHeard(CoreState& state) {
   }
 }
 
-bool IsLeaderHeard(const CoreState& state) {
-  if (state.leader() != nullptr) return true;  // or check-quorum would have ended it
-  const auto* follower = std::get_if<FollowerRole>(&state.role);
-  return follower != nullptr && follower->leader != ReplicaId(0) &&
-         state.election_elapsed_ticks < state.options.election_timeout_ticks;
-}
-
 void OnVoteRequest(CoreState& state, ReplicaId from, Term term, const VoteRequest& request) {
   if (request.pre_vote) {
     AnswerPreVote(state, from, term, request);
     return;
   }
-  if (term < state.term() || !MayVoteFor(state, from) || !IsUpToDate(state, request)) {
+  if (term < state.term() || !MayVoteFor(state, from) || IsVoteHeldBack(state, request) ||
+      !IsUpToDate(state, request)) {
     state.Send(from, VoteReply{false, false});
     return;
   }
@@ -177,7 +179,7 @@ void OnVoteReply(CoreState& state, ReplicaId from, Term term, const VoteReply& r
   if (result == VoteResult::kLost) {
     BecomeFollower(state, state.term(), ReplicaId(0));
   } else if (result == VoteResult::kWon) {
-    reply.pre_vote ? BecomeCandidate(state) : BecomeLeader(state);
+    reply.pre_vote ? BecomeCandidate(state, false) : BecomeLeader(state);
   }
 }
 

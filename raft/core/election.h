@@ -11,12 +11,12 @@ void RestartElectionTimer(CoreState& state);
 void BecomeFollower(CoreState& state, Term term, ReplicaId leader);
 // Pre-vote first; nothing when this replica leads already or has no vote.
 void StartCampaign(CoreState& state);
+// Asked for by the leader itself: at once, without pre-vote.
+void CampaignByTransfer(CoreState& state);
 // One tick of a follower or candidate.
 void TickElection(CoreState& state);
 // One tick of a leader's check-quorum.
 void CheckLeaderStillHeard(CoreState& state);
-// Whether vote requests are ignored because a leader lives.
-bool IsLeaderHeard(const CoreState& state);
 
 void OnVoteRequest(CoreState& state, ReplicaId from, Term term, const VoteRequest& request);
 void OnVoteReply(CoreState& state, ReplicaId from, Term term, const VoteReply& reply);

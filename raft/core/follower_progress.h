@@ -49,6 +49,8 @@ struct FollowerProgress {
   Round acknowledged_round;     // of the current term
   uint64_t heard_at_ticks;      // leader's ticks when it last heard from this follower
   LogIndex match_at_heartbeat;  // at its last heartbeat reply
+  uint32_t priority = 1;        // as its last heartbeat reply said
+  uint32_t reads_waiting = 0;   // its questions that wait for a round
 };
 
 }  // namespace basalt::raft

@@ -3,13 +3,17 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "raft/core/follower_reads.h"
+#include "raft/core/lease.h"
 #include "raft/core/membership.h"
 
 namespace basalt::raft {
 
 Invariants::Moment Invariants::Take(const CoreState& state) {
+  const LeaderRole* leader = state.leader();
+  const std::optional<LeaseGrant> lease = CurrentLease(state);
   return {state.hard_state,
-          state.leader() != nullptr,
+          leader != nullptr,
           state.log.base().index,
           state.log.last(),
           state.durable(),
@@ -17,7 +21,12 @@ Invariants::Moment Invariants::Take(const CoreState& state) {
           state.log.TermAt(state.commit).value_or(Term(0)),
           state.applied,
           state.persists.issued(),
-          state.persists.finished()};
+          state.persists.finished(),
+          state.now,
+          state.leader_heard_at,
+          leader != nullptr && leader->lease_given_up,
+          lease ? std::optional<Time>(lease->end) : std::nullopt,
+          lease ? AnsweredByQuorum(state) : Round(0)};
 }
 
 void Invariants::Check(const CoreState& state) {
@@ -26,6 +35,7 @@ void Invariants::Check(const CoreState& state) {
   CheckMembership(state);
   const Moment now = Take(state);
   CheckChange(state, now);
+  CheckLeaseChange(state, now);
   before_ = now;
   if (state.options.check_thoroughly) BASALT_CHECK(state.log.IsConsistent());  // (18) (19) (22)
 }
@@ -39,6 +49,8 @@ void Invariants::CheckAlways(const CoreState& state) {
   BASALT_CHECK(state.log.last_term() <= state.term());                             // (14)
   BASALT_CHECK(state.persists.finished() <= state.persists.issued());              // (15)
   BASALT_CHECK(!state.installing || state.installing->index > state.applied);      // (17)
+  BASALT_CHECK(!state.leader_heard_at || *state.leader_heard_at <= state.now);     // (35)
+  BASALT_CHECK(state.asked_reads.size() <= kAskedReadsMax);                        // (36)
 }
 
 void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
@@ -50,7 +62,12 @@ void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
     BASALT_CHECK(follower.next <= state.log.last() + 1);  // (10)
     BASALT_CHECK(follower.mode == FollowerStatus::Mode::kReplicate || follower.window.empty());
     BASALT_CHECK(follower.acknowledged_round <= leader.round);  // (13)
+    BASALT_CHECK(follower.reads_waiting <= kAskedReadsMax);     // (36)
   }
+  BASALT_CHECK(leader.round_times.newest() <= leader.round);                          // (31)
+  BASALT_CHECK(leader.round_times.newest_at() <= state.now);                          // (31)
+  BASALT_CHECK(!leader.transfer || leader.transfer->to != state.self());              // (34)
+  BASALT_CHECK(!leader.transfer || !leader.transfer->told || leader.lease_given_up);  // (33)
   if (!leader.read_rounds.empty()) {
     BASALT_CHECK(leader.read_rounds.back().round <= leader.round);                      // (13)
     BASALT_CHECK(leader.read_rounds.front().round <= leader.read_rounds.back().round);  // (13)
@@ -100,6 +117,21 @@ void Invariants::CheckChange(const CoreState& state, const Moment& now) const {
   }
   if (now.leads && now.commit > before.commit) {
     BASALT_CHECK(now.commit_term == now.hard_state.term);  // (21)
+  }
+}
+
+void Invariants::CheckLeaseChange(const CoreState& state, const Moment& now) const {
+  const Moment& before = before_;
+  BASALT_CHECK(now.time >= before.time);                        // (30)
+  BASALT_CHECK(now.leader_heard_at >= before.leader_heard_at);  // (35)
+  const bool same_term = now.hard_state.term == before.hard_state.term;
+  BASALT_CHECK(!same_term || !now.leads || !before.lease_given_up || now.lease_given_up);  // (33)
+  if (!now.lease_end) return;
+  BASALT_CHECK(now.leads && !now.lease_given_up);                                   // (33)
+  BASALT_CHECK(state.applied >= state.leader()->first_of_term);                     // (33)
+  BASALT_CHECK(*now.lease_end <= now.time + state.options.lease_duration.value());  // (32)
+  if (same_term && before.lease_end && *now.lease_end > *before.lease_end) {
+    BASALT_CHECK(now.answered > before.answered);  // (32)
   }
 }
 

@@ -22,6 +22,10 @@
 //   (25) a leader outside the voters in force leads only until that configuration is committed,
 //        and a committed joint one has its final behind it, once its own term has committed
 //   (26) a candidate votes in a configuration that is known to be committed, or in a later one
+//   (31) rounds were sent at rising times, none in the future
+//   (33) after TimeoutNow, and before an entry of its own term is applied, a leader has no lease
+//   (34) a transfer goes to another replica    (35) a leader was heard in the past
+//   (36) questions for read indexes are bounded, a follower's open ones and a leader's of each
 //   Between one moment and the next
 //    (1) the term never falls                   (2) within a term the vote is set at most once
 //    (3) commit, (4) applied, (5) base and (15) persists never fall
@@ -29,7 +33,12 @@
 //   (16) the entry at the old commit index keeps its term
 //   (20) within a term a leader stays or steps down for good, and its log never shrinks
 //   (21) a leader raises commit only to an entry of its own term
+//   (30) time never falls, nor (35) when a leader was heard
+//   (32) a lease ends within its length from now, and its end rises only with what a quorum answers
+//   (33) within a term a lease that was given up stays so
 #pragma once
+
+#include <optional>
 
 #include "raft/core/core_state.h"
 
@@ -54,6 +63,11 @@ class Invariants {
     LogIndex applied;
     PersistId issued;
     PersistId finished;
+    Time time;
+    std::optional<Time> leader_heard_at;
+    bool lease_given_up = false;
+    std::optional<Time> lease_end;
+    Round answered;  // with lease_end only
   };
 
   static Moment Take(const CoreState& state);
@@ -61,6 +75,7 @@ class Invariants {
   static void CheckLeader(const CoreState& state, const LeaderRole& leader);
   static void CheckMembership(const CoreState& state);
   void CheckChange(const CoreState& state, const Moment& now) const;
+  void CheckLeaseChange(const CoreState& state, const Moment& now) const;
 
   Moment before_;
 };

@@ -6,10 +6,13 @@
 #include "raft/core/checkpoint.h"
 #include "raft/core/core_state.h"
 #include "raft/core/election.h"
+#include "raft/core/follower_reads.h"
 #include "raft/core/invariants.h"
+#include "raft/core/lease.h"
 #include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
+#include "raft/core/transfer.h"
 
 namespace basalt::raft {
 namespace {
@@ -41,6 +44,9 @@ bool IsSane(const Message& message) {
     return arrived->base.index.value() <= kNumberMax && arrived->base.term <= message.term &&
            IsWellFormed(arrived->base.configuration);
   }
+  if (const auto* read = std::get_if<ReadReply>(&message.body)) {
+    return read->index.value() <= kNumberMax;
+  }
   return true;
 }
 
@@ -59,7 +65,8 @@ bool IsAnswer(const Message& message) {
 bool IsFromLeader(const Message& message) {
   return std::holds_alternative<AppendRequest>(message.body) ||
          std::holds_alternative<HeartbeatRequest>(message.body) ||
-         std::holds_alternative<CheckpointArrived>(message.body);
+         std::holds_alternative<CheckpointArrived>(message.body) ||
+         std::holds_alternative<TimeoutNow>(message.body);
 }
 
 // A request from an earlier term. The answer carries our term, so that its sender steps down. It
@@ -79,7 +86,7 @@ void AnswerFromHigherTerm(CoreState& state, const Message& message) {
 bool AcceptTerm(CoreState& state, const Message& message) {
   if (const auto* vote = std::get_if<VoteRequest>(&message.body)) {
     // Dissertation, 4.2.3: who hears a leader does not help to depose it.
-    if (message.term > state.term() && IsLeaderHeard(state)) return false;
+    if (message.term > state.term() && IsVoteHeldBack(state, *vote)) return false;
     if (vote->pre_vote) return true;
   }
   if (IsPreVoteGrant(message)) return true;
@@ -98,6 +105,7 @@ bool FollowSender(CoreState& state, const Message& message) {
   const ReplicaId known = state.CurrentLeadership().leader;
   if (known != ReplicaId(0) && known != message.from) return false;
   if (known != message.from) BecomeFollower(state, state.term(), message.from);
+  LeaderWasHeard(state);
   return true;
 }
 
@@ -118,6 +126,12 @@ void Dispatch(CoreState& state, Message message) {
     OnVoteReply(state, from, message.term, *vote_reply);
   } else if (auto* arrived = std::get_if<CheckpointArrived>(&message.body)) {
     OnCheckpointArrived(state, *arrived);
+  } else if (std::holds_alternative<TimeoutNow>(message.body)) {
+    OnTimeoutNow(state);
+  } else if (auto* read = std::get_if<ReadRequest>(&message.body)) {
+    OnReadRequest(state, from, *read);
+  } else if (auto* read_reply = std::get_if<ReadReply>(&message.body)) {
+    OnReadReply(state, from, *read_reply);
   }
 }
 
@@ -134,11 +148,20 @@ void RaftCore::InputDone() {
   invariants_->Check(*state_);
 }
 
+void RaftCore::SetNow(Time now) {
+  BASALT_CHECK(now >= state_->now);
+  if (!state_->started_at) state_->started_at = now;
+  state_->now = now;
+}
+
 void RaftCore::Tick() {
-  if (state_->leader() != nullptr) {
-    TickLeader(*state_);
+  CoreState& state = *state_;
+  if (state.leader() != nullptr) {
+    TickLeader(state);
+    if (state.leader() != nullptr) TickTransfer(state);
   } else {
-    TickElection(*state_);
+    TickAskedReads(state);
+    TickElection(state);
   }
   InputDone();
 }
@@ -165,6 +188,7 @@ std::variant<Proposed, ProposeRefusal> RaftCore::Propose(EntryKind kind, Payload
   if (leader->uncommitted.bytes() >= state_->options.uncommitted_bytes_max) {
     return ProposeRefusal::kTooMuchUncommitted;
   }
+  if (leader->transfer) return ProposeRefusal::kTransferring;
   const LogIndex index = AppendOwn(*state_, kind, std::move(payload));
   InputDone();
   return Proposed{index, state_->term()};
@@ -181,9 +205,18 @@ void RaftCore::RequestRead(ReadId id) {
   InputDone();
 }
 
+TransferAnswer RaftCore::TransferLeadership(ReplicaId to) {
+  const TransferAnswer answer = StartTransfer(*state_, to);
+  InputDone();
+  return answer;
+}
+
+void RaftCore::SetPriority(uint32_t priority) { state_->priority = priority; }
+
 void RaftCore::OnPersisted(PersistId id) {
   CoreState& state = *state_;
   state.persists.Finish(id);
+  state.disk.Ended(id);
   if (state.persists.IsHardStateDurable()) OnHardStateDurable(state);
   AdvanceCommit(state);
   state.dirty = true;
@@ -237,10 +270,13 @@ Effects RaftCore::TakeEffects() {
   if (state.leader() != nullptr) {
     StartReadRound(state);
     SendAppends(state);
+    AdvanceTransfer(state);
   }
+  RefuseOrphanedReads(state);
   HandOutApply(state);
   Effects effects = std::exchange(state.effects, {});
   effects.persist = state.persists.Take(state.hard_state, state.log);
+  if (effects.persist) state.disk.Began(effects.persist->id, state.now);
   if (!effects.messages_after_persist.empty()) {
     effects.messages_after_id = state.persists.issued();
   }
@@ -253,6 +289,14 @@ Effects RaftCore::TakeEffects() {
   state.dirty = false;
   InputDone();
   return effects;
+}
+
+std::optional<LeaseGrant> RaftCore::lease() const { return CurrentLease(*state_); }
+
+std::optional<LogIndex> RaftCore::LeaseRead(Time now) const {
+  const std::optional<LeaseGrant> lease = CurrentLease(*state_);
+  if (!lease || now >= lease->end) return std::nullopt;
+  return lease->commit;
 }
 
 CoreStatus RaftCore::status() const {
@@ -268,14 +312,19 @@ CoreStatus RaftCore::status() const {
                     state.log.configuration_index(),
                     IsJoint(state.configuration()),
                     false,
-                    {}};
+                    {},
+                    CurrentLease(state),
+                    ReplicaId(0),
+                    state.priority,
+                    IsDiskStalled(state)};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
+    if (leader->transfer) status.transfer_to = leader->transfer->to;
     for (const FollowerProgress& follower : leader->followers) {
       status.followers.push_back(
           {follower.replica, follower.node, follower.match, follower.next,
            leader->ticks - follower.heard_at_ticks < state.options.election_timeout_ticks,
-           follower.mode});
+           follower.mode, follower.priority});
     }
   }
   return status;

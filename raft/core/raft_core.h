@@ -2,18 +2,19 @@
 //
 // Events go in through the On.../Step/Tick/Propose functions; what must be done comes out of
 // TakeEffects(), in the order in which it must be done. No clock, thread, file, socket, random
-// device or log line is touched here: time is the number of Tick() calls, randomness is the seed
-// in the options. The same calls give the same effects, always. (That is what the simulator and
-// the scenarios rest on, and why callbacks were refused: with callbacks a half-changed core would
-// be re-entered.)
+// device or log line is touched here: time is what SetNow() tells and the number of Tick() calls,
+// randomness is the seed in the options. The same calls give the same effects, always. (That is
+// what the simulator and the scenarios rest on, and why callbacks were refused: with callbacks a
+// half-changed core would be re-entered.) Ticks serve liveness only: campaigns, heartbeats, giving
+// up. Whatever a lease rests on is measured by SetNow().
 //
 // Not thread-safe: one owner calls it. Misuse of the contract is a CHECK; whatever a peer may send
 // is tolerated.
 //
 // Election with pre-vote and check-quorum, replication with probe/replicate/checkpoint flow
-// control, commit by quorum, compaction, checkpoint install, ReadIndex, learners and joint
-// consensus. Reference: dissertation, chapters 3, 4, 5, 6.4, 9.6, 10.2.1 (parallel disk write of
-// the leader).
+// control, commit by quorum, compaction, checkpoint install, ReadIndex from leader and followers,
+// leases, transfer of leadership, learners and joint consensus. Reference: dissertation, chapters
+// 3, 4, 5, 6.4, 9.6, 10.2.1 (parallel disk write of the leader).
 #pragma once
 
 #include <cstdint>
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "raft/core/effects.h"
+#include "raft/core/lease.h"
 #include "raft/core/message.h"
 #include "raft/core/types.h"
 
@@ -46,6 +48,20 @@ struct CoreOptions {
   size_t memory_bytes_max = 16u << 20;
   // Entries appended and not yet committed: above it Propose refuses.
   size_t uncommitted_bytes_max = 32u << 20;
+  // Leases (lease.h). The lengths are of the clock behind SetNow. `election_timeout` is the length
+  // of election_timeout_ticks, the same on all replicas; 0 makes no promise that a lease could rest
+  // on. `lease_duration` is LeaseDuration of it and of the drift bound.
+  bool leases = false;
+  Time election_timeout;
+  Time lease_duration;
+  // A leader with a write under way for this long hands over, and a follower does not campaign. 0:
+  // disks never stall.
+  Time disk_stall;
+  // How willing this replica is to lead; a leader hands over to a higher one. 0: rather not.
+  uint32_t priority = 1;
+  // Unlike that of any other life of this replica: an answer to another life's question is not
+  // taken for one to this life's. A random number of the start will do.
+  uint64_t life = 0;
   // Walks the whole log after every input to check it (invariants.h); for tests.
   bool check_thoroughly = false;
 };
@@ -68,12 +84,21 @@ struct Proposed {
   Term term;
 };
 
-enum class ProposeRefusal : uint8_t { kNotLeader, kTooMuchUncommitted };
+enum class ProposeRefusal : uint8_t { kNotLeader, kTooMuchUncommitted, kTransferring };
+
+enum class TransferAnswer : uint8_t {
+  kStarted,
+  kNotLeader,
+  kNotAVoter,  // the target cannot lead, or leads already
+  kUnderWay,   // another transfer is
+  kNobodyFit,  // the target is silent, or no follower is caught up
+};
 
 // Why the members stay as they are. Nothing was appended.
 enum class ChangeRefusal : uint8_t {
   kNotLeader,
   kNothingCommittedInTerm,  // the leader is new: soon
+  kTransferring,            // leadership is being handed over
   kChangeUnderWay,          // the one before is not yet committed to its end
   kMalformed,               // doubles, ids of 0, roles other than voter and learner
   kNoVoter,
@@ -91,6 +116,7 @@ struct FollowerStatus {
   LogIndex next;
   bool recently_active = false;
   enum class Mode : uint8_t { kProbe, kReplicate, kCheckpoint } mode = Mode::kProbe;
+  uint32_t priority = 1;  // as it last said
 };
 
 struct CoreStatus {
@@ -108,6 +134,10 @@ struct CoreStatus {
   // A leader that has not applied an entry of its own term serves no read and vouches for nothing.
   bool applied_own_term = false;
   std::vector<FollowerStatus> followers;  // leader only
+  std::optional<LeaseGrant> lease;        // leader only; may be over
+  ReplicaId transfer_to;                  // leader only; 0: none is under way
+  uint32_t priority = 1;
+  bool disk_stalled = false;
 };
 
 struct CoreState;
@@ -121,6 +151,10 @@ class RaftCore {
   RaftCore& operator=(const RaftCore&) = delete;
 
   // Inputs.
+  // The driver's clock; never falls. To be read after an input arrived and before it is given: a
+  // promise to a leader runs from there. For effects an older reading does no harm: a lease is then
+  // shorter.
+  void SetNow(Time now);
   void Tick();
   void Step(Message message);
   // Appends to the leader's log; configurations go by ChangeMembership. The caller remembers
@@ -133,8 +167,13 @@ class RaftCore {
   // learner, leads until then.
   std::variant<Proposed, ChangeRefusal> ChangeMembership(Configuration target);
   // Answered in Effects::reads once a round sent after this call is acknowledged by a quorum, or
-  // in Effects::refused_reads. Any number of reads between two TakeEffects() share one round.
+  // in Effects::refused_reads. Any number of reads between two TakeEffects() share one round. A
+  // follower asks its leader.
   void RequestRead(ReadId id);
+  // Hands leadership over; 0: to the best successor. While it is under way Propose refuses; it ends
+  // with this leadership or after an election timeout.
+  TransferAnswer TransferLeadership(ReplicaId to);
+  void SetPriority(uint32_t priority);
   // Everything up to `id` is durable.
   void OnPersisted(PersistId id);
   void OnApplied(LogIndex index);
@@ -147,12 +186,22 @@ class RaftCore {
   // The state machine has durably flushed everything up to `index` (at most applied): the log may
   // start behind it.
   void Compact(LogIndex index);
-  // Campaigns (with pre-vote) without waiting for a timeout: a group of one replica, tests.
+  // Campaigns (with pre-vote) without waiting for a timeout: a group of one replica, tests. Not
+  // while a promise to a leader lasts (lease.h).
   void Campaign();
 
   // Output. Cheap when nothing happened.
   bool HasEffects() const;
   Effects TakeEffects();
+
+  // The index at which a read may be served without a round, by a leader whose lease is valid at
+  // `now`, which was read after the request came. See lease.h for why, and for how late.
+  std::optional<LogIndex> LeaseRead(Time now) const;
+  // For who serves such reads on another thread. To be published before the effects of the same
+  // turn are carried out: a reader that has heard of a write, by its answer or from a follower,
+  // must find a grant that covers it; and no reader may find one of a leader whose TimeoutNow, or
+  // whose vote for another, has left.
+  std::optional<LeaseGrant> lease() const;
 
   // For status pages and tests.
   CoreStatus status() const;

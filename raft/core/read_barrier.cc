@@ -2,7 +2,8 @@
 
 #include <utility>
 
-#include "raft/core/quorum.h"
+#include "raft/core/follower_reads.h"
+#include "raft/core/lease.h"
 #include "raft/core/replication.h"
 
 namespace basalt::raft {
@@ -12,14 +13,30 @@ namespace {
 // the next answer or heartbeat.
 constexpr size_t kUnansweredRoundsMax = 8;
 
+void Confirm(CoreState& state, const LeaderRole::WaitingRead& read, LogIndex index) {
+  state.dirty = true;
+  if (read.follower == ReplicaId(0)) {
+    state.effects.reads.push_back({read.id, index});
+  } else if (FollowerProgress* follower = state.FindFollower(read.follower)) {
+    --follower->reads_waiting;
+    state.Send(read.follower, ReadReply{read.id, read.life, true, index});
+  }
+}
+
+void Refuse(CoreState& state, const std::vector<LeaderRole::WaitingRead>& reads) {
+  for (const LeaderRole::WaitingRead& read : reads) {
+    if (read.follower == ReplicaId(0)) state.effects.refused_reads.push_back(read.id);
+  }
+}
+
 }  // namespace
 
 void RequestRead(CoreState& state, ReadId id) {
   state.dirty = true;
   if (LeaderRole* leading = state.leader()) {
-    leading->queued_reads.push_back(id);
+    leading->queued_reads.push_back({id, ReplicaId(0), 0});
   } else {
-    state.effects.refused_reads.push_back(id);
+    AskLeaderForRead(state, id);
   }
 }
 
@@ -41,17 +58,17 @@ void StartReadRound(CoreState& state) {
 void ConfirmReads(CoreState& state) {
   LeaderRole& leading = *state.leader();
   if (leading.read_rounds.empty()) return;
-  const auto answered = ReachedByQuorum<Round>(state.configuration(), [&](ReplicaId replica) {
-    if (replica == state.self()) return leading.round;
-    const FollowerProgress* follower = state.FindFollower(replica);
-    return follower == nullptr ? Round(0) : follower->acknowledged_round;
-  });
+  const Round answered = AnsweredByQuorum(state);
   while (!leading.read_rounds.empty() && leading.read_rounds.front().round <= answered) {
     const LeaderRole::ReadRound& round = leading.read_rounds.front();
-    for (ReadId id : round.reads) state.effects.reads.push_back({id, round.index});
+    for (const LeaderRole::WaitingRead& read : round.reads) Confirm(state, read, round.index);
     leading.read_rounds.pop_front();
-    state.dirty = true;
   }
+}
+
+void RefuseReads(CoreState& state, const LeaderRole& leading) {
+  for (const LeaderRole::ReadRound& round : leading.read_rounds) Refuse(state, round.reads);
+  Refuse(state, leading.queued_reads);
 }
 
 }  // namespace basalt::raft

@@ -1,4 +1,4 @@
-// Linearizable reads without a log write: ReadIndex (dissertation, 6.4).
+// Linearizable reads without a log write or a clock: ReadIndex (dissertation, 6.4).
 //
 // A read is served at the commit index of the moment when its round is *sent*; a quorum that
 // answers that round shows that no later leader had been elected by then. Every round is a fresh
@@ -17,5 +17,7 @@ bool AssignReadsToNextRound(CoreState& state);
 void StartReadRound(CoreState& state);
 // Confirms what a quorum has answered.
 void ConfirmReads(CoreState& state);
+// This leader leads no more. Followers that asked see that for themselves.
+void RefuseReads(CoreState& state, const LeaderRole& leading);
 
 }  // namespace basalt::raft

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "raft/core/checkpoint.h"
 #include "raft/core/election.h"
+#include "raft/core/lease.h"
 #include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 
@@ -28,6 +29,7 @@ FollowerProgress* Heard(CoreState& state, ReplicaId from, Round round) {
   follower->heard_at_ticks = state.leader()->ticks;
   if (round > follower->acknowledged_round) {
     follower->acknowledged_round = round;
+    state.leader()->round_times.ForgetBelow(AnsweredByQuorum(state));
     ConfirmReads(state);
   }
   return follower;
@@ -144,16 +146,17 @@ void TickLeader(CoreState& state) {
   if (++leading.heartbeat_elapsed_ticks < state.options.heartbeat_ticks) return;
   leading.heartbeat_elapsed_ticks = 0;
   NoteHeartbeat(state);
-  if (leading.followers.empty()) return;
   CheckLeaderStillHeard(state);
   if (state.leader() == nullptr) return;
   AssignReadsToNextRound(state);
   SendHeartbeats(state);
+  ConfirmReads(state);  // a leader that is the only voter has its quorum already
 }
 
 void SendHeartbeats(CoreState& state) {
   LeaderRole& leading = *state.leader();
   ++leading.round;
+  RoundSent(state);
   for (const FollowerProgress& follower : leading.followers) {
     state.Send(follower.replica,
                HeartbeatRequest{std::min(state.commit, follower.match), leading.round});
@@ -178,7 +181,6 @@ void AdvanceCommit(CoreState& state) {
 }
 
 void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
-  state.election_elapsed_ticks = 0;
   if (state.configuration().members.empty()) {
     // No log that this replica could take has a first entry that tells the members.
     AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
@@ -231,14 +233,14 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
 }
 
 void OnHeartbeatRequest(CoreState& state, ReplicaId from, const HeartbeatRequest& request) {
-  state.election_elapsed_ticks = 0;
   state.CommitUpTo(request.commit);
-  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round});
+  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round, state.priority});
 }
 
 void OnHeartbeatReply(CoreState& state, ReplicaId from, const HeartbeatReply& reply) {
   FollowerProgress* follower = Heard(state, from, reply.round);
   if (follower == nullptr) return;
+  follower->priority = reply.priority;
   // What was under way when nothing moved between two replies may be lost.
   const bool stalled = follower->match == follower->match_at_heartbeat;
   if (stalled && (follower->probe_sent || !follower->window.empty())) {

@@ -21,7 +21,7 @@ v1::Response MakeReadAnswer(const PendingRead& read, v1::Code code, std::string 
   v1::Response response;
   response.set_id(read.request.id());
   response.set_code(code);
-  response.set_mode(v1::READ_MODE_READ_INDEX);
+  response.set_mode(read.confirmed_by);
   if (!message.empty()) response.set_message(std::move(message));
   return response;
 }

@@ -23,6 +23,8 @@ void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState 
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
   hosted->campaign = campaign;
+  TakeTime();
+  hosted->group.core().SetNow(now_);
   if (campaign) hosted->group.core().Campaign();
   MarkDirty(*hosted);
   const bool added = hosted_.emplace(options.group, std::move(hosted)).second;
@@ -30,13 +32,18 @@ void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState 
 }
 
 void GroupLoop::Handle(GroupEvent event) {
+  TakeTime();
   std::visit([this](auto& e) { On(e); }, event);
 }
 
 GroupLoop::Hosted* GroupLoop::Find(raft::GroupId group) {
   const auto place = hosted_.find(group);
-  return place == hosted_.end() ? nullptr : place->second.get();
+  if (place == hosted_.end()) return nullptr;
+  place->second->group.core().SetNow(now_);
+  return place->second.get();
 }
+
+void GroupLoop::TakeTime() { now_ = raft::Time(static_cast<uint64_t>(ports_.clock.Now().count())); }
 
 void GroupLoop::MarkDirty(Hosted& hosted) {
   if (std::exchange(hosted.dirty, true)) return;
@@ -47,6 +54,7 @@ void GroupLoop::On(TickPassed&) {
   ++ticks_;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
   for (auto& [group, hosted] : hosted_) {
+    hosted->group.core().SetNow(now_);
     hosted->group.core().Tick();
     // The first time, peers may not have been reachable yet.
     if (hosted->campaign && ticks_ % 2 == 0) hosted->group.core().Campaign();
@@ -164,6 +172,7 @@ void GroupLoop::Compact(Hosted& hosted) {
 }
 
 void GroupLoop::FinishTurn() {
+  TakeTime();
   // A core that becomes leader, or a log that becomes free, lets gathered requests go: they enter
   // the cores before the effects are taken, so that all leave in this turn.
   if (writes_per_append_.size() < options_.log_appends_max) {
@@ -176,8 +185,10 @@ void GroupLoop::FinishTurn() {
     std::vector<Hosted*> dirty = std::exchange(dirty_, {});
     for (Hosted* hosted : dirty) {
       hosted->dirty = false;
-      if (!hosted->reads.empty()) StartReadRound(*hosted);
+      hosted->group.core().SetNow(now_);
+      if (!hosted->reads.empty()) StartReads(*hosted);
       hosted->group.CollectInto(turn);
+      PublishLease(*hosted);
       if (hosted->staged && !turn.HasInstall(hosted->group.id())) {
         RefuseStaged(*hosted);
       }
@@ -185,6 +196,13 @@ void GroupLoop::FinishTurn() {
     CarryOut(turn);
   }
   replies_.Flush();
+}
+
+void GroupLoop::PublishLease(Hosted& hosted) {
+  const std::optional<raft::LeaseGrant> lease = hosted.group.core().lease();
+  if (lease == hosted.lease) return;
+  hosted.lease = lease;
+  ports_.leaders.OnLease(hosted.group.id(), lease);
 }
 
 // The core did not want it: what it stands for is here already, or its sender leads no more.

@@ -4,7 +4,8 @@
 //
 // Batching needs no timer: while the log is busy with `log_appends_max` turns, writes gather and
 // go as one entry per group when a turn becomes durable. Reads gather likewise behind the rounds
-// of heartbeats that are under way.
+// of heartbeats that are under way, unless a lease makes a round needless. A replica that does not
+// lead asks its leader for a round, for requests that want READ_INDEX.
 #pragma once
 
 #include <atomic>
@@ -29,6 +30,7 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> proposals_refused{0};
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
+  std::atomic<uint64_t> lease_reads{0};
 };
 
 struct GroupLoopOptions {
@@ -90,12 +92,17 @@ class GroupLoop {
   void On(GroupRemoved& event);
   void On(MembershipChangeAsked& event);
 
+  // The clock, for the cores: after an event arrived, before a core hears of it (RaftCore::SetNow).
+  void TakeTime();
+  // Null: no replica of it lives here. Its core has been told the time of this event.
   Hosted* Find(raft::GroupId group);
   void MarkDirty(Hosted& hosted);
   bool Serves(const Hosted& hosted) const;
 
   void ProposeGathered(Hosted& hosted);
   bool ProposeEntry(Hosted& hosted, size_t count, size_t bytes);
+  void StartReads(Hosted& hosted);
+  void ServeByLease(Hosted& hosted);
   void StartReadRound(Hosted& hosted);
   void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
@@ -103,6 +110,7 @@ class GroupLoop {
   void RefuseStaged(Hosted& hosted);
   void RefuseAll(Hosted& hosted, v1::Code code, const char* why);
 
+  void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
   void OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read);
@@ -128,6 +136,7 @@ class GroupLoop {
   std::deque<uint32_t> writes_per_append_;  // writes not yet durable of each append under way
   uint64_t next_read_ = 1;
   uint64_t ticks_ = 0;
+  raft::Time now_;
 };
 
 }  // namespace basalt::server

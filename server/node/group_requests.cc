@@ -1,4 +1,6 @@
 // The group loop's handling of client requests: gather, propose, confirm, refuse.
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -20,6 +22,10 @@ std::string StartBatch(Stamp first_stamp, size_t command_bytes) {
     payload.push_back(static_cast<char>(first_stamp >> shift));
   }
   return payload;
+}
+
+v1::ReadMode ModeOf(const v1::Request& request) {
+  return request.has_get() ? request.get().mode() : request.scan().mode();
 }
 
 }  // namespace
@@ -53,7 +59,8 @@ void GroupLoop::On(ReadsArrived& event) {
     if (hosted == nullptr) {
       replies_.Answer(event.group, read,
                       MakeRefusal(read.request.id(), v1::CODE_NOT_LEADER, false));
-    } else if (!hosted->group.core().is_leader()) {
+    } else if (!hosted->group.core().is_leader() &&
+               ModeOf(read.request) != v1::READ_MODE_READ_INDEX) {
       Refuse(*hosted, read, v1::CODE_NOT_LEADER);
     } else {
       hosted->reads.push_back(std::move(read));
@@ -108,8 +115,33 @@ bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
   return true;
 }
 
+void GroupLoop::StartReads(Hosted& hosted) {
+  if (hosted.group.core().is_leader()) {
+    if (!Serves(hosted)) return;
+    ServeByLease(hosted);
+  }
+  if (!hosted.reads.empty()) StartReadRound(hosted);
+}
+
+// All that does not insist on a round. The clock was read after the requests came.
+void GroupLoop::ServeByLease(Hosted& hosted) {
+  const std::optional<raft::LogIndex> index = hosted.group.core().LeaseRead(now_);
+  if (!index) return;
+  const auto wants_round = [](const PendingRead& read) {
+    return ModeOf(read.request) == v1::READ_MODE_READ_INDEX;
+  };
+  const auto rest = std::stable_partition(hosted.reads.begin(), hosted.reads.end(), wants_round);
+  if (rest == hosted.reads.end()) return;
+  ServeReads served{hosted.group.id(), *index, {}};
+  served.reads.assign(std::make_move_iterator(rest), std::make_move_iterator(hosted.reads.end()));
+  hosted.reads.erase(rest, hosted.reads.end());
+  for (PendingRead& read : served.reads) read.confirmed_by = v1::READ_MODE_LEASE;
+  Count(counters_.lease_reads, served.reads.size());
+  ports_.apply.Put(std::move(served));
+}
+
 void GroupLoop::StartReadRound(Hosted& hosted) {
-  if (hosted.rounds.size() >= options_.read_rounds_max || !Serves(hosted)) return;
+  if (hosted.rounds.size() >= options_.read_rounds_max) return;
   const raft::ReadId id(next_read_++);
   hosted.group.core().RequestRead(id);
   Count(counters_.read_rounds);

@@ -55,6 +55,7 @@ struct GroupLoop::Hosted {
   bool dirty = false;
   bool installing = false;
   std::optional<Staged> staged;
+  std::optional<raft::LeaseGrant> lease;  // as last published
 
   // Requests that gather here while the log or the rounds are busy.
   std::deque<PendingWrite> writes;

@@ -49,6 +49,8 @@ struct PendingRead {
   MonotonicTime deadline{};
   v1::Request request;  // get or scan
   MonotonicTime arrived{};
+  // How it is known that the answer is not stale; set by whoever found that out.
+  v1::ReadMode confirmed_by = v1::READ_MODE_READ_INDEX;
 
   RequestKind kind() const { return request.has_get() ? RequestKind::kGet : RequestKind::kScan; }
 };

@@ -232,11 +232,14 @@ class FeedInbox {
   virtual void Put(FeedWork work) = 0;  // thread-safe
 };
 
-// Told of leaders as they change, on the group thread; must only take note.
+// Told of leaders and leases as they change, on the group thread; must only take note.
 class LeaderObserver {
  public:
   virtual ~LeaderObserver() = default;
   virtual void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) = 0;
+  // What this node may serve reads of the group by; nothing: by a round only. Told before anything
+  // else of the turn is carried out (see RaftCore::lease for why).
+  virtual void OnLease(raft::GroupId /*group*/, std::optional<raft::LeaseGrant> /*lease*/) {}
 };
 
 }  // namespace basalt::server

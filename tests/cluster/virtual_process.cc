@@ -148,6 +148,13 @@ absl::Status VirtualProcess::AddGroup(raft::GroupId group) {
   core_options.seed = options_.seed + group.value();
   core_options.memory_bytes_max = 4u << 10;  // so that older entries are fetched
   core_options.check_thoroughly = true;
+  core_options.leases = true;
+  core_options.election_timeout =
+      raft::Time(core_options.election_timeout_ticks *
+                 static_cast<uint64_t>(server::MonotonicTime(kTick).count()));
+  core_options.lease_duration = raft::LeaseDuration(core_options.election_timeout, 20);
+  core_options.disk_stall = core_options.election_timeout;
+  core_options.life = random_.Next();
   raft::RecoveredState recovered;
   recovered.hard_state = log.hard_state;
   recovered.base = std::move(log.base);

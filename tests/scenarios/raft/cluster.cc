@@ -17,6 +17,8 @@ const char* WhyNot(ChangeRefusal refusal) {
       return "not leader";
     case ChangeRefusal::kNothingCommittedInTerm:
       return "nothing committed in this term";
+    case ChangeRefusal::kTransferring:
+      return "leadership is being handed over";
     case ChangeRefusal::kChangeUnderWay:
       return "another is under way";
     case ChangeRefusal::kMalformed:
@@ -69,30 +71,75 @@ Cluster::Cluster(uint64_t count, const CoreOptions& options, uint64_t spares) {
     replica.machine.place.configuration = replica.durable.base.configuration;
     replica.flushed = replica.machine;
     replica.Start();
+    Core(replica);
   }
 }
 
+RaftCore& Cluster::Core(Replica& at) {
+  at.core->SetNow(at.clock);
+  return *at.core;
+}
+
+void Cluster::LetTimePass(uint64_t nanoseconds) {
+  for (auto& [id, at] : replicas_) at.LetTimePass(nanoseconds);
+}
+
+std::optional<LogIndex> Cluster::ReadByLease(ReplicaId id) {
+  Replica& at = replica(id);
+  if (!at.running()) return std::nullopt;
+  const std::optional<LogIndex> index = at.core->LeaseRead(at.clock);
+  if (!index) {
+    if (at.core->is_leader()) ++reached_.lease_reads_refused;
+    Trace(id, "has no lease");
+    return std::nullopt;
+  }
+  safety_.OnRead(at, *index, safety_.committed());
+  Trace(id, "reads at", *index, "by lease");
+  ++reached_.lease_reads;
+  return index;
+}
+
+TransferAnswer Cluster::Transfer(ReplicaId id, ReplicaId to) {
+  Replica& at = replica(id);
+  if (!at.running()) return TransferAnswer::kNotLeader;
+  const TransferAnswer answer = Core(at).TransferLeadership(to);
+  Trace(id, ToText(answer));
+  Collect(at);
+  return answer;
+}
+
+// Of all its lives.
+void Cluster::SetPriority(ReplicaId id, uint32_t priority) {
+  Replica& at = replica(id);
+  at.options.priority = priority;
+  if (at.running()) at.core->SetPriority(priority);
+}
+
 void Cluster::Tick(ReplicaId id) {
+  replica(id).LetTimePass(kTickNanoseconds);
+  TickOnly(id);
+}
+
+void Cluster::TickOnly(ReplicaId id) {
   Replica& to = replica(id);
   if (!to.running()) return;
-  to.core->Tick();
+  Core(to).Tick();
   Collect(to);
 }
 
 void Cluster::Campaign(ReplicaId id) {
   Replica& to = replica(id);
   if (!to.running()) return;
-  to.core->Campaign();
+  Core(to).Campaign();
   Collect(to);
 }
 
 bool Cluster::Propose(ReplicaId id, const std::string& payload) {
   Replica& to = replica(id);
   if (!to.running()) return false;
-  const auto answer = to.core->Propose(EntryKind::kCommands, MakePayload(payload));
+  const auto answer = Core(to).Propose(EntryKind::kCommands, MakePayload(payload));
   if (const auto* refusal = std::get_if<ProposeRefusal>(&answer)) {
-    Trace(id, *refusal == ProposeRefusal::kNotLeader ? "refuses a proposal: not leader"
-                                                     : "refuses a proposal: too much uncommitted");
+    Trace(id, "refuses a proposal:", ToText(*refusal));
   }
   Collect(to);
   return std::holds_alternative<Proposed>(answer);
@@ -101,7 +148,7 @@ bool Cluster::Propose(ReplicaId id, const std::string& payload) {
 bool Cluster::ChangeMembership(ReplicaId id, const Configuration& target) {
   Replica& to = replica(id);
   if (!to.running()) return false;
-  const auto answer = to.core->ChangeMembership(target);
+  const auto answer = Core(to).ChangeMembership(target);
   if (const auto* refusal = std::get_if<ChangeRefusal>(&answer)) {
     Trace(id, "refuses to change the members:", WhyNot(*refusal));
     ++reached_.changes_refused;
@@ -117,7 +164,7 @@ void Cluster::Read(ReplicaId id) {
   if (!to.running()) return;
   const ReadId read(++last_read_);
   reads_.emplace(read, AskedRead{id, to.life, safety_.committed()});
-  to.core->RequestRead(read);
+  Core(to).RequestRead(read);
   Collect(to);
 }
 
@@ -130,7 +177,7 @@ void Cluster::CompleteWrite(ReplicaId id) {
   at.persisted = done.id;
   Trace(id, "has written", "#" + Word(done.id));
   ReleaseHeld(at);
-  at.core->OnPersisted(done.id);
+  Core(at).OnPersisted(done.id);
   Collect(at);
 }
 
@@ -148,7 +195,7 @@ void Cluster::Apply(ReplicaId id, size_t count) {
     safety_.OnApplied(at);
   }
   Trace(id, "has applied up to", at.machine.place.index);
-  at.core->OnApplied(at.machine.place.index);
+  Core(at).OnApplied(at.machine.place.index);
   Collect(at);
 }
 
@@ -161,17 +208,17 @@ void Cluster::FinishInstall(Replica& at) {
   Trace(at.options.self, "has installed", index);
   if (at.core->configuration().members.empty()) ++reached_.joined_by_checkpoint;
   if (at.written.TermAt(index) != at.machine.place.term) ++reached_.logs_dropped;
-  at.core->OnCheckpointInstalled(index);
+  Core(at).OnCheckpointInstalled(index);
   ++reached_.checkpoints_installed;
   Collect(at);
   const auto transfer = std::find_if(installing_.begin(), installing_.end(),
-                                     [&](const Transfer& t) { return t.to == at.options.self; });
+                                     [&](const Installing& t) { return t.to == at.options.self; });
   if (transfer == installing_.end()) return;
   Replica& leader = replica(transfer->from);
   const bool waits = leader.running() && leader.life == transfer->life;
   installing_.erase(transfer);
   if (!waits) return;
-  leader.core->OnCheckpointSent(at.options.self, index);
+  Core(leader).OnCheckpointSent(at.options.self, index);
   Collect(leader);
 }
 
@@ -184,7 +231,7 @@ void Cluster::Compact(ReplicaId id, LogIndex index) {
   Replica& at = replica(id);
   if (!at.running()) return;
   index = std::min({index, at.flushed.place.index, at.core->status().applied});
-  at.core->Compact(index);
+  Core(at).Compact(index);
   Collect(at);
 }
 
@@ -203,7 +250,7 @@ void Cluster::AnswerFetch(ReplicaId id) {
     entries.push_back(*entry);
   }
   ++(fetch.follower == id ? reached_.own_fetches : reached_.fetches);
-  at.core->OnEntriesFetched(fetch.follower, std::move(entries));
+  Core(at).OnEntriesFetched(fetch.follower, std::move(entries));
   Collect(at);
 }
 
@@ -213,7 +260,7 @@ bool Cluster::Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Te
         ToText(state.place));
   const bool busy = at.installing;
   if (!busy) at.staged = state;
-  at.core->Step(Message{at.options.group, from, to, NodeId(to.value()), term,
+  Core(at).Step(Message{at.options.group, from, to, NodeId(to.value()), term,
                         CheckpointArrived{state.place}, NodeId(from.value())});
   Collect(at);
   if (!busy && !at.installing) at.staged.reset();
@@ -236,7 +283,7 @@ void Cluster::CarryCheckpoint(ReplicaId id, bool arrives) {
     installing_.push_back({id, from.life, send.follower});
     return;
   }
-  from.core->OnCheckpointSent(send.follower, std::nullopt);
+  Core(from).OnCheckpointSent(send.follower, std::nullopt);
   Collect(from);
 }
 
@@ -259,7 +306,7 @@ void Cluster::Deliver(size_t position, bool again) {
       FindMember(to.core->configuration(), message.from) == nullptr) {
     ++reached_.asked_by_strangers;
   }
-  to.core->Step(message);
+  Core(to).Step(message);
   Collect(to);
 }
 
@@ -277,11 +324,11 @@ void Cluster::Crash(ReplicaId id) {
       ++it;
       continue;
     }
-    const Transfer transfer = *it;
+    const Installing transfer = *it;
     it = installing_.erase(it);
     Replica& leader = replica(transfer.from);
     if (leader.running() && leader.life == transfer.life) {
-      leader.core->OnCheckpointSent(id, std::nullopt);
+      Core(leader).OnCheckpointSent(id, std::nullopt);
       Collect(leader);
     }
   }
@@ -294,6 +341,7 @@ void Cluster::Start(ReplicaId id) {
     ++reached_.logs_dropped_at_start;
   }
   at.Start();
+  Core(at);
   Collect(at);
 }
 
@@ -323,8 +371,12 @@ void Cluster::Collect(Replica& at) {
   if (effects.leadership && effects.leadership->role == Role::kLeader) {
     ++reached_.leaders;
     for (const auto& [other, replica] : replicas_) {
-      if (other != id && replica.running() && replica.core->is_leader()) {
-        ++reached_.overlapping_leaders;
+      if (other == id || !replica.running() || !replica.core->is_leader()) continue;
+      ++reached_.overlapping_leaders;
+      // One that wins an earlier term late leads nobody.
+      if (replica.core->term() < effects.leadership->term &&
+          replica.core->LeaseRead(replica.clock)) {
+        safety_.OnLeaseOverlap(at, replica);
       }
     }
     safety_.OnLeader(at, effects.leadership->term);
@@ -405,6 +457,7 @@ void Cluster::CollectReads(Replica& at, const Effects& effects) {
     Trace(at.options.self, "serves read", read.id, "at", read.index);
     reads_.erase(read.id);
     ++reached_.reads_served;
+    if (!at.core->is_leader()) ++reached_.follower_reads;
   }
   for (ReadId read : effects.refused_reads) {
     Trace(at.options.self, "refuses read", read);
@@ -416,6 +469,7 @@ void Cluster::CollectReads(Replica& at, const Effects& effects) {
 void Cluster::Emit(Replica& at, std::vector<Message> messages) {
   for (Message& message : messages) {
     safety_.OnSent(at, message);
+    if (std::holds_alternative<TimeoutNow>(message.body)) ++reached_.transfers;
     Trace(ToText(message));
     in_flight_.push_back(std::move(message));
   }

@@ -3,6 +3,9 @@
 // Every step gives one replica one input and carries out the effects: messages go into flight,
 // writes to the replica's disk, entries to its queue. The test (a script or a seeded generator)
 // chooses the next step, so it chooses every order, loss, doubling and crash.
+//
+// Every replica has a clock of its own, and reads it before each input. Tick lets one tick's length
+// pass on it unless TickOnly is called: there the test moves all clocks by LetTimePass.
 #pragma once
 
 #include <cstdint>
@@ -43,16 +46,30 @@ struct Reached {
   uint64_t joined_by_checkpoint = 0;
   uint64_t leaders_left_out = 0;    // stepped down when a configuration without them was committed
   uint64_t asked_by_strangers = 0;  // requests for votes from replicas that are no members
+  uint64_t lease_reads = 0;
+  uint64_t lease_reads_refused = 0;  // by a leader whose lease was not valid
+  uint64_t follower_reads = 0;       // served by a replica that did not lead
+  uint64_t transfers = 0;            // TimeoutNow sent
 };
 
 class Cluster {
  public:
+  static constexpr uint64_t kTickNanoseconds = 10'000'000;
+
   // Replicas 1..count on nodes 1..count, voters, and as many `spares` behind them as fresh replicas
   // that have yet to join; `options` but for `self`. All start.
   Cluster(uint64_t count, const CoreOptions& options, uint64_t spares = 0);
 
+  // True time, on all clocks; a multiple of 100.
+  void LetTimePass(uint64_t nanoseconds);
+  // A read by lease, answered at once or not at all; the clock is read now. What it was served at.
+  std::optional<LogIndex> ReadByLease(ReplicaId id);
+
   // Inputs.
   void Tick(ReplicaId id);
+  void TickOnly(ReplicaId id);
+  TransferAnswer Transfer(ReplicaId id, ReplicaId to);
+  void SetPriority(ReplicaId id, uint32_t priority);
   void Campaign(ReplicaId id);
   bool Propose(ReplicaId id, const std::string& payload);
   // Whether the change has begun.
@@ -99,6 +116,8 @@ class Cluster {
     LogIndex committed_before;
   };
 
+  // As its driver gives it an input: with the clock read for that.
+  static RaftCore& Core(Replica& replica);
   void Collect(Replica& replica);
   void CollectWrite(Replica& replica, Effects& effects);
   void CountConfigurations(const Replica& replica, const Persist& persist);
@@ -114,13 +133,13 @@ class Cluster {
   Safety::Replicas replicas_;
   std::deque<Message> in_flight_;
   std::set<std::pair<ReplicaId, ReplicaId>> cut_;
-  // Transfers that a leader waits for: follower, and the leader's life.
-  struct Transfer {
+  // Checkpoints that a leader waits for: follower, and the leader's life.
+  struct Installing {
     ReplicaId from;
     uint64_t life;
     ReplicaId to;
   };
-  std::deque<Transfer> installing_;
+  std::deque<Installing> installing_;
   std::map<LogIndex, Term> joint_terms_;  // of the joint configurations that leaders wrote
   std::map<ReadId, AskedRead> reads_;
   uint64_t last_read_ = 0;

@@ -66,9 +66,12 @@ void MachineState::Apply(const Entry& entry) {
 void Replica::Start() {
   ++life;
   options.seed += 1;
+  options.life = life;
   core = std::make_unique<RaftCore>(
       options, RecoveredState{durable.hard_state, durable.base, durable.entries, machine.place});
 }
+
+void Replica::LetTimePass(uint64_t passed) { clock = clock + passed / 100 * clock_percent; }
 
 void Replica::Crash() {
   core.reset();

@@ -1,4 +1,4 @@
-// Replica: a Raft core with a disk and a state machine that a test controls step by step.
+// Replica: a Raft core with a clock, a disk and a state machine that a test controls step by step.
 //
 // The disk forgets what was not completed, the state machine what was not flushed. Nothing moves by
 // itself: the test says when a write completes, when entries are applied, when the process dies.
@@ -49,11 +49,16 @@ struct Replica {
   void Start();
   // Loses all that is not durable.
   void Crash();
+  // `passed` is true time; what this replica's clock makes of it depends on its rate.
+  void LetTimePass(uint64_t passed);
 
   CoreOptions options;
   std::unique_ptr<RaftCore> core;
   uint64_t life = 0;  // counts starts
   bool led = false;   // when its effects were last collected
+
+  Time clock{1'000'000'000};
+  uint64_t clock_percent = 100;  // its rate
 
   Disk durable;                 // what a crash leaves
   Disk written;                 // and all that was handed to the disk since

@@ -32,10 +32,18 @@ void Safety::OnLeader(const Replica& leader, Term term) {
   for (size_t i = 0; i < committed_.size(); ++i) {
     const LogIndex index(i + 1);
     if (leader.written.base.index >= index) continue;
+    // Who wins an earlier term late, by votes that were under way, need not know of it.
+    if (committed_in_[i] >= term) continue;
     if (leader.written.TermAt(index) != committed_[i]) {
       Fail(leader, fmt::format("leads term {} without committed entry {}", term.value(), i + 1));
     }
   }
+}
+
+void Safety::OnLeaseOverlap(const Replica& leader, const Replica& holder) {
+  Fail(leader,
+       fmt::format("leads term {} while {} has a lease in term {}", leader.core->term().value(),
+                   holder.options.self.value(), holder.core->term().value()));
 }
 
 void Safety::OnWritten(const Replica& replica, const Persist& persist) {
@@ -98,6 +106,7 @@ void Safety::OnCommit(const Replica& replica, const Replicas& all) {
       continue;
     }
     committed_.push_back(*term);
+    committed_in_.push_back(replica.core->term());
     CheckHolders(replica, index, *term, all);
   }
   seen = std::max(seen, commit);

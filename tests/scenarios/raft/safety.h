@@ -29,6 +29,8 @@ class Safety {
   void OnWritten(const Replica& replica, const Persist& persist);
   // A message left: votes and acknowledgements rest on what is durable.
   void OnSent(const Replica& sender, const Message& message);
+  // A replica leads while another may still serve reads by its lease.
+  void OnLeaseOverlap(const Replica& leader, const Replica& holder);
   // A replica's commit index moved: it agrees with all others, and a majority of those who were
   // voters there holds it durably (of both halves, where the voters begin to change).
   void OnCommit(const Replica& replica, const Replicas& all);
@@ -49,7 +51,8 @@ class Safety {
   std::string violation_;
   std::map<Term, ReplicaId> leaders_;
   std::map<std::pair<LogIndex, Term>, Written> written_;
-  std::vector<Term> committed_;                                     // of entry i + 1
+  std::vector<Term> committed_;     // of entry i + 1
+  std::vector<Term> committed_in_;  // the term of the leader that committed entry i + 1
   std::map<ReplicaId, std::pair<uint64_t, LogIndex>> seen_commit_;  // in one life
   std::map<LogIndex, uint64_t> digests_;
 };

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <sstream>
 
 #include "fmt/format.h"
@@ -9,6 +10,8 @@
 
 namespace basalt::raft {
 namespace {
+
+constexpr uint64_t kMillisecond = 1'000'000;
 
 uint64_t ParseNumber(const std::string& word) { return std::strtoull(word.c_str(), nullptr, 10); }
 
@@ -82,6 +85,7 @@ void Script::StartCluster(const Words& words) {
   options.heartbeat_ticks = 2;
   options.check_thoroughly = true;
   uint64_t spares = 0;
+  std::optional<uint32_t> drift_percent;
   for (size_t i = 2; i < words.size(); ++i) {
     const size_t equals = words[i].find('=');
     const std::string name = words[i].substr(0, equals);
@@ -94,6 +98,13 @@ void Script::StartCluster(const Words& words) {
     if (name == "memory_bytes") options.memory_bytes_max = value;
     if (name == "apply_bytes") options.apply_bytes_max = value;
     if (name == "uncommitted_bytes") options.uncommitted_bytes_max = value;
+    if (name == "leases") drift_percent = static_cast<uint32_t>(value);
+    if (name == "stall") options.disk_stall = Time(value * kMillisecond);
+  }
+  if (drift_percent) {
+    options.leases = true;
+    options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
+    options.lease_duration = LeaseDuration(options.election_timeout, *drift_percent);
   }
   cluster_ = std::make_unique<Cluster>(ParseNumber(words.at(1)), options, spares);
   cluster_->KeepTrace();
@@ -111,6 +122,12 @@ std::string Script::Act(const Words& words) {
     held_.clear();
   } else if (words.size() < 2) {
     return "unknown command " + words[0];
+  } else if (words[0] == "advance") {
+    if (words.size() == 2) {
+      cluster_->LetTimePass(ParseNumber(words[1]) * kMillisecond);
+    } else {
+      cluster_->replica(ParseReplica(words[1])).LetTimePass(ParseNumber(words[2]) * kMillisecond);
+    }
   } else if (words[0] == "checkpoint") {
     return Checkpoint(words);
   } else if (words[1].find('>') != std::string::npos) {
@@ -135,6 +152,12 @@ std::string Script::ActOnReplica(const Words& words) {
     cluster_->ChangeMembership(at, ParseTarget(words));
   } else if (verb == "read") {
     cluster_->Read(at);
+  } else if (verb == "lease") {
+    cluster_->ReadByLease(at);
+  } else if (verb == "transfer") {
+    cluster_->Transfer(at, words.size() > 2 ? ParseReplica(words[2]) : ReplicaId(0));
+  } else if (verb == "priority") {
+    cluster_->SetPriority(at, static_cast<uint32_t>(count));
   } else if (verb == "compact") {
     cluster_->Compact(at, LogIndex(count));
   } else if (verb == "fetch") {

@@ -1,6 +1,12 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 //
-//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N]
+//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//              leases=P          leases, for a drift bound of P percent; without it nobody makes
+//                                the promises that they rest on, and no clock counts
+//              stall=MS]         a disk stalls when a write takes that long
+//   advance [I] MS            the clocks of all, or of one; a tick of I takes 10 ms of I's clock
+//   lease I                   a read by lease
+//   transfer I [J]            priority I P
 //   tick I [count] | campaign I | propose I TEXT | read I | compact I INDEX | fetch I
 //   write I [count|all]       the oldest writes complete     apply I [count|all]
 //   flush I                   the state machine is durable   crash I | start I
@@ -8,11 +14,12 @@
 //   again A>B                 delivers the oldest and keeps it in flight
 //   hold A>B | release        the oldest is set aside; all that were come back, after the rest
 //   lose                      all that is in flight
+//   membership I 1 2 learner 3   I is asked for these members
 //   cut A>B | isolate I | mend
 //   checkpoint I [lost]       what I was asked for arrives
 //   checkpoint I>J term T     one that nobody asked for
 //   run                       delivers, writes, applies until nothing moves
-//   status [I] | log I | flight
+//   status [I] | log I | members [I] | flight
 //   quietly COMMAND           the same without an answer
 #pragma once
 

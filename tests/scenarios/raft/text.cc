@@ -130,11 +130,42 @@ std::string ToText(const Persist& persist) {
   return text;
 }
 
+std::string ToText(ProposeRefusal refusal) {
+  switch (refusal) {
+    case ProposeRefusal::kNotLeader:
+      return "not leader";
+    case ProposeRefusal::kTooMuchUncommitted:
+      return "too much uncommitted";
+    case ProposeRefusal::kTransferring:
+      return "leadership is being handed over";
+  }
+  return "?";
+}
+
+std::string ToText(TransferAnswer answer) {
+  switch (answer) {
+    case TransferAnswer::kStarted:
+      return "hands over";
+    case TransferAnswer::kNotLeader:
+      return "refuses to hand over: not leader";
+    case TransferAnswer::kNotAVoter:
+      return "refuses to hand over: not to another voter";
+    case TransferAnswer::kUnderWay:
+      return "refuses to hand over: a transfer is under way";
+    case TransferAnswer::kNobodyFit:
+      return "refuses to hand over: nobody is fit for it";
+  }
+  return "?";
+}
+
 std::string ToText(const CoreStatus& status) {
   std::string text = fmt::format(
       "{}, vote {}, log {}..{}, durable {}, commit {}, applied {}", ToText(status.leadership),
       status.hard_state.voted_for.value(), status.base.value() + 1, status.last.value(),
       status.durable.value(), status.commit.value(), status.applied.value());
+  if (status.transfer_to != ReplicaId(0)) {
+    text += fmt::format(", hands over to {}", status.transfer_to.value());
+  }
   for (const FollowerStatus& follower : status.followers) {
     const char* mode = follower.mode == FollowerStatus::Mode::kProbe       ? "probe"
                        : follower.mode == FollowerStatus::Mode::kReplicate ? "replicate"

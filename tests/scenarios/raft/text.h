@@ -17,5 +17,7 @@ std::string ToText(const std::vector<Entry>& entries);
 std::string ToText(const LogBase& base);
 std::string ToText(const Configuration& configuration);
 std::string ToText(const CoreStatus& status);
+std::string ToText(ProposeRefusal refusal);
+std::string ToText(TransferAnswer answer);
 
 }  // namespace basalt::raft

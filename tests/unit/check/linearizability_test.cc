@@ -176,6 +176,13 @@ TEST(Linearizability, AViolationIsExplained) {
                   "  get k = a by client 7 [0.000002004, 1.000002005] served"));
 }
 
+TEST(Linearizability, AWitnessKeepsWhatItsReadsMayHaveRead) {
+  EXPECT_THAT(Describe(CheckLinearizability(
+                  {Put("a", 0, 1), Delete(2, 3), GetNothing(4, 5), Get("a", 6, 7)})),
+              ElementsAre(HasSubstr("first 4 operations"), HasSubstr("put k = a"),
+                          HasSubstr("delete k"), HasSubstr("get k = a")));
+}
+
 TEST(Linearizability, AWitnessNamesTheWriteThatExplainsNothing) {
   const History refused{Put("a", 0, 1), Refused(Put("b", 2, 3)), Get("b", 4, 5)};
   EXPECT_THAT(
@@ -232,6 +239,7 @@ TEST(Linearizability, UndecidedIsNotOk) {
 TEST(Linearizability, SetsAreRemembered) {
   for (const int64_t groups : {1, 10, 30}) {
     History history = Choosing(groups);
+    EXPECT_EQ(VerdictOn(history), Verdict::kOk) << groups << " groups";
     history.push_back(Get("z", 10'000, 10'001));
     const LinearizabilityReport report = CheckLinearizability(history, {.choices_max = 1000});
     EXPECT_EQ(report.verdict, Verdict::kViolation) << groups << " groups";

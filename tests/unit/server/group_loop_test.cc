@@ -21,6 +21,7 @@ const raft::GroupId kGroup(1);
 struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, LeaderObserver {
   void Send(std::vector<raft::Message> messages) override {
     ++sends;
+    leases_at_send.push_back(lease);
     for (raft::Message& message : messages) sent.push_back(std::move(message));
   }
   void Append(std::vector<raft::LogWrite> writes) override { appends.push_back(std::move(writes)); }
@@ -34,6 +35,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   }
   void Put(FeedWork work) override { feeds.push_back(work); }
   void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
+  void OnLease(raft::GroupId, std::optional<raft::LeaseGrant> grant) override { lease = grant; }
 
   template <typename Work>
   std::vector<Work> Take() {
@@ -51,6 +53,8 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   std::vector<ApplyWork> works;
   std::vector<FeedWork> feeds;
   raft::NodeId leader;
+  std::optional<raft::LeaseGrant> lease;
+  std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
 };
 
 // This node is node 1 with replica 1; two more are played by the test.
@@ -64,6 +68,9 @@ class GroupLoopTest : public ::testing::Test {
     core.group = kGroup;
     core.self = raft::ReplicaId(1);
     core.node = raft::NodeId(1);
+    core.leases = leases_;
+    core.election_timeout = raft::Time(kElectionTimeout.count());
+    core.lease_duration = raft::LeaseDuration(core.election_timeout, 20);
     raft::RecoveredState recovered;
     for (uint64_t id = 1; id <= replicas; ++id) {
       recovered.base.configuration.members.push_back(
@@ -168,8 +175,11 @@ class GroupLoopTest : public ::testing::Test {
     return ids;
   }
 
+  static constexpr std::chrono::nanoseconds kElectionTimeout = std::chrono::milliseconds(600);
+
   testing::FakeClock clock_;
   Around around_;
+  bool leases_ = false;
   std::unique_ptr<GroupLoop> loop_;
   std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
 };
@@ -369,6 +379,97 @@ TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
   loop_->FinishTurn();
   EXPECT_EQ(answers.back(), "") << "it is here already";
   EXPECT_EQ(answers.size(), 5u) << "the one that was installed is answered by the apply loop";
+}
+
+class GroupLoopLeaseTest : public GroupLoopTest {
+ protected:
+  GroupLoopLeaseTest() { leases_ = true; }
+
+  // Told in the request.
+  ReadsArrived Insisting(uint64_t id) {
+    ReadsArrived arrived = Reads({id});
+    arrived.reads[0].request.mutable_get()->set_mode(v1::READ_MODE_READ_INDEX);
+    return arrived;
+  }
+};
+
+TEST_F(GroupLoopLeaseTest, ReadsGoByTheLeaseWhileItLastsAndThenByARound) {
+  MakeLeaderOfThree();
+  around_.sends = 0;
+  Handle(Reads({1, 2}));
+  auto served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  ASSERT_EQ(served[0].reads.size(), 2u);
+  EXPECT_EQ(served[0].index, raft::LogIndex(1));
+  EXPECT_EQ(served[0].reads[0].confirmed_by, v1::READ_MODE_LEASE);
+  EXPECT_EQ(around_.sends, 0) << "nobody is asked";
+
+  // The clock is read when the request is there, not at the last tick.
+  clock_.now += std::chrono::milliseconds(500);
+  Handle(Reads({3}));
+  EXPECT_THAT(around_.Take<ServeReads>(), IsEmpty());
+  FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].reads.at(0).confirmed_by, v1::READ_MODE_READ_INDEX);
+}
+
+TEST_F(GroupLoopLeaseTest, WhoInsistsOnARoundGetsOne) {
+  MakeLeaderOfThree();
+  ReadsArrived both = Insisting(1);
+  both.reads.push_back(Reads({2}).reads[0]);
+  Handle(std::move(both));
+  auto served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  ASSERT_EQ(served[0].reads.size(), 1u);
+  EXPECT_EQ(served[0].reads[0].request.id(), 2u);
+  FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].reads.at(0).request.id(), 1u);
+}
+
+TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
+  MakeLeaderOfThree();
+  ASSERT_TRUE(around_.lease.has_value());
+  EXPECT_EQ(around_.lease->commit, raft::LogIndex(1));
+  Handle(Writes({1}));
+  Persist();
+  Acknowledge(2);
+  ASSERT_EQ(around_.Take<ApplyEntries>().size(), 1u);
+  EXPECT_EQ(around_.lease->commit, raft::LogIndex(2));
+  // It is withdrawn before the vote for another can leave.
+  around_.leases_at_send.clear();
+  FromPeer(3, 2,
+           raft::VoteRequest{.pre_vote = false,
+                             .last_index = raft::LogIndex(2),
+                             .last_term = raft::Term(1),
+                             .transfer = true});
+  Persist();
+  ASSERT_FALSE(around_.leases_at_send.empty());
+  for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
+}
+
+TEST_F(GroupLoopLeaseTest, AFollowerAsksItsLeaderForARound) {
+  Make(3);
+  Persist();
+  FromPeer(2, 4, raft::HeartbeatRequest{});
+  Handle(Reads({1}));
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 NOT_LEADER")) << "only on request";
+  around_.sent.clear();
+  Handle(Insisting(2));
+  ASSERT_FALSE(around_.sent.empty());
+  const auto* asked = std::get_if<raft::ReadRequest>(&around_.sent.back().body);
+  ASSERT_NE(asked, nullptr);
+  FromPeer(2, 4, raft::ReadReply{asked->id, asked->life, true, raft::LogIndex(9)});
+  const auto served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].index, raft::LogIndex(9));
+  EXPECT_EQ(served[0].reads.at(0).confirmed_by, v1::READ_MODE_READ_INDEX);
+
+  Handle(Insisting(3));
+  FromPeer(3, 5, raft::HeartbeatRequest{});
+  EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER")) << "the leader changed";
 }
 
 TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {

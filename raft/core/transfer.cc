@@ -1,0 +1,107 @@
+#include "raft/core/transfer.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "raft/core/election.h"
+#include "raft/core/lease.h"
+#include "raft/core/quorum.h"
+
+namespace basalt::raft {
+namespace {
+
+// A transfer that the leader begins by itself and that fails is tried again after 2, 4, ... 32
+// election timeouts: each attempt keeps proposals waiting.
+constexpr uint32_t kBackoffDoublingsMax = 5;
+
+bool MayBeLeader(const Configuration& configuration, ReplicaId replica) {
+  const Member* member = FindMember(configuration, replica);
+  return member != nullptr &&
+         (member->role == MemberRole::kVoter || member->role == MemberRole::kIncoming);
+}
+
+bool IsActive(const CoreState& state, const FollowerProgress& follower) {
+  return state.leader()->ticks - follower.heard_at_ticks < state.options.election_timeout_ticks;
+}
+
+// Holds all that is committed, and the rest is on its way.
+bool IsCaughtUp(const CoreState& state, const FollowerProgress& follower) {
+  return follower.mode == FollowerProgress::Mode::kReplicate && follower.match >= state.commit &&
+         IsActive(state, follower);
+}
+
+// The caught-up replica of the highest priority, at least `priority_min`; of equal ones the one
+// with the longest log. 0: there is none.
+ReplicaId BestSuccessor(const CoreState& state, uint64_t priority_min) {
+  const FollowerProgress* best = nullptr;
+  for (const FollowerProgress& follower : state.leader()->followers) {
+    if (!MayBeLeader(state.configuration(), follower.replica)) continue;
+    if (follower.priority < priority_min || !IsCaughtUp(state, follower)) continue;
+    if (best == nullptr ||
+        std::tuple(follower.priority, follower.match) > std::tuple(best->priority, best->match)) {
+      best = &follower;
+    }
+  }
+  return best == nullptr ? ReplicaId(0) : best->replica;
+}
+
+}  // namespace
+
+TransferAnswer StartTransfer(CoreState& state, ReplicaId to) {
+  LeaderRole* leading = state.leader();
+  if (leading == nullptr) return TransferAnswer::kNotLeader;
+  if (leading->transfer) return TransferAnswer::kUnderWay;
+  if (to == ReplicaId(0)) to = BestSuccessor(state, 0);
+  if (to == ReplicaId(0)) return TransferAnswer::kNobodyFit;
+  if (to == state.self() || !MayBeLeader(state.configuration(), to)) {
+    return TransferAnswer::kNotAVoter;
+  }
+  const FollowerProgress* follower = state.FindFollower(to);
+  if (follower == nullptr || !IsActive(state, *follower)) return TransferAnswer::kNobodyFit;
+  leading->transfer = LeaderRole::Transfer{to, leading->ticks};
+  state.dirty = true;
+  return TransferAnswer::kStarted;
+}
+
+void AdvanceTransfer(CoreState& state) {
+  LeaderRole& leading = *state.leader();
+  if (!leading.transfer || leading.transfer->told) return;
+  const FollowerProgress* follower = state.FindFollower(leading.transfer->to);
+  if (follower == nullptr || follower->match != state.log.last()) return;
+  // In this order: once TimeoutNow may have left, another leader may be elected at any moment.
+  leading.lease_given_up = true;
+  leading.transfer->told = true;
+  state.Send(leading.transfer->to, TimeoutNow{});
+}
+
+void TickTransfer(CoreState& state) {
+  LeaderRole& leading = *state.leader();
+  const uint64_t timeout_ticks = state.options.election_timeout_ticks;
+  if (leading.transfer) {
+    if (leading.ticks - leading.transfer->began_at_ticks < timeout_ticks) return;
+    leading.transfer.reset();
+    state.dirty = true;  // proposals go on
+    return;
+  }
+  if (leading.ticks < std::max(timeout_ticks, leading.next_handover_ticks)) return;
+  const uint64_t priority_min = IsDiskStalled(state) ? 0 : uint64_t{state.priority} + 1;
+  const ReplicaId to = BestSuccessor(state, priority_min);
+  if (to == ReplicaId(0)) return;
+  leading.handovers = std::min(leading.handovers + 1, kBackoffDoublingsMax);
+  leading.next_handover_ticks = leading.ticks + (timeout_ticks << leading.handovers);
+  StartTransfer(state, to);
+}
+
+void OnTimeoutNow(CoreState& state) {
+  if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
+  if (IsNewlyRestarted(state) || IsDiskStalled(state)) return;
+  CampaignByTransfer(state);
+}
+
+bool IsDiskStalled(const CoreState& state) {
+  const std::optional<Time> oldest = state.disk.oldest();
+  return state.options.disk_stall != Time(0) && oldest &&
+         state.now - *oldest >= state.options.disk_stall.value();
+}
+
+}  // namespace basalt::raft
