@@ -70,8 +70,8 @@ std::optional<ChangeRefusal> WhyNot(CoreState& state, const Configuration& targe
   // Else two leaders could each take one step from the same configuration, whose quorums do not
   // meet (D. Ongaro, "bug in single-server membership changes", raft-dev, 2015).
   if (state.commit < state.leader()->first_of_term) return ChangeRefusal::kNothingCommittedInTerm;
-  if (state.leader()->transfer) return ChangeRefusal::kTransferring;
   if (IsChangeUnderWay(state)) return ChangeRefusal::kChangeUnderWay;
+  if (state.leader()->transfer) return ChangeRefusal::kTransferring;
   if (const auto refusal = WhyNotTarget(target)) return refusal;
   for (const Member& member : target.members) {
     if (const auto refusal = WhyNotMember(state, member)) return refusal;

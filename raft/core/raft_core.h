@@ -98,7 +98,6 @@ enum class TransferAnswer : uint8_t {
 enum class ChangeRefusal : uint8_t {
   kNotLeader,
   kNothingCommittedInTerm,  // the leader is new: soon
-  kTransferring,            // leadership is being handed over
   kChangeUnderWay,          // the one before is not yet committed to its end
   kMalformed,               // doubles, ids of 0, roles other than voter and learner
   kNoVoter,
@@ -106,6 +105,7 @@ enum class ChangeRefusal : uint8_t {
   kVoterWasNoLearner,  // a replica becomes a learner first
   kNotCaughtUp,        // a learner that would be a voter lags, or was not heard
   kUnchanged,
+  kTransferring,  // leadership is being handed over
 };
 
 // See status() below.

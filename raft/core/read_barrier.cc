@@ -18,7 +18,7 @@ void Confirm(CoreState& state, const LeaderRole::WaitingRead& read, LogIndex ind
   if (read.follower == ReplicaId(0)) {
     state.effects.reads.push_back({read.id, index});
   } else if (FollowerProgress* follower = state.FindFollower(read.follower)) {
-    --follower->reads_waiting;
+    if (follower->reads_waiting > 0) --follower->reads_waiting;
     state.Send(read.follower, ReadReply{read.id, read.life, true, index});
   }
 }

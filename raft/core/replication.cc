@@ -10,6 +10,7 @@
 #include "raft/core/lease.h"
 #include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
+#include "raft/core/transfer.h"
 
 namespace basalt::raft {
 namespace {
@@ -234,7 +235,7 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
 
 void OnHeartbeatRequest(CoreState& state, ReplicaId from, const HeartbeatRequest& request) {
   state.CommitUpTo(request.commit);
-  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round, state.priority});
+  state.SendWhenHardStateDurable(from, HeartbeatReply{request.round, PriorityToTell(state)});
 }
 
 void OnHeartbeatReply(CoreState& state, ReplicaId from, const HeartbeatReply& reply) {

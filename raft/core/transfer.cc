@@ -5,7 +5,7 @@
 
 #include "raft/core/election.h"
 #include "raft/core/lease.h"
-#include "raft/core/quorum.h"
+#include "raft/core/membership.h"
 
 namespace basalt::raft {
 namespace {
@@ -16,18 +16,15 @@ constexpr uint32_t kBackoffDoublingsMax = 5;
 
 bool MayBeLeader(const Configuration& configuration, ReplicaId replica) {
   const Member* member = FindMember(configuration, replica);
-  return member != nullptr &&
-         (member->role == MemberRole::kVoter || member->role == MemberRole::kIncoming);
+  return member != nullptr && IsInNewHalf(member->role);
 }
 
 bool IsActive(const CoreState& state, const FollowerProgress& follower) {
   return state.leader()->ticks - follower.heard_at_ticks < state.options.election_timeout_ticks;
 }
 
-// Holds all that is committed, and the rest is on its way.
-bool IsCaughtUp(const CoreState& state, const FollowerProgress& follower) {
-  return follower.mode == FollowerProgress::Mode::kReplicate && follower.match >= state.commit &&
-         IsActive(state, follower);
+bool MayTakeOver(const CoreState& state) {
+  return !IsNewlyRestarted(state) && !IsDiskStalled(state);
 }
 
 // The caught-up replica of the highest priority, at least `priority_min`; of equal ones the one
@@ -93,10 +90,11 @@ void TickTransfer(CoreState& state) {
 }
 
 void OnTimeoutNow(CoreState& state) {
-  if (state.leader() != nullptr || !IsVoter(state.configuration(), state.self())) return;
-  if (IsNewlyRestarted(state) || IsDiskStalled(state)) return;
+  if (state.leader() != nullptr || !MayCampaign(state) || !MayTakeOver(state)) return;
   CampaignByTransfer(state);
 }
+
+uint32_t PriorityToTell(const CoreState& state) { return MayTakeOver(state) ? state.priority : 0; }
 
 bool IsDiskStalled(const CoreState& state) {
   const std::optional<Time> oldest = state.disk.oldest();

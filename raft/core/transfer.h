@@ -20,6 +20,8 @@ void TickTransfer(CoreState& state);
 
 void OnTimeoutNow(CoreState& state);
 
+// What this replica tells its leader: its priority, or 0 while it would not take over.
+uint32_t PriorityToTell(const CoreState& state);
 // Whether the oldest write under way has taken too long for a replica that leads.
 bool IsDiskStalled(const CoreState& state);
 

@@ -14,9 +14,8 @@
 
 namespace basalt::server {
 
-// How a linearizable read is confirmed when the request does not say. Reads by lease get their
-// value with leases.
-enum class ReadConfirmation : uint8_t { kReadIndex };
+// How a linearizable read is confirmed when the request does not say.
+enum class ReadConfirmation : uint8_t { kLease, kReadIndex };
 
 struct NodeConfig {
   // --- Node ---
@@ -43,7 +42,8 @@ struct NodeConfig {
   // --- Raft ---
   std::chrono::milliseconds election_timeout{600};    // at least 4 heartbeats, at most 60 s
   std::chrono::milliseconds heartbeat_interval{100};  // 2 ms to 10 s
-  ReadConfirmation read_mode = ReadConfirmation::kReadIndex;
+  ReadConfirmation read_mode = ReadConfirmation::kLease;
+  uint32_t clock_drift_percent = 20;  // 1 to 100
 
   // --- Storage ---
   uint64_t log_segment_size = 64ull

@@ -144,13 +144,17 @@ absl::Status ReadZone(std::string_view text, NodeConfig& config) {
 
 absl::Status ReadReadMode(std::string_view text, NodeConfig& config) {
   if (text == "lease") {
-    return base::InvalidArgument("this release has no leader leases yet; use read-index");
+    config.read_mode = ReadConfirmation::kLease;
+  } else if (text == "read-index") {
+    config.read_mode = ReadConfirmation::kReadIndex;
+  } else {
+    return base::InvalidArgument(fmt::format("{} is not lease or read-index", Quoted(text)));
   }
-  if (text != "read-index") {
-    return base::InvalidArgument(fmt::format("{} is not read-index", Quoted(text)));
-  }
-  config.read_mode = ReadConfirmation::kReadIndex;
   return absl::OkStatus();
+}
+
+std::string PrintReadMode(const NodeConfig& config) {
+  return config.read_mode == ReadConfirmation::kLease ? "lease" : "read-index";
 }
 
 absl::Status ReadLogLevel(std::string_view text, NodeConfig& config) {
@@ -232,9 +236,14 @@ constexpr std::array kSettings = {
             "how often a leader shows that it lives; 2ms to 10s", "",
             ReadDuration<&C::heartbeat_interval, 2, 10'000>, PrintDuration<&C::heartbeat_interval>},
     Setting{G::kRaft, "read-mode", "MODE",
-            "how a leader confirms that it still leads before it answers a linearizable read: "
-            "read-index (a round of heartbeats); lease is refused until there are leases",
-            "", ReadReadMode, [](const C&) { return std::string("read-index"); }},
+            "how a leader knows that it still leads when it answers a linearizable read: lease "
+            "(by its clock) or read-index (by a round of heartbeats); a machine that may be paused "
+            "or migrated live needs read-index",
+            "", ReadReadMode, PrintReadMode},
+    Setting{G::kRaft, "clock-drift-percent", "N",
+            "by how much the rates of two nodes' monotonic clocks may differ; a lease is shorter "
+            "than the election timeout by that; 1 to 100",
+            "", ReadCount<&C::clock_drift_percent, 1, 100>, PrintCount<&C::clock_drift_percent>},
 
     Setting{G::kStorage, "log-segment-size", "SIZE",
             "size of one file of the Raft log; 16MiB to 1GiB, a multiple of 4KiB", "",

@@ -49,6 +49,8 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();
   options.tick = config.tick();
+  options.leases = config.read_mode == ReadConfirmation::kLease;
+  options.clock_drift_percent = config.clock_drift_percent;
   options.seed = RandomNumber();
   return options;
 }
@@ -105,7 +107,10 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
                        [raw = node.get()](const CheckpointToSend& checkpoint) {
                          return raw->SendCheckpoint(checkpoint);
                        },
-                       &node->reporter_});
+                       &node->reporter_,
+                       [raw = node.get()](raft::NodeId peer) {
+                         return raw->transport_->Link(peer)->connected();
+                       }});
   BASALT_RETURN_IF_ERROR(node->ListenForHttp());
   BASALT_RETURN_IF_ERROR(node->ListenForPeers());
   BASALT_RETURN_IF_ERROR(node->ListenForClients());

@@ -128,7 +128,7 @@ void ApplyLoop::On(WritesProposed& work) {
 void ApplyLoop::On(ApplyEntries& work) {
   Replica& replica = Find(work.group);
   if (absl::Status status = replica.machine->Apply(work.entries); !status.ok()) {
-    ports_.replica_stopped(base::Message(status));
+    ports_.replica_stopped(status);
     return;
   }
   counters_.entries.fetch_add(work.entries.size(), std::memory_order_relaxed);
@@ -229,7 +229,7 @@ void ApplyLoop::On(InstallCheckpoint& work) {
   if (absl::Status status = replica.machine->Install(work.directory); !status.ok()) {
     // It was verified when it arrived: what fails here is this node.
     work.done(base::Message(status));
-    ports_.replica_stopped(base::Message(status));
+    ports_.replica_stopped(status);
     return;
   }
   counters_.checkpoints_installed.fetch_add(1, std::memory_order_relaxed);

@@ -35,8 +35,9 @@ class ApplyLoop final : public ApplyObserver {
     const Clock& clock;
     // Who leads, for answers that send a client elsewhere.
     std::function<v1::LeaderHint(uint64_t)> leader;
-    // A replica that stopped for good: damage, or an entry of a newer release. Ends the process.
-    std::function<void(const std::string&)> replica_stopped;
+    // A replica that stopped for good: FailedPrecondition, an entry of a newer release; any other
+    // code, damage or a disk that failed. Ends the process.
+    std::function<void(const absl::Status&)> replica_stopped;
     RequestObserver* observer = nullptr;
   };
 

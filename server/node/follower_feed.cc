@@ -10,6 +10,9 @@ namespace basalt::server {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{500};
+// Raft asks anew after every heartbeat that the follower answers, and a checkpoint costs a flush
+// and a reading of the whole shard: one that refuses, on a full disk say, waits for the next.
+constexpr std::chrono::seconds kPauseAfterFailure{2};
 
 }  // namespace
 
@@ -66,6 +69,12 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
 }
 
 void FollowerFeed::Send(const CheckpointForFollower& work) {
+  MonotonicTime& not_before = not_before_[{work.group, work.send.follower}];
+  const bool reachable = !ports_.reachable || ports_.reachable(work.send.node);
+  if (!reachable || ports_.clock.Now() < not_before) {
+    ports_.groups.Put(CheckpointSent{work.group, work.send.follower, std::nullopt});
+    return;
+  }
   raft::LogBase base;
   const absl::Status status =
       stopping_.load() ? base::Unavailable("stopping") : MakeAndSend(work, base);
@@ -77,6 +86,7 @@ void FollowerFeed::Send(const CheckpointForFollower& work) {
     ports_.metrics.sent->Increment();
     ports_.logger.Info(context, "checkpoint at {} sent and installed", base.index.value());
   } else {
+    not_before = ports_.clock.Now() + kPauseAfterFailure;
     ports_.metrics.failed->Increment();
     ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
   }

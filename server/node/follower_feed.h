@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "raft/log_store.h"
 #include "server/node/apply_loop.h"
@@ -42,6 +44,8 @@ class FollowerFeed final : public FeedInbox {
     std::function<bool(raft::GroupId, raft::ReplicaId)> has_replica;
     // Sends; blocks until it is installed there or refused.
     std::function<absl::Status(const CheckpointToSend&)> send;
+    // Whether there is a line to the node at all. Empty: always tried.
+    std::function<bool(raft::NodeId)> reachable = nullptr;
   };
 
   // `directory`: where checkpoints are made.
@@ -60,7 +64,9 @@ class FollowerFeed final : public FeedInbox {
 
   Ports ports_;
   const std::string directory_;
-  uint64_t next_number_ = 1;
+  uint64_t next_number_ = 1;  // checkpoint thread
+  // Checkpoint thread: when a follower that refused the last one gets another.
+  std::map<std::pair<raft::GroupId, raft::ReplicaId>, MonotonicTime> not_before_;
   std::atomic<bool> stopping_{false};
   LoopThread<FetchForFollower> fetches_;
   LoopThread<CheckpointForFollower> checkpoints_;

@@ -238,6 +238,7 @@ void GroupLoop::On(GroupRemoved& event) {
     RefuseAll(*hosted, v1::CODE_NOT_LEADER, "the replica was removed");
     std::erase(dirty_, hosted);
     hosted_.erase(event.group);
+    ports_.leaders.OnLease(event.group, std::nullopt);
     ports_.leaders.OnLeader(event.group, raft::NodeId(0), raft::Term(0));
   }
   event.done();

@@ -1,8 +1,10 @@
 #include "server/node/shard_host.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
@@ -42,6 +44,14 @@ std::vector<State> Await(Ask ask) {
 
 }  // namespace
 
+void EndWithReplica(const absl::Status& why) {
+  if (why.code() != absl::StatusCode::kFailedPrecondition) base::DiskFailed(base::Message(why));
+  constexpr int kExitCannotServe = 1;
+  std::fprintf(stderr, "basaltd: %s\n", base::Message(why).c_str());
+  std::fflush(stderr);
+  ::_exit(kExitCannotServe);
+}
+
 ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
     : options_(options),
       ports_(std::move(ports)),
@@ -65,11 +75,7 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                     ports_.clock),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return ports_.view.leader(shard_id); },
-                   [this](const std::string& why) {
-                     ports_.logger.Error({}, "{}", why);
-                     base::CheckFailed("replica goes on", __FILE__, __LINE__, why);
-                   },
-                   ports_.observer}) {}
+                   EndWithReplica, ports_.observer}) {}
 
 ShardHost::~ShardHost() { Stop(); }
 
@@ -117,6 +123,13 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   options.seed = options_.seed + opened.group.value() * 0x9e3779b97f4a7c15ULL;
   options.election_timeout_ticks = options_.election_timeout_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;
+  const std::chrono::nanoseconds timeout = options_.election_timeout_ticks * options_.tick;
+  options.leases = options_.leases;
+  options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  options.lease_duration =
+      raft::LeaseDuration(options.election_timeout, options_.clock_drift_percent);
+  options.disk_stall = options.election_timeout;
+  options.life = options_.seed;  // a random number of this start
   return options;
 }
 
@@ -216,7 +229,7 @@ void ShardHost::Start(raft::Transport& transport) {
                           [this](raft::GroupId group, raft::ReplicaId replica) {
                             return HasReplica(group, replica);
                           },
-                          ports_.send_checkpoint},
+                          ports_.send_checkpoint, ports_.reachable},
       options_.checkpoints_directory);
   GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = std::max<uint64_t>(
@@ -385,6 +398,8 @@ std::vector<PulledSample> ShardHost::Samples() const {
               groups.commands),
       counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
               groups.read_rounds),
+      counter("basalt_raft_lease_reads_total", "Reads that a lease made a round needless for.",
+              groups.lease_reads),
       counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",

@@ -40,8 +40,15 @@ struct ShardHostOptions {
   uint32_t election_timeout_ticks = 12;
   uint32_t heartbeat_ticks = 2;
   std::chrono::milliseconds tick{50};
+  bool leases = false;
+  uint32_t clock_drift_percent = 20;
   uint64_t seed = 0;  // of the election timeouts
 };
+
+// Ends the process for a replica that has stopped for good (ApplyLoop::Ports). Neither an entry of
+// a newer release nor damage is a bug of this process, so neither looks like one
+// (docs/operations.md, exit codes).
+[[noreturn]] void EndWithReplica(const absl::Status& why);
 
 class ShardHost final : public GroupInbox,
                         public ApplyInbox,
@@ -58,6 +65,8 @@ class ShardHost final : public GroupInbox,
     Metrics& metrics;
     std::function<absl::Status(const CheckpointToSend&)> send_checkpoint;
     RequestObserver* observer = nullptr;
+    // See FollowerFeed::Ports.
+    std::function<bool(raft::NodeId)> reachable = nullptr;
   };
 
   ShardHost(const ShardHostOptions& options, Ports ports);

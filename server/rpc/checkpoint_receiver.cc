@@ -10,8 +10,9 @@
 
 namespace basalt::server {
 
-// One stream. Reads run one after the other on gRPC's threads, and what they stage is theirs until
-// it is handed over; then the end may come from the loops, or from a sender that gave up.
+// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
+// What is staged belongs to the reads until it is handed over, and to the install from then on:
+// nobody else may take it away.
 class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
                                             public std::enable_shared_from_this<Reception> {
  public:
@@ -34,10 +35,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     StartRead(&chunk_);
   }
 
-  // Before the hand-over the read under way fails and ends it: nobody else knows what is staged.
-  void OnCancel() override {
-    if (handed_over_.load()) End("cancelled");
-  }
+  // The read under way ends with an error and finishes the stream; an install that began goes on.
+  void OnCancel() override {}
   void OnDone() override { self_.reset(); }
 
  private:
@@ -91,7 +90,6 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
 
   // `problem` empty: installed.
   void End(const std::string& problem) {
-    if (ended_.exchange(true)) return;
     if (staging_ != nullptr && !handed_over_) {
       (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
     }
@@ -106,8 +104,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   v1::CheckpointChunk chunk_;
   uint64_t group_ = 0;
   bool reserved_ = false;
-  std::atomic<bool> handed_over_{false};
-  std::atomic<bool> ended_{false};
+  bool handed_over_ = false;  // no more reads
   raft::Message arrived_;
   std::unique_ptr<storage::CheckpointStaging> staging_;
 };

@@ -53,7 +53,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
                      hint.set_node_id(leaders_[raft::GroupId(shard_id)].value());
                      return hint;
                    },
-                   [](const std::string& why) { BASALT_CHECK_MSG(false, why); }}) {}
+                   [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}) {}
 
 VirtualProcess::~VirtualProcess() = default;
 

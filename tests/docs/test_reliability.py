@@ -23,6 +23,8 @@ def existing_tests():
         for suite, case in re.findall(r"^TEST(?:_F|_P)?\((\w+),\s+(\w+)", path.read_text(), re.M):
             names.add(f"{suite}.{case}")
     names.update(path.name for path in sources("tests/scenarios/raft/*.txt"))
+    names.update(f"fuzz_{name}" for name in re.findall(
+        r"basalt_fuzzer\(NAME (\w+)", (ROOT / "tests" / "fuzz" / "CMakeLists.txt").read_text()))
     # A Python file test_x.py is ctest's entry <folder>_x.
     for path in sources("tests/*.py"):
         entry = f"{path.parent.name}_{path.stem.removeprefix('test_')}"

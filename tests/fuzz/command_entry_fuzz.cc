@@ -37,7 +37,8 @@ class Outcomes final : public ApplyObserver {
 class Replica {
  public:
   Replica(const v1::ShardDescriptor& descriptor, bool is_meta) : is_meta_(is_meta) {
-    BASALT_CHECK(ReplicaStateMachine::Create(ports_, kDirectory, descriptor).ok());
+    const raft::Configuration members = FoundingConfiguration(descriptor);
+    BASALT_CHECK(ReplicaStateMachine::Create(ports_, kDirectory, descriptor, members).ok());
     Open();
   }
 
@@ -47,6 +48,21 @@ class Replica {
     machine_.reset();
     files_.Kill();
     Open();
+  }
+
+  // A checkpoint, as another node would receive it.
+  std::string TakeCheckpoint() {
+    const auto base = machine_->CreateCheckpoint("/checkpoint");
+    BASALT_CHECK(base.ok() && *base == machine_->applied());
+    return files_.Contents("/checkpoint/IMAGE");
+  }
+
+  absl::Status Install(const std::string& image) {
+    BASALT_CHECK(files_.CreateDirectory("/incoming").ok());
+    auto file = files_.Open("/incoming/IMAGE", storage::FileSystem::OpenMode::kCreate);
+    BASALT_CHECK(file.ok() && (*file)->WriteAt(0, image).ok() && (*file)->Sync().ok());
+    file->reset();
+    return machine_->Install("/incoming");
   }
 
   ReplicaStateMachine& machine() { return *machine_; }
@@ -162,12 +178,28 @@ bool TryDecode(const raft::Entry& entry, uint64_t& stamp) {
   return true;
 }
 
+// A replica that starts from a checkpoint holds what the one holds that made it; one of another
+// shard refuses it and keeps its own.
+void TryCheckpoint(FuzzInput& input, Replica& from, v1::ShardDescriptor descriptor, bool is_meta) {
+  const bool fits = !input.OneIn(4);
+  if (!fits) descriptor.set_shard_id(descriptor.shard_id() + 1);
+  Replica to(descriptor, is_meta);
+  const std::string before = to.Stored();
+  const absl::Status installed = to.Install(from.TakeCheckpoint());
+  BASALT_CHECK(installed.ok() == fits);
+  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
+  to.Reopen();
+  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
+  BASALT_CHECK(!fits || to.machine().applied_hash() == from.machine().applied_hash());
+}
+
 }  // namespace
 
 void FuzzOne(FuzzInput input) {
   const bool is_meta = input.OneIn(3);
   v1::ShardDescriptor descriptor;
   descriptor.set_shard_id(is_meta ? 0 : 1);
+  *descriptor.add_replicas() = MakeMessage<v1::Replica>(input);
   if (!is_meta) {
     descriptor.set_first_slot(input.Flag() ? 0 : 8192);
     descriptor.set_slot_count(input.Flag() ? 16384 : 8192);
@@ -199,6 +231,8 @@ void FuzzOne(FuzzInput input) {
   BASALT_CHECK(one.Stored() == other.Stored());
   other.Reopen();
   BASALT_CHECK(one.Stored() == other.Stored());
+  BASALT_CHECK(other.machine().flushed() == other.machine().applied().index);
+  TryCheckpoint(input, other, descriptor, is_meta);
 }
 
 }  // namespace basalt::fuzz

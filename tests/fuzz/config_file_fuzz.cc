@@ -2,6 +2,7 @@
 // back as the same settings.
 #include <map>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -29,14 +30,15 @@ std::string MakeQuoted(FuzzInput& input) {
 
 std::string MakeValue(FuzzInput& input) {
   static constexpr std::string_view kUnits[] = {"", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB"};
-  static constexpr std::string_view kHosts[] = {"host", "10.0.0.1", "[::1]", "0.0.0.0", "[::]", ""};
+  static constexpr std::string_view kHosts[] = {"host", "10.0.0.1", "[::1]", "0.0.0.0",
+                                                "[::]", "",         "[1",    "[::1]x"};
   static constexpr std::string_view kWords[] = {"true",  "off",  "info", "json",
                                                 "/data", "zone", "~",    "read-index"};
   switch (input.Below(5)) {
     case 0:
       return std::to_string(input.Number()) + std::string(kUnits[input.Below(9)]);
     case 1:
-      return std::string(kHosts[input.Below(6)]) + ":" + std::to_string(input.Below(70000));
+      return std::string(kHosts[input.Below(8)]) + ":" + std::to_string(input.Below(70000));
     case 2:
       return std::string(kWords[input.Below(8)]);
     case 3:
@@ -61,15 +63,29 @@ std::string MakeFile(FuzzInput& input) {
   return text;
 }
 
-LoadedConfig Load(const std::string& text) {
+// Mostly variables that there are.
+std::map<std::string, std::string> MakeEnvironment(FuzzInput& input) {
+  std::map<std::string, std::string> environment;
+  for (uint64_t left = input.OneIn(3) ? 1 + input.Below(3) : 0; left > 0; --left) {
+    const auto settings = Settings();
+    const std::string variable = input.OneIn(4) ? "BASALT_" + input.Text(8)
+                                                : settings[input.Below(settings.size())].variable();
+    environment[variable] = MakeValue(input);
+  }
+  return environment;
+}
+
+LoadedConfig Load(const std::string& text, std::map<std::string, std::string> environment) {
   ConfigInputs inputs;
+  inputs.environment = std::move(environment);
   inputs.arguments = {"--config", "f.yaml"};
   inputs.read_file = [&](const std::string&) -> absl::StatusOr<std::string> { return text; };
   return LoadConfig(inputs);
 }
 
 void TryFile(FuzzInput& input) {
-  const LoadedConfig loaded = Load(MakeFile(input));
+  auto environment = MakeEnvironment(input);
+  const LoadedConfig loaded = Load(MakeFile(input), std::move(environment));
   if (const auto* error = std::get_if<UsageError>(&loaded)) {
     BASALT_CHECK(!error->line.empty());
     BASALT_CHECK_MSG(error->line.find('\n') == std::string::npos, error->line);
@@ -78,7 +94,7 @@ void TryFile(FuzzInput& input) {
   const auto& config = std::get<NodeConfig>(loaded);
   BASALT_CHECK(config.node_id != 0 && config.shards >= 1 && config.replicas >= 1);
   const std::string printed = ConfigYaml(config, {});
-  const LoadedConfig again = Load(printed);
+  const LoadedConfig again = Load(printed, {});
   BASALT_CHECK(std::holds_alternative<NodeConfig>(again));
   BASALT_CHECK(ConfigYaml(std::get<NodeConfig>(again), {}) == printed);
   for (const Setting& setting : Settings()) {

@@ -172,10 +172,31 @@ class Life {
     const uint64_t bit = input_.Below(disk_.Contents(path).size() * 8 + 1);
     if (bit >= disk_.Contents(path).size() * 8) return;
     disk_.FlipBit(path, bit);
+    ReadSome(log, held);
     const auto read = ContentsOf(log);
     BASALT_CHECK(!read.ok() || held.Difference(*read).empty());
     if (!read.ok()) BASALT_CHECK(base::Message(read.status()).starts_with(path + ": offset "));
     disk_.FlipBit(path, bit);
+  }
+
+  // Entries of one group, of those that there are and of others.
+  void ReadSome(RaftLog& log, const LogModel& held) {
+    (void)log.GroupsPinning();
+    const raft::GroupId group(input_.Below(5));
+    const uint64_t first = input_.Number();
+    const auto read = log.Read(group, raft::LogIndex(first),
+                               raft::LogIndex(first + input_.Below(4)), input_.Below(2000));
+    if (!read.ok()) {
+      BASALT_CHECK(read.status().code() == absl::StatusCode::kNotFound ||
+                   read.status().code() == absl::StatusCode::kDataLoss);
+      return;
+    }
+    const raft::RecoveredLog& all = held.groups().at(group);
+    for (const raft::Entry& entry : *read) {
+      const raft::Entry& written = all.entries.at(entry.index - all.base.index - 1);
+      BASALT_CHECK(entry.term == written.term && entry.kind == written.kind);
+      BASALT_CHECK(raft::PayloadBytes(entry.payload) == raft::PayloadBytes(written.payload));
+    }
   }
 
   std::string SomeFile() {

@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 #include "raft/core/election.h"
+#include "raft/core/follower_reads.h"
+#include "raft/core/lease.h"
 #include "raft/core/replication.h"
 #include "tests/unit/raft_core/make_entries.h"
 
@@ -104,6 +106,88 @@ TEST(Invariants, ObjectsToALeaderGoneWrong) {
   });
   ExpectObjection(state, "commit_term", [](CoreState& s) {
     s.commit = LogIndex(5);  // of term 3, by a leader of term 4
+  });
+}
+
+// Leads term 4 since 50, its no-op is applied, replica 2 has answered round 1.
+CoreState LeadingWithLease() {
+  CoreOptions options;
+  options.group = GroupId(1);
+  options.self = ReplicaId(1);
+  options.leases = true;
+  options.election_timeout = Time(20);
+  options.lease_duration = Time(16);
+  CoreState state(options, {HardState{Term(3), ReplicaId(2)}, MakeBase(2, 1),
+                            MakeEntries(3, {1, 2, 3, 3}), MakeBase(4, 2)});
+  state.started_at = Time(10);
+  state.now = Time(50);
+  StartCampaign(state);
+  OnVoteReply(state, ReplicaId(2), Term(4), VoteReply{true, true});
+  state.persists.Take(state.hard_state, state.log);
+  state.persists.Finish(PersistId(1));
+  OnHardStateDurable(state);
+  OnVoteReply(state, ReplicaId(2), Term(4), VoteReply{false, true});
+  state.persists.Take(state.hard_state, state.log);
+  state.persists.Finish(PersistId(2));
+  OnAppendReply(state, ReplicaId(2), AppendReply{true, LogIndex(7), {}, {}, Round(1)});
+  state.handed_to_apply = state.commit;
+  state.applied = state.commit;
+  return state;
+}
+
+TEST(Invariants, AHealthyLeasePasses) {
+  CoreState state = LeadingWithLease();
+  Invariants invariants(state);
+  invariants.Check(state);
+  ASSERT_TRUE(CurrentLease(state).has_value());
+  EXPECT_EQ(CurrentLease(state)->end, Time(66));
+  state.now = Time(60);
+  SendHeartbeats(state);
+  OnHeartbeatReply(state, ReplicaId(3), HeartbeatReply{Round(2)});
+  invariants.Check(state);
+  EXPECT_EQ(CurrentLease(state)->end, Time(76));
+}
+
+TEST(Invariants, ObjectsToALeaseGoneWrong) {
+  const CoreState state = LeadingWithLease();
+  ExpectObjection(state, "newest_at", [](CoreState& s) {
+    ++s.leader()->round;
+    s.leader()->round_times.Sent(Round(2), Time(51));
+  });
+  ExpectObjection(state, "leader.round", [](CoreState& s) {
+    s.now = Time(51);
+    s.leader()->round_times.Sent(Round(2), Time(51));
+  });
+  ExpectObjection(state, "now.answered > before.answered", [](CoreState& s) {
+    // As if it ran from the arrival of the answer.
+    s.now = Time(55);
+    s.leader()->round_times = {};
+    s.leader()->round_times.Sent(Round(1), Time(55));
+  });
+  ExpectObjection(state, "leader.lease_given_up", [](CoreState& s) {
+    s.leader()->transfer = LeaderRole::Transfer{ReplicaId(2), 0, true};
+  });
+  ExpectObjection(state, "transfer->to", [](CoreState& s) {
+    s.leader()->transfer = LeaderRole::Transfer{s.self(), 0, false};
+  });
+  CoreState given_up = state;
+  given_up.leader()->lease_given_up = true;
+  ExpectObjection(given_up, "lease_given_up",
+                  [](CoreState& s) { s.leader()->lease_given_up = false; });
+}
+
+TEST(Invariants, ObjectsToPromisesAndQuestionsGoneWrong) {
+  CoreState state = Recovered();
+  state.now = Time(50);
+  state.leader_heard_at = Time(40);
+  ExpectObjection(state, "now.time", [](CoreState& s) { s.now = Time(49); });
+  ExpectObjection(state, "leader_heard_at", [](CoreState& s) { s.leader_heard_at = Time(51); });
+  ExpectObjection(state, "leader_heard_at", [](CoreState& s) { s.leader_heard_at = Time(39); });
+  ExpectObjection(state, "leader_heard_at", [](CoreState& s) { s.leader_heard_at.reset(); });
+  ExpectObjection(state, "asked_reads",
+                  [](CoreState& s) { s.asked_reads.resize(kAskedReadsMax + 1); });
+  ExpectObjection(Leading(), "reads_waiting", [](CoreState& s) {
+    s.leader()->followers[0].reads_waiting = kAskedReadsMax + 1;
   });
 }
 

@@ -91,6 +91,15 @@ TEST_F(Transfer, OneThatWasNeverToldTakesNoLease) {
   EXPECT_TRUE(one_.LeaseEnd().has_value());
 }
 
+TEST_F(Transfer, KeepsTheMembersAsTheyAre) {
+  one_.core.TransferLeadership(ReplicaId(3));
+  Configuration target = MakeConfiguration(3);
+  target.members.push_back({ReplicaId(4), NodeId(4), MemberRole::kLearner});
+  const auto answer = one_.core.ChangeMembership(target);
+  ASSERT_TRUE(std::holds_alternative<ChangeRefusal>(answer));
+  EXPECT_EQ(std::get<ChangeRefusal>(answer), ChangeRefusal::kTransferring);
+}
+
 TEST_F(Transfer, IsRefusedToWhoCannotTakeIt) {
   EXPECT_EQ(one_.core.TransferLeadership(ReplicaId(1)), TransferAnswer::kNotAVoter);
   EXPECT_EQ(one_.core.TransferLeadership(ReplicaId(9)), TransferAnswer::kNotAVoter);
@@ -115,7 +124,7 @@ TEST_F(Transfer, ChoosesNobodyWhoLacksWhatIsCommitted) {
   one_.core.Propose(EntryKind::kCommands, MakePayload("x"));
   one_.Turn();
   one_.Acknowledge(2);
-  one_.Hear(3, 1, HeartbeatReply{Round(1), 9});
+  TickAnswered(4, 9);  // two heartbeats later 3 has not got it
   one_.core.TransferLeadership(ReplicaId(0));
   EXPECT_EQ(one_.core.status().transfer_to, ReplicaId(2));
 }
@@ -219,6 +228,16 @@ TEST(Priority, IsToldToTheLeader) {
   TimedCore one(TimedCore::Fresh(3));
   one.core.SetPriority(4);
   one.Hear(2, 1, HeartbeatRequest{LogIndex(0), Round(1)});
+  EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 4u);
+}
+
+TEST(Priority, IsNoneWhileTheReplicaCouldNotTakeOver) {
+  TimedCore one(TimedCore::Restarted(1));
+  one.core.SetPriority(4);
+  one.Hear(2, 1, HeartbeatRequest{LogIndex(0), Round(1)});
+  EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 0u);
+  one.At(6000);
+  one.Hear(2, 1, HeartbeatRequest{LogIndex(0), Round(2)});
   EXPECT_EQ(one.Last<HeartbeatReply>(2)->priority, 4u);
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/status.h"
 #include "storage/memory_engine.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/server/fake_clock.h"
@@ -87,7 +88,7 @@ class ApplyLoopTest : public ::testing::Test {
   storage::MemoryEngineFactory engines_{files_, {}};
   testing::FakeClock clock_;
   Inbox inbox_;
-  std::vector<std::string> stopped_;
+  std::vector<absl::Status> stopped_;
   ApplyLoop loop_{{inbox_, clock_,
                    [](uint64_t shard) {
                      v1::LeaderHint hint;
@@ -95,7 +96,7 @@ class ApplyLoopTest : public ::testing::Test {
                      hint.set_node_id(3);
                      return hint;
                    },
-                   [this](const std::string& why) { stopped_.push_back(why); }}};
+                   [this](const absl::Status& why) { stopped_.push_back(why); }}};
   std::unique_ptr<ReplicaStateMachine> machine_;
   std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
 };
@@ -208,7 +209,9 @@ TEST_F(ApplyLoopTest, UnknownEntryStopsTheReplica) {
   entry.kind = static_cast<raft::EntryKind>(77);
   Handle(Proposed(1, 1, {7}));
   EXPECT_THAT(Handle(ApplyEntries{kGroup, {entry}}), IsEmpty());
-  EXPECT_THAT(stopped_, ElementsAre(HasSubstr("shard 1")));
+  ASSERT_EQ(stopped_.size(), 1u);
+  EXPECT_EQ(stopped_[0].code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(base::Message(stopped_[0]), HasSubstr("shard 1"));
   EXPECT_TRUE(inbox_.events.empty()) << "nothing was applied";
 }
 

@@ -69,7 +69,7 @@ class ApplyThread final : public ApplyInbox {
   explicit ApplyThread(const Clock& clock)
       : thread_({"apply", std::chrono::milliseconds(500),
                  [this](std::vector<ApplyWork>& works) {
-                   for (ApplyWork& work : works) std::get<WithStateMachine>(work).work(machine_);
+                   for (ApplyWork& work : works) std::get<WithStateMachine>(work).work(&machine_);
                  }},
                 clock) {
     thread_.Start();
@@ -133,10 +133,10 @@ class FollowerFeedTest : public ::testing::Test {
   CountingInbox groups_;
   ApplyThread apply_{clock_};
   LongTransfer transfer_;
-  FollowerFeed feed_{
-      {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_, [](raft::GroupId) {},
-       [this](const CheckpointToSend&) { return transfer_.Send(); }},
-      "/checkpoints"};
+  FollowerFeed feed_{{log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
+                      [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
+                      [this](const CheckpointToSend&) { return transfer_.Send(); }},
+                     "/checkpoints"};
 };
 
 TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/slot.h"
+#include "base/status.h"
 #include "server/node_directory/temporary_directory.h"
 #include "server/placement/initial_layout.h"
 #include "storage/posix_file_system.h"
@@ -369,6 +370,31 @@ TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
   for (const v1::Response& response : all) ids.insert(response.id());
   EXPECT_EQ(all.size(), 2 * kLoaders * kEach);
   EXPECT_EQ(ids.size(), 2 * kLoaders * kEach);
+}
+
+// A replica that cannot go on ends the process, and not as a bug would. The children start anew:
+// the threads of a host do not outlive a fork.
+class ShardHostDeathTest : public ShardHostTest {
+ protected:
+  ShardHostDeathTest() { ::testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+// Hazard 67: operation 60 of a release to come.
+TEST_F(ShardHostDeathTest, EntryOfANewerReleaseIsOneLineAndExitCode1) {
+  const auto propose = [this] {
+    StartAll();
+    ShardHost* const leader = AwaitLeader(1);
+    if (leader == nullptr) return;
+    leader->Put(GroupEvent(OwnCommandArrived{raft::GroupId(1), "\x12\x04\xe2\x03\x01k"}));
+    Answers().Await(1);
+  };
+  EXPECT_EXIT(propose(), ::testing::ExitedWithCode(1),
+              "^basaltd: shard 1 stops: entry .*unknown operation 60.*cannot apply it\n$");
+}
+
+TEST_F(ShardHostDeathTest, DamageIsADiskThatFailed) {
+  EXPECT_EXIT(EndWithReplica(base::DataLoss("shard 1 stops: a row is damaged")),
+              ::testing::ExitedWithCode(74), "^disk failed: shard 1 stops: a row is damaged\n$");
 }
 
 TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {

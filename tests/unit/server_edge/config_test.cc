@@ -110,6 +110,7 @@ TEST(Config, EverySettingIsFlagVariableAndKey) {
       {"election-timeout", "2s"},
       {"heartbeat-interval", "150ms"},
       {"read-mode", "read-index"},
+      {"clock-drift-percent", "7"},
       {"log-segment-size", "16MiB"},
       {"log-retain", "2MiB"},
       {"block-cache", "16MiB"},
@@ -219,8 +220,8 @@ TEST(Config, RangesAreChecked) {
       "--join=a:1,a:1",
       "--bootstrap-expect=65",
       "--replicas=10",
-      "--read-mode=lease",
       "--read-mode=x",
+      "--clock-drift-percent=0",
       "--log-level=loud",
       "--log-format=xml",
       "--election-timeout=5",
@@ -242,11 +243,6 @@ TEST(Config, RangesAreChecked) {
     const std::string flag = argument.substr(0, argument.find('='));
     EXPECT_THAT(Error({.arguments = arguments}), HasSubstr(flag)) << argument;
   }
-}
-
-TEST(Config, LeasesAreRefusedWithTheReason) {
-  EXPECT_EQ(Error(With({"--read-mode=lease"})),
-            "--read-mode: this release has no leader leases yet; use read-index");
 }
 
 TEST(Config, RequiredSettingsSayHowToGiveThem) {
