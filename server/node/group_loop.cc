@@ -141,6 +141,16 @@ void GroupLoop::On(StateFlushed& event) {
   if (event.index > hosted->flushed) hosted->flushed = event.index;
 }
 
+void GroupLoop::On(MembershipChangeAsked& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr) {
+    event.done(raft::ChangeRefusal::kNotLeader);
+    return;
+  }
+  event.done(hosted->group.core().ChangeMembership(std::move(event.target)));
+  MarkDirty(*hosted);
+}
+
 void GroupLoop::On(StatesAsked& event) {
   std::vector<GroupState> states;
   for (const auto& [group, hosted] : hosted_) {

@@ -90,6 +90,7 @@ class GroupLoop {
   void On(StateFlushed& event);
   void On(GroupAdded& event);
   void On(GroupRemoved& event);
+  void On(MembershipChangeAsked& event);
 
   // The clock, for the cores: after an event arrived, before a core hears of it (RaftCore::SetNow).
   void TakeTime();

@@ -119,6 +119,7 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   raft::CoreOptions options;
   options.group = opened.group;
   options.self = opened.self;
+  options.node = options_.node;
   options.seed = options_.seed + opened.group.value() * 0x9e3779b97f4a7c15ULL;
   options.election_timeout_ticks = options_.election_timeout_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;

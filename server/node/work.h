@@ -114,10 +114,19 @@ struct GroupRemoved {
   std::function<void()> done;
 };
 
-using GroupEvent =
-    std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent, CheckpointStaged,
-                 CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded, GroupRemoved>;
+// Asks for other members (RaftCore::ChangeMembership). `done` is called once, on the group thread,
+// with the first entry of the change or the reason why nothing was proposed; a node without a
+// replica of the group is not its leader.
+struct MembershipChangeAsked {
+  raft::GroupId group;
+  raft::Configuration target;
+  std::function<void(std::variant<raft::Proposed, raft::ChangeRefusal>)> done;
+};
+
+using GroupEvent = std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived,
+                                OwnCommandArrived, WritesPersisted, EntriesApplied, EntriesFetched,
+                                CheckpointSent, CheckpointStaged, CheckpointInstalled, StatesAsked,
+                                StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

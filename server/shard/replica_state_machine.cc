@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "raft/core/configuration.h"
 #include "server/shard/command_entry.h"
 #include "storage/state_rows.h"
 
@@ -109,7 +110,10 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
     BASALT_CHECK(entry.term >= applied.base.term);
     applied.base.index = entry.index;
     applied.base.term = entry.term;
-    if (entry.kind == raft::EntryKind::kNoOp) continue;
+    if (entry.kind == raft::EntryKind::kConfiguration) {
+      applied.base.configuration = *raft::ConfigurationOf(entry);
+    }
+    if (entry.kind != raft::EntryKind::kCommands) continue;
     BASALT_CHECK_MSG(
         commands.first_stamp() > applied.highest_stamp,
         fmt::format("shard {}, entry {}: stamp {} after {}", group_.value(), entry.index.value(),

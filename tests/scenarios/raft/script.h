@@ -14,11 +14,12 @@
 //   again A>B                 delivers the oldest and keeps it in flight
 //   hold A>B | release        the oldest is set aside; all that were come back, after the rest
 //   lose                      all that is in flight
+//   membership I 1 2 learner 3   I is asked for these members
 //   cut A>B | isolate I | mend
 //   checkpoint I [lost]       what I was asked for arrives
 //   checkpoint I>J term T     one that nobody asked for
 //   run                       delivers, writes, applies until nothing moves
-//   status [I] | log I | flight
+//   status [I] | log I | members [I] | flight
 //   quietly COMMAND           the same without an answer
 #pragma once
 

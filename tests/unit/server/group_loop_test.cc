@@ -67,6 +67,7 @@ class GroupLoopTest : public ::testing::Test {
     raft::CoreOptions core;
     core.group = kGroup;
     core.self = raft::ReplicaId(1);
+    core.node = raft::NodeId(1);
     core.leases = leases_;
     core.election_timeout = raft::Time(kElectionTimeout.count());
     core.lease_duration = raft::LeaseDuration(core.election_timeout, 20);
@@ -508,6 +509,34 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   Handle(Writes({3}));
   EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER NOT_APPLIED"));
   Handle(GroupRemoved{kGroup, [] {}});  // again: nothing to do
+}
+
+TEST_F(GroupLoopTest, MembersChangeAtTheLeaderAndMessagesReachTheNewOne) {
+  using Answer = std::variant<raft::Proposed, raft::ChangeRefusal>;
+  std::vector<Answer> answers;
+  const auto ask = [&](raft::GroupId group, raft::Configuration target) {
+    Handle(MembershipChangeAsked{group, std::move(target),
+                                 [&](Answer answer) { answers.push_back(answer); }});
+    return answers.back();
+  };
+  MakeLeaderOfThree();
+  raft::Configuration target;
+  for (uint64_t id = 1; id <= 4; ++id) {
+    target.members.push_back({raft::ReplicaId(id), raft::NodeId(id == 4 ? 9 : id),
+                              id == 4 ? raft::MemberRole::kLearner : raft::MemberRole::kVoter});
+  }
+  EXPECT_EQ(std::get<raft::ChangeRefusal>(ask(raft::GroupId(99), target)),
+            raft::ChangeRefusal::kNotLeader);
+  around_.sent.clear();
+  EXPECT_EQ(std::get<raft::Proposed>(ask(kGroup, target)).index, raft::LogIndex(2));
+  EXPECT_EQ(std::get<raft::ChangeRefusal>(ask(kGroup, target)),
+            raft::ChangeRefusal::kChangeUnderWay);
+  EXPECT_EQ(answers.size(), 3u) << "each is answered once";
+  const auto to_new = std::find_if(around_.sent.begin(), around_.sent.end(),
+                                   [](const auto& m) { return m.to == raft::ReplicaId(4); });
+  ASSERT_NE(to_new, around_.sent.end());
+  EXPECT_EQ(to_new->to_node, raft::NodeId(9));
+  EXPECT_EQ(to_new->from_node, raft::NodeId(1));
 }
 
 TEST_F(GroupLoopTest, AGroupCanBeAddedWhileTheOthersRun) {
