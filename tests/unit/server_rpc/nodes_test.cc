@@ -129,8 +129,8 @@ class NodesTest : public ::testing::Test {
     ::close(silence_);
   }
 
-  // On free ports.
-  NodeConfig Config(uint64_t id) const {
+  // On free ports; by `join`, if not empty, it finds the others.
+  void Start(uint64_t id, const std::string& join) {
     NodeConfig config;
     config.node_id = id;
     config.data_dir = directory_->path() + "/" + std::to_string(id);
@@ -141,11 +141,6 @@ class NodesTest : public ::testing::Test {
     config.bootstrap_expect = 3;
     config.shards = 2;
     config.log_segment_size = 16u << 20;
-    return config;
-  }
-  // By `join`, if not empty, it finds the others.
-  void Start(uint64_t id, const std::string& join) {
-    NodeConfig config = Config(id);
     if (!join.empty()) config.join.push_back(ParseHostPort(join).value());
     nodes_[id] = std::make_unique<RunningNode>(config, logger_);
     watchers_.emplace_back(
@@ -165,39 +160,6 @@ class NodesTest : public ::testing::Test {
   std::atomic<bool> stop_watching_{false};
   std::vector<std::thread> watchers_;
 };
-
-// A port that was free a moment ago.
-uint16_t FreePort() {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(::bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  ::close(socket);
-  return ntohs(address.sin_port);
-}
-
-// Its HTTP port answers from the first moment on, before all else is there.
-TEST_F(NodesTest, ANodeIsLookedAtWhileItStarts) {
-  const uint16_t port = FreePort();
-  const std::string address = "127.0.0.1:" + std::to_string(port);
-  std::atomic<uint64_t> answers{0};
-  for (int i = 0; i < 2; ++i) {
-    watchers_.emplace_back([&] {
-      while (!stop_watching_) answers += Fetch(address, "/status") > 0 ? 1 : 0;
-    });
-  }
-  NodeConfig config = Config(1);
-  config.http_listen.port = port;
-  RunningNode node(config, logger_);
-  EXPECT_EQ(node.problem(), "");
-  EXPECT_TRUE(Within(seconds(60), [&] { return answers > 0; }));
-  stop_watching_ = true;
-  for (std::thread& watcher : watchers_) watcher.join();
-  watchers_.clear();
-}
 
 // Puts and reads back `keys` keys of its own, again and again each until it is there.
 void WriteKeys(Client& client, uint64_t writer, uint64_t keys, std::atomic<uint64_t>& written) {
