@@ -11,10 +11,11 @@
 #include "client/wire.h"
 #include "tests/fuzz/fuzz_message.h"
 
-namespace basalt::fuzz {
+namespace basalt::client {
 namespace {
 
-using namespace client;
+using fuzz::FuzzInput;
+using fuzz::MakeMessage;
 
 void TryAnswer(FuzzInput& input) {
   auto response = MakeMessage<v1::Response>(input);
@@ -141,9 +142,7 @@ void TryRouter(FuzzInput& input) {
   }
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   switch (input.Below(4)) {
     case 0:
       return TryAnswer(input);
@@ -154,4 +153,7 @@ void FuzzOne(FuzzInput input) {
   }
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::client
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { client::Fuzz(input); }

@@ -17,10 +17,12 @@
 #include "tests/unit/server/fake_clock.h"
 #include "tests/unit/server/noted_replies.h"
 
-namespace basalt::fuzz {
+namespace basalt::server {
 namespace {
 
-using namespace server;
+using fuzz::FuzzInput;
+using fuzz::KnownBytes;
+using fuzz::MakeMessage;
 
 class NotedInbox final : public GroupInbox {
  public:
@@ -111,9 +113,7 @@ struct Node {
   Dispatch dispatch{{}, view, inbox, budget, clock};
 };
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   Node node(input);
   const auto replies = std::make_shared<testing::NotedReplies>();
   std::map<uint64_t, v1::Request> open;
@@ -149,4 +149,7 @@ void FuzzOne(FuzzInput input) {
   BASALT_CHECK(node.budget.bytes() == 0);
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::server
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { server::Fuzz(input); }

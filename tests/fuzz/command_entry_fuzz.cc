@@ -1,5 +1,7 @@
 // Entries of the replicated log, decoded and applied by two replicas in runs of different lengths:
 // what one refuses the other refuses, and what they hold is equal.
+#include <google/protobuf/unknown_field_set.h>
+
 #include <limits>
 #include <memory>
 #include <span>
@@ -19,10 +21,13 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_message.h"
 
-namespace basalt::fuzz {
+namespace basalt::server {
 namespace {
 
-using namespace server;
+using fuzz::Fill;
+using fuzz::FuzzInput;
+using fuzz::KnownBytes;
+using fuzz::MakeMessage;
 
 constexpr char kDirectory[] = "/1-1";
 
@@ -121,6 +126,14 @@ void FillMetaCommand(FuzzInput& input, v1::Command& command) {
   }
 }
 
+// Of a later release; in the operation itself, or beside it.
+void AddUnknownField(bool in_operation, v1::Command& command) {
+  google::protobuf::Message* message = &command;
+  if (in_operation && command.has_put()) message = command.mutable_put();
+  if (in_operation && command.has_delete_()) message = command.mutable_delete_();
+  message->GetReflection()->MutableUnknownFields(message)->AddVarint(1999, 1);
+}
+
 v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
   v1::CommandBatch batch;
   if (input.OneIn(4)) return MakeMessage<v1::CommandBatch>(input);
@@ -136,6 +149,7 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
       command.mutable_delete_()->set_key(key);
     }
     if (input.OneIn(8)) Fill(input, *command.mutable_id());
+    if (input.OneIn(32)) AddUnknownField(input.Flag(), command);
   }
   batch.set_first_stamp(input.OneIn(16) ? input.U64() : input.Number());
   return batch;
@@ -218,9 +232,7 @@ void TryCheckpoint(FuzzInput& input, Replica& from, v1::ShardDescriptor descript
   BASALT_CHECK(!fits || to.machine().applied_hash() == from.machine().applied_hash());
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   const bool is_meta = input.OneIn(3);
   v1::ShardDescriptor descriptor;
   descriptor.set_shard_id(is_meta ? 0 : 1);
@@ -260,4 +272,7 @@ void FuzzOne(FuzzInput input) {
   TryCheckpoint(input, other, descriptor, is_meta);
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::server
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { server::Fuzz(input); }

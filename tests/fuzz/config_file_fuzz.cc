@@ -14,10 +14,10 @@
 #include "server/config/settings.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::server {
 namespace {
 
-using namespace server;
+using fuzz::FuzzInput;
 
 // A scalar in double quotes, with what may stand there.
 std::string MakeQuoted(FuzzInput& input) {
@@ -123,11 +123,12 @@ void TryWords(FuzzInput& input) {
   BASALT_CHECK(Quoted(text).find('\n') == std::string::npos);
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   if (input.OneIn(3)) return TryWords(input);
   TryFile(input);
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::server
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { server::Fuzz(input); }

@@ -7,10 +7,10 @@
 #include "raft/core/configuration.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::raft {
 namespace {
 
-using namespace raft;
+using fuzz::FuzzInput;
 
 // Sorted, mostly well formed.
 Configuration MakeConfiguration(FuzzInput& input, uint64_t roles) {
@@ -65,11 +65,12 @@ void TrySteps(FuzzInput& input) {
   }
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   if (input.Flag()) return TryBytes(input);
   TrySteps(input);
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::raft
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { raft::Fuzz(input); }

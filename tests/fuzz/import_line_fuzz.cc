@@ -5,10 +5,10 @@
 #include "client/kvctl/row_text.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::kvctl {
 namespace {
 
-using namespace kvctl;
+using fuzz::FuzzInput;
 
 void TryRoundTrip(FuzzInput& input, RowFormat format, bool base64) {
   const std::string key = input.Text(24);
@@ -41,9 +41,7 @@ void TryWords(FuzzInput& input) {
   (void)FromHex(text);
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   const RowFormat format = input.Flag() ? RowFormat::kTsv : RowFormat::kJsonLines;
   const bool base64 = input.Flag();
   switch (input.Below(3)) {
@@ -56,4 +54,7 @@ void FuzzOne(FuzzInput input) {
   }
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::kvctl
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { kvctl::Fuzz(input); }

@@ -10,10 +10,10 @@
 #include "storage/raft_log/segment_format.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::storage::raft_log {
 namespace {
 
-using namespace storage::raft_log;
+using fuzz::FuzzInput;
 
 void FlipBit(std::string& bytes, uint64_t bit) {
   bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
@@ -194,9 +194,7 @@ void TryEntry(FuzzInput& input) {
   BASALT_CHECK(again == bytes);
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   switch (input.Below(6)) {
     case 0:
       return TrySegmentHeader(input);
@@ -211,4 +209,7 @@ void FuzzOne(FuzzInput input) {
   }
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::storage::raft_log
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { storage::raft_log::Fuzz(input); }

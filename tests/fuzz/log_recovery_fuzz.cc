@@ -20,10 +20,10 @@
 #include "tests/fuzz/fuzz_input.h"
 #include "tests/unit/log/log_model.h"
 
-namespace basalt::fuzz {
+namespace basalt::storage {
 namespace {
 
-using namespace storage;
+using fuzz::FuzzInput;
 using testing::FakeFileSystem;
 
 using Files = std::map<std::string, std::string>;
@@ -340,13 +340,14 @@ void TryForged(FuzzInput& input) {
   CheckIdempotent(input, disk, options, *held);
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   if (input.Flag()) return TryForged(input);
   Life life(input);
   life.Live();
   life.CrashAndDamage();
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::storage
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { storage::Fuzz(input); }

@@ -16,10 +16,10 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::server {
 namespace {
 
-using namespace server;
+using fuzz::FuzzInput;
 
 constexpr uint64_t kNode = 3;
 constexpr char kPath[] = "/var/basalt";
@@ -141,9 +141,8 @@ class Directory {
 
  private:
   absl::Status Open() {
-    auto opened = NodeDirectory::Open(files_, options_);
-    if (opened.ok()) directory_ = *std::move(opened);
-    return opened.status();
+    BASALT_ASSIGN_OR_RETURN(directory_, NodeDirectory::Open(files_, options_));
+    return absl::OkStatus();
   }
 
   void Crash() {
@@ -197,9 +196,7 @@ class Directory {
   std::string layout_;
 };
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   switch (input.Below(6)) {
     case 0:
       return TryIdentity(input);
@@ -217,4 +214,7 @@ void FuzzOne(FuzzInput input) {
   }
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::server
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { server::Fuzz(input); }

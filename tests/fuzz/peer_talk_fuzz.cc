@@ -15,10 +15,11 @@
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"
 
-namespace basalt::fuzz {
+namespace basalt::server {
 namespace {
 
-using namespace server;
+using fuzz::FuzzInput;
+using fuzz::MakeMessage;
 
 constexpr uint64_t kSelf = 2;
 
@@ -233,12 +234,13 @@ void TryTransport(FuzzInput& input) {
   transport.Shut();
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   if (input.OneIn(3)) return TryTransport(input);
   Forming forming(input);
   for (int turns = 0; turns < 12 && !input.empty(); ++turns) forming.TakeTurn();
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::server
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { server::Fuzz(input); }

@@ -16,10 +16,10 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::storage {
 namespace {
 
-using namespace storage;
+using fuzz::FuzzInput;
 
 constexpr char kDirectory[] = "/shards/1-1";
 constexpr char kPointer[] = "/shards/1-1/REPLICA";
@@ -172,12 +172,13 @@ class Replica {
   uint64_t flushed_ = 0;  // a crash keeps at least this
 };
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   Replica replica(input);
   replica.Live();
   if (input.Flag()) replica.Damage();
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::storage
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { storage::Fuzz(input); }

@@ -14,10 +14,10 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_input.h"
 
-namespace basalt::fuzz {
+namespace basalt::storage {
 namespace {
 
-using namespace storage;
+using fuzz::FuzzInput;
 
 // Few different bytes, so that keys are prefixes of each other and hold zeros.
 std::string MakeKey(FuzzInput& input) {
@@ -216,9 +216,7 @@ void TryAppliedHash(FuzzInput& input) {
   if (!damage) BASALT_CHECK(status.ok() && loaded.total() == hash.total());
 }
 
-}  // namespace
-
-void FuzzOne(FuzzInput input) {
+void Fuzz(FuzzInput& input) {
   switch (input.Below(5)) {
     case 0:
       return TryRowKey(input);
@@ -231,4 +229,7 @@ void FuzzOne(FuzzInput input) {
   }
 }
 
-}  // namespace basalt::fuzz
+}  // namespace
+}  // namespace basalt::storage
+
+void basalt::fuzz::FuzzOne(FuzzInput input) { storage::Fuzz(input); }
