@@ -46,11 +46,11 @@ absl::StatusOr<std::vector<WantedMark>> ReadMarks(const std::string& path) {
 
 std::vector<std::string> FindUnreached(const std::vector<WantedMark>& wanted,
                                        const std::map<std::string, uint64_t>& reached,
-                                       uint64_t seconds) {
+                                       uint64_t ran_seconds) {
   std::vector<std::string> unreached;
-  if (seconds < kTwoMinutes) return unreached;
+  if (ran_seconds < kTwoMinutes) return unreached;
   for (const WantedMark& mark : wanted) {
-    const uint64_t least = seconds >= kHour ? mark.least_in_an_hour : mark.least_in_two_minutes;
+    const uint64_t least = ran_seconds >= kHour ? mark.least_in_an_hour : mark.least_in_two_minutes;
     const auto found = reached.find(mark.mark);
     const uint64_t times = found == reached.end() ? 0 : found->second;
     if (times >= least) continue;

@@ -24,11 +24,11 @@ struct WantedMark {
 
 absl::StatusOr<std::vector<WantedMark>> ReadMarks(const std::string& path);
 
-// Those that `reached` is below of, one line each. `seconds`: how long it ran; below two minutes
+// Those that `reached` is below of, one line each. `ran_seconds`: below two minutes
 // nothing is wanted.
 std::vector<std::string> FindUnreached(const std::vector<WantedMark>& wanted,
                                        const std::map<std::string, uint64_t>& reached,
-                                       uint64_t seconds);
+                                       uint64_t ran_seconds);
 
 // A line of seeds.txt: family, seed, seconds, and why it is kept.
 absl::StatusOr<std::vector<RunOptions>> ReadSeeds(const std::string& path);
