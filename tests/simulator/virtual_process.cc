@@ -91,6 +91,7 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.group = replica.group;
   core_options.self = replica.self;
   core_options.node = raft::NodeId(options_.node);
+  core_options.node = raft::NodeId(options_.node);
   core_options.seed = options_.seed + replica.group.value();
   core_options.memory_bytes_max = options_.memory_bytes_max;
   core_options.check_thoroughly = options_.check_thoroughly;
