@@ -134,9 +134,10 @@ TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWith
   chunk.mutable_header()->set_term(1);
   chunk.mutable_header()->set_index(1);
   chunk.mutable_header()->set_index_term(1);
-  v1::Replica& voter = *chunk.mutable_header()->add_voters();
-  voter.set_replica_id(11);
-  voter.set_node_id(1);
+  v1::Member& member = *chunk.mutable_header()->add_members();
+  member.set_replica_id(11);
+  member.set_node_id(1);
+  member.set_role(1);
   v1::CheckpointFile& file = *chunk.mutable_header()->add_files();
   file.set_name("a");
   file.set_size(contents.size());
