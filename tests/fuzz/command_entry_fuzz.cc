@@ -40,6 +40,14 @@ class Outcomes final : public ApplyObserver {
   std::vector<CommandOutcome> all;
 };
 
+class Maps final : public ClusterMapObserver {
+ public:
+  void OnClusterMap(std::shared_ptr<const v1::ClusterMap> map) override {
+    last = map->SerializeAsString();
+  }
+  std::string last;
+};
+
 class Replica {
  public:
   Replica(const v1::ShardDescriptor& descriptor, bool is_meta) : is_meta_(is_meta) {
@@ -72,6 +80,8 @@ class Replica {
   }
 
   ReplicaStateMachine& machine() { return *machine_; }
+  // As its observer was told last; empty while there is none.
+  const std::string& map() const { return maps_.last; }
   const std::vector<CommandOutcome>& outcomes() const { return outcomes_.all; }
 
   std::string Stored() {
@@ -98,7 +108,7 @@ class Replica {
   void Open() {
     std::unique_ptr<CommandSet> commands;
     if (is_meta_) {
-      commands = std::make_unique<MetaCommands>(nullptr);
+      commands = std::make_unique<MetaCommands>(&maps_);
     } else {
       commands = std::make_unique<ShardCommands>(ShardCommandsOptions{.check_every_key = true});
     }
@@ -112,13 +122,16 @@ class Replica {
   storage::MemoryEngineFactory engines_{files_, {}};
   const storage::ReplicaStore::Ports ports_{files_, engines_};
   Outcomes outcomes_;
+  Maps maps_;
   std::unique_ptr<ReplicaStateMachine> machine_;
 };
 
 // Commands whose nested bytes are mostly what they ought to be.
 void FillMetaCommand(FuzzInput& input, v1::Command& command) {
   if (input.Flag()) {
-    command.mutable_form_cluster()->set_map(MakeMessage<v1::ClusterMap>(input).SerializeAsString());
+    auto map = MakeMessage<v1::ClusterMap>(input);
+    for (uint64_t id = input.Below(3); id > 0; --id) map.add_nodes()->set_node_id(id);
+    command.mutable_form_cluster()->set_map(map.SerializeAsString());
   } else {
     auto node = MakeMessage<v1::NodeDescriptor>(input);
     node.set_node_id(input.Below(3));
@@ -265,6 +278,7 @@ void Fuzz(FuzzInput& input) {
   }
   BASALT_CHECK(other.machine().Apply(run).ok());
   BASALT_CHECK(one.outcomes() == other.outcomes());
+  BASALT_CHECK(one.map() == other.map());
   BASALT_CHECK(one.Stored() == other.Stored());
   other.Reopen();
   BASALT_CHECK(one.Stored() == other.Stored());

@@ -30,15 +30,15 @@ std::string MakeQuoted(FuzzInput& input) {
 
 std::string MakeValue(FuzzInput& input) {
   static constexpr std::string_view kUnits[] = {"", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB"};
-  static constexpr std::string_view kHosts[] = {"host", "10.0.0.1", "[::1]", "0.0.0.0",
-                                                "[::]", "",         "[1",    "[::1]x"};
+  static constexpr std::string_view kHosts[] = {
+      "host", "10.0.0.1", "[::1]", "0.0.0.0", "[::]", "", "[1", "::1", "[::ffff:0.0.0.0]"};
   static constexpr std::string_view kWords[] = {"true",  "off",  "info", "json",
                                                 "/data", "zone", "~",    "read-index"};
   switch (input.Below(5)) {
     case 0:
       return std::to_string(input.Number()) + std::string(kUnits[input.Below(9)]);
     case 1:
-      return std::string(kHosts[input.Below(8)]) + ":" + std::to_string(input.Below(70000));
+      return std::string(kHosts[input.Below(9)]) + ":" + std::to_string(input.Below(70000));
     case 2:
       return std::string(kWords[input.Below(8)]);
     case 3:
