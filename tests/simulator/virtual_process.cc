@@ -22,6 +22,11 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
       ports_(std::move(ports)),
       random_(options.seed),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
+      budget_(kRequestBytesMax),
+      dispatch_({}, view_, *this, budget_, ports_.clock),
+      apply_loop_({*this, ports_.clock,
+                   [this](uint64_t shard_id) { return view_.leader(shard_id); },
+                   [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),
       replicas_(raft::NodeId(options.node), kShardsDirectory, kLogDirectory,
                 {ports_.disk, engines_,
                  [](uint64_t) {
@@ -29,11 +34,6 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
                        server::ShardCommandsOptions{.check_every_key = true});
                  },
                  &apply_loop_}),
-      budget_(kRequestBytesMax),
-      dispatch_({}, view_, *this, budget_, ports_.clock),
-      apply_loop_({*this, ports_.clock,
-                   [this](uint64_t shard_id) { return view_.leader(shard_id); },
-                   [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),
       checkpoints_(*this) {}
 
 VirtualProcess::~VirtualProcess() = default;
