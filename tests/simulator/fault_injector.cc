@@ -119,8 +119,11 @@ FaultInjector::Statuses FaultInjector::StatusesOf(uint64_t node) {
 // Hazard 3: who hears nobody raises no term (an election that was won before is one).
 void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) {
   if (lasts < kLongCut) return;
-  Later(lasts, [this, victim, before = StatusesOf(victim)] {
+  const server::MonotonicTime since = cluster_.time().Now();
+  Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
     cluster_.findings().Mark("a node that was cut off for long came back");
+    // Messages from before the cut may have waited for it to wake up.
+    if (cluster_.paused_since(victim, since)) return;
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);
       if (then == before.end()) continue;

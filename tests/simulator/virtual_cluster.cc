@@ -318,12 +318,12 @@ std::optional<raft::CoreStatus> VirtualCluster::StatusOf(uint64_t id, uint64_t s
 
 // The slowest and the fastest are as far apart as the bound allows, and often just that.
 uint64_t VirtualCluster::DrawRate() {
-  const uint64_t range_ppm = options_.drift_percent * 10'000;
-  const uint64_t slowest = NodeClock::kExact - range_ppm * 45 / 100;
+  const uint64_t slowest = NodeClock::kExact * 1000 / (1000 + 5 * options_.drift_percent);
+  const uint64_t range = slowest * options_.drift_percent / 100;
   const uint64_t dice = random_.Below(4);
   if (dice == 0) return slowest;
-  if (dice == 1) return slowest + range_ppm * slowest / NodeClock::kExact;
-  return slowest + random_.Below(range_ppm * slowest / NodeClock::kExact + 1);
+  if (dice == 1) return slowest + range;
+  return slowest + random_.Below(range + 1);
 }
 
 void VirtualCluster::AskStates() {
