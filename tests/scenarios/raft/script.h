@@ -1,6 +1,7 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 //
 //   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//              spares=M          replicas N + 1 to N + M are fresh, and have yet to join
 //              leases=P          leases, for a drift bound of P percent; without it nobody makes
 //                                the promises that they rest on, and no clock counts
 //              stall=MS]         a disk stalls when a write takes that long
