@@ -41,6 +41,14 @@ struct OwnCommandArrived {
   std::string encoded_command;
 };
 
+// Hand the leadership of the group over; `to` 0: to the best successor. An answer of kStarted may
+// yet come to nothing.
+struct TransferAsked {
+  raft::GroupId group;
+  raft::ReplicaId to;
+  std::function<void(raft::TransferAnswer)> done;  // called on the group thread
+};
+
 struct WritesPersisted {
   std::vector<raft::PersistDone> done;
 };
@@ -116,8 +124,9 @@ struct GroupRemoved {
 
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent, CheckpointStaged,
-                 CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded, GroupRemoved>;
+                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent,
+                 CheckpointStaged, CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded,
+                 GroupRemoved>;
 
 // ---- for the ApplyLoop ----
 

@@ -108,7 +108,8 @@ struct Node {
   ClusterView view;
   NotedInbox inbox;
   RequestBudget budget{9u << 20};
-  Dispatch dispatch{{}, view, inbox, budget, clock};
+  LeaseReads lease_reads;
+  Dispatch dispatch{{}, {view, inbox, budget, clock, lease_reads}};
 };
 
 }  // namespace
