@@ -156,6 +156,7 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
   // All that an engine holds when it is opened is flushed.
   flushed_index_.store(std::max(flushed_index_.load(), applied_.base.index.value()));
   fresh->flush_count_seen.store(fresh->engine->flush_count());
+  fresh->applied_index.store(applied_.base.index.value());
   next_number_ = *NumberOf(name) + 1;
   base::MutexLock lock(mutex_);
   mounted_.swap(fresh);
@@ -164,7 +165,9 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
 
 void ReplicaStore::Commit(Batch& batch, AppliedRow applied) {
   batch.Put(Family::kState, kAppliedRow, EncodeAppliedRow(applied));
-  mounted()->engine->Write(batch);
+  const std::shared_ptr<Mounted> current = mounted();
+  current->engine->Write(batch);
+  current->applied_index.store(applied.base.index.value(), std::memory_order_release);
   applied_ = std::move(applied);
   if (!retired_.empty()) RemoveRetired();
 }
@@ -178,6 +181,13 @@ std::shared_ptr<Engine> ReplicaStore::engine() const {
   std::shared_ptr<Mounted> current = mounted();
   Engine* const engine = current->engine.get();
   return {std::move(current), engine};
+}
+
+ReplicaStore::Standing ReplicaStore::standing() const {
+  std::shared_ptr<Mounted> current = mounted();
+  const raft::LogIndex applied(current->applied_index.load(std::memory_order_acquire));
+  Engine* const engine = current->engine.get();
+  return {{std::move(current), engine}, applied};
 }
 
 raft::LogIndex ReplicaStore::flushed() {

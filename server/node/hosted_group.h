@@ -54,6 +54,7 @@ struct GroupLoop::Hosted {
   bool leads = false;  // as the last effect said
   bool dirty = false;
   bool installing = false;
+  bool disk_stalled = false;  // when it was last looked at
   std::optional<Staged> staged;
   std::optional<raft::LeaseGrant> lease;  // as last published
 

@@ -41,6 +41,14 @@ struct OwnCommandArrived {
   std::string encoded_command;
 };
 
+// Hand the leadership of the group over; `to` 0: to the best successor. An answer of kStarted may
+// yet come to nothing.
+struct TransferAsked {
+  raft::GroupId group;
+  raft::ReplicaId to;
+  std::function<void(raft::TransferAnswer)> done;  // called on the group thread
+};
+
 struct WritesPersisted {
   std::vector<raft::PersistDone> done;
 };
@@ -123,10 +131,11 @@ struct MembershipChangeAsked {
   std::function<void(std::variant<raft::Proposed, raft::ChangeRefusal>)> done;
 };
 
-using GroupEvent = std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived,
-                                OwnCommandArrived, WritesPersisted, EntriesApplied, EntriesFetched,
-                                CheckpointSent, CheckpointStaged, CheckpointInstalled, StatesAsked,
-                                StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
+using GroupEvent =
+    std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
+                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent,
+                 CheckpointStaged, CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded,
+                 GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

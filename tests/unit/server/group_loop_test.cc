@@ -31,6 +31,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   }
   void Put(ApplyWork work) override { PutQuietly(std::move(work)); }
   void PutQuietly(ApplyWork work) override {
+    if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
   }
   void Put(FeedWork work) override { feeds.push_back(work); }
@@ -55,6 +56,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   raft::NodeId leader;
   std::optional<raft::LeaseGrant> lease;
   std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
+  std::vector<std::optional<raft::LeaseGrant>> leases_at_apply;
 };
 
 // This node is node 1 with replica 1; two more are played by the test.
@@ -437,7 +439,8 @@ TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
   Persist();
   Acknowledge(2);
   ASSERT_EQ(around_.Take<ApplyEntries>().size(), 1u);
-  EXPECT_EQ(around_.lease->commit, raft::LogIndex(2));
+  ASSERT_TRUE(around_.leases_at_apply.back().has_value());
+  EXPECT_EQ(around_.leases_at_apply.back()->commit, raft::LogIndex(2));
   // It is withdrawn before the vote for another can leave.
   around_.leases_at_send.clear();
   FromPeer(3, 2,
@@ -447,6 +450,30 @@ TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
                              .transfer = true});
   Persist();
   ASSERT_FALSE(around_.leases_at_send.empty());
+  for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
+}
+
+TEST_F(GroupLoopLeaseTest, ATransferIsAskedForAndTheLeaseEndsBeforeTheWordLeaves) {
+  MakeLeaderOfThree();
+  std::vector<raft::TransferAnswer> answers;
+  const auto ask = [&](uint64_t group, uint64_t to) {
+    Handle(TransferAsked{raft::GroupId(group), raft::ReplicaId(to),
+                         [&](raft::TransferAnswer answer) { answers.push_back(answer); }});
+  };
+  ask(2, 2);
+  ask(1, 7);
+  around_.leases_at_send.clear();
+  around_.sent.clear();
+  ask(1, 2);
+  ask(1, 3);
+  using raft::TransferAnswer;
+  EXPECT_THAT(answers, ElementsAre(TransferAnswer::kNotLeader, TransferAnswer::kNotAVoter,
+                                   TransferAnswer::kStarted, TransferAnswer::kUnderWay));
+  EXPECT_EQ(loop_->counters().transfers, 1u);
+  const bool told = std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+    return std::holds_alternative<raft::TimeoutNow>(message.body);
+  });
+  EXPECT_TRUE(told) << "the target had everything";
   for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
 }
 
