@@ -23,7 +23,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
       random_(options.seed),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
       budget_(kRequestBytesMax),
-      dispatch_({}, view_, *this, budget_, ports_.clock),
+      dispatch_({}, {view_, *this, budget_, ports_.clock, lease_reads_}),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return view_.leader(shard_id); },
                    [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),

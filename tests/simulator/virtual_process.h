@@ -18,6 +18,7 @@
 #include "server/node/apply_loop.h"
 #include "server/node/cluster_view.h"
 #include "server/node/group_loop.h"
+#include "server/node/lease_reads.h"
 #include "server/node/replica_set.h"
 #include "server/rpc/dispatch.h"
 #include "storage/memory_engine.h"
@@ -128,6 +129,7 @@ class VirtualProcess final : public server::GroupInbox,
   std::unique_ptr<VirtualLog> log_;
   server::ClusterView view_;
   server::RequestBudget budget_;
+  server::LeaseReads lease_reads_;  // nothing is published: reads by lease go through the loop
   server::Dispatch dispatch_;
   server::ApplyLoop apply_loop_;
   server::ReplicaSet replicas_;
