@@ -77,6 +77,9 @@ class CheckpointStreamTest : public ::testing::Test {
     outgoing_.to = raft::ReplicaId(2);
     outgoing_.term = raft::Term(1);
     outgoing_.base.index = raft::LogIndex(7);
+    outgoing_.base.configuration.members = {
+        {raft::ReplicaId(1), raft::NodeId(1), raft::MemberRole::kVoter},
+        {raft::ReplicaId(2), raft::NodeId(2), raft::MemberRole::kVoter}};
     outgoing_.directory = path;
     installer_ = std::make_unique<Installer>(
         *files_, storage::ListCheckpoint(*files_, path).value(), clock_);
