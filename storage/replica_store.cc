@@ -48,7 +48,15 @@ absl::StatusOr<std::string> DecodePointer(const std::string& path, std::string_v
   constexpr std::string_view kFormat = "format ";
   const auto damaged = [&] { return base::DataLoss(fmt::format("{} is damaged", path)); };
   std::string_view rest = text;
-  if (!rest.starts_with(kPointerTitle)) return damaged();
+  // The last line vouches for the others in every format, so that damage and a newer format are
+  // told apart.
+  constexpr std::string_view kChecksum = "\ncrc32c ";
+  const size_t checksum_at = text.rfind(kChecksum);
+  if (!rest.starts_with(kPointerTitle) || checksum_at == std::string_view::npos) return damaged();
+  const std::string_view vouched = text.substr(0, checksum_at + 1);
+  if (text.substr(checksum_at + 1) != fmt::format("crc32c {:08x}\n", Crc32c(vouched))) {
+    return damaged();
+  }
   rest.remove_prefix(kPointerTitle.size());
   if (!rest.starts_with(kFormat)) return damaged();
   rest.remove_prefix(kFormat.size());

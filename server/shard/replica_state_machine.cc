@@ -106,7 +106,9 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
   for (size_t i = 0; i < entries.size(); ++i) {
     const raft::Entry& entry = entries[i];
     const v1::CommandBatch& commands = *batches[i];
-    BASALT_CHECK(entry.index == applied.base.index + 1);
+    BASALT_CHECK_MSG(entry.index == applied.base.index + 1,
+                     fmt::format("shard {}: entry {} behind {}", group_.value(),
+                                 entry.index.value(), applied.base.index.value()));
     BASALT_CHECK(entry.term >= applied.base.term);
     applied.base.index = entry.index;
     applied.base.term = entry.term;
