@@ -268,7 +268,8 @@ size_t VirtualClient::CountUnanswered() {
   size_t count = 0;
   for (const auto& [node, link] : links_) {
     if (link.stream == nullptr) continue;
-    ports_.nodes.Visit(node, link.life, [&](VirtualProcess&) { count += link.stream->open(); });
+    const size_t open = link.stream->open();
+    ports_.nodes.Visit(node, link.life, [&count, open](VirtualProcess&) { count += open; });
   }
   return count;
 }
