@@ -115,6 +115,7 @@ void VirtualClient::Enqueue(uint64_t node, std::vector<client::Send> sends) {
   if (link.state == Link::State::kUp) return Write(node, link, sends);
   if (link.state == Link::State::kDown && ports_.time.Now() < link.not_before) {
     std::vector<uint64_t> turned_back;
+    turned_back.reserve(sends.size());
     for (const client::Send& send : sends) turned_back.push_back(send.send_id);
     return Drive([&](client::Time now) { dispatcher_.OnUnsent(node, turned_back, now); });
   }

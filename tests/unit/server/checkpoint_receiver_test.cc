@@ -36,7 +36,7 @@ class WatchedFileSystem final : public storage::FileSystem {
   }
   absl::Status Remove(const std::string& path) override { return disk_.Remove(path); }
   absl::Status RemoveTree(const std::string& path) override {
-    const absl::Status removed = disk_.RemoveTree(path);
+    absl::Status removed = disk_.RemoveTree(path);
     base::MutexLock lock(mutex_);
     removed_ = true;
     removed_changed_.NotifyAll();
@@ -46,7 +46,7 @@ class WatchedFileSystem final : public storage::FileSystem {
     return disk_.CreateDirectory(path);
   }
   absl::Status SyncDirectory(const std::string& path) override {
-    const absl::Status synced = disk_.SyncDirectory(path);
+    absl::Status synced = disk_.SyncDirectory(path);
     if (on_sync) on_sync();
     return synced;
   }
