@@ -212,7 +212,8 @@ class Walk {
         batch.Delete(family, key);
         model.erase(key);
       } else {
-        const std::string value(random_.Below(60), static_cast<char>('a' + random_.Below(26)));
+        const size_t bytes = random_.Below(60);
+        const std::string value(bytes, static_cast<char>('a' + random_.Below(26)));
         batch.Put(family, key, value);
         model[key] = value;
       }

@@ -22,7 +22,17 @@ Configuration RandomChanges::Target(const Configuration& present) {
   return target;
 }
 
+// The members of the leader's configuration, if that is committed.
+void RandomChanges::NoteMembers() {
+  const std::optional<ReplicaId> leader = cluster_.Leader();
+  if (!leader) return;
+  const CoreStatus status = cluster_.replica(*leader).core->status();
+  if (status.configuration_index > status.commit) return;
+  for (const Member& member : status.configuration.members) joined_.insert(member.replica);
+}
+
 void RandomChanges::Ask() {
+  NoteMembers();
   const ReplicaId any = cluster_.ids()[random_.Below(cluster_.ids().size())];
   const ReplicaId at = random_.OneIn(8) ? any : cluster_.Leader().value_or(any);
   if (!cluster_.replica(at).running()) return;
@@ -31,12 +41,13 @@ void RandomChanges::Ask() {
 }
 
 void RandomChanges::Retire() {
+  NoteMembers();
   const std::optional<ReplicaId> leader = cluster_.Leader();
   if (!leader) return;
   const CoreStatus status = cluster_.replica(*leader).core->status();
   if (status.is_joint || status.configuration_index > status.commit) return;
   for (ReplicaId id : cluster_.ids()) {
-    if (id.value() >= next_spare_ || FindMember(status.configuration, id) != nullptr) continue;
+    if (joined_.count(id) == 0 || FindMember(status.configuration, id) != nullptr) continue;
     if (!random_.OneIn(2)) continue;
     cluster_.Crash(id);
     retired_.insert(id);

@@ -18,7 +18,8 @@ class RandomChanges {
 
   // Mostly of the leader, now and then of somebody else.
   void Ask();
-  // Some of those that the committed configuration has no more are destroyed.
+  // Some of those that a committed configuration had, and the present one has no more, are
+  // destroyed. Not those that have yet to join: a change that failed may commit later.
   void Retire();
   // Unless it is destroyed.
   void Start(ReplicaId id) {
@@ -27,10 +28,12 @@ class RandomChanges {
 
  private:
   Configuration Target(const Configuration& present);
+  void NoteMembers();
 
   Cluster& cluster_;
   base::Random& random_;
   uint64_t next_spare_;
+  std::set<ReplicaId> joined_;
   std::set<ReplicaId> retired_;
 };
 

@@ -42,7 +42,8 @@ class Schedule {
         voters_(random_.OneIn(3)   ? 5
                 : random_.OneIn(6) ? 1
                                    : 3),
-        cluster_(voters_, SmallOptions(random_, seed), random_.OneIn(2) ? kSpares : 0),
+        spares_(random_.OneIn(2) ? kSpares : 0),
+        cluster_(voters_, SmallOptions(random_, seed), spares_),
         changes_(cluster_, random_, voters_),
         changing_(cluster_.ids().size() > voters_),
         lossy_(random_.OneIn(2)),
@@ -151,7 +152,7 @@ class Schedule {
         break;
       case 2:
       case 3:
-        cluster_.CarryCheckpoint(Any(), !random_.OneIn(4));
+        CarryCheckpoint(Any());
         break;
       case 4:
         cluster_.Flush(Any());
@@ -162,6 +163,8 @@ class Schedule {
       }
     }
   }
+
+  void CarryCheckpoint(ReplicaId from) { cluster_.CarryCheckpoint(from, !random_.OneIn(4)); }
 
   void Fault() {
     switch (random_.Below(10)) {
@@ -256,6 +259,7 @@ class Schedule {
 
   base::Random random_;
   uint64_t voters_;
+  uint64_t spares_;
   Cluster cluster_;
   RandomChanges changes_;
   bool changing_;
