@@ -3,13 +3,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
-#include <ctime>
 
 #include "base/check.h"
 #include "base/status.h"
 #include "server/config/load_config.h"
 #include "server/daemon/node.h"
+#include "server/daemon/termination.h"
 #include "server/observe/logger.h"
 
 extern char** environ;
@@ -18,30 +19,9 @@ namespace {
 
 constexpr int kExitOk = 0;
 constexpr int kExitCouldNotStart = 1;
-
-// Signals are taken by one thread, at a place of its choosing; all others have them blocked.
-sigset_t BlockSignals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::sigaddset(&signals, SIGTERM);
-  ::sigaddset(&signals, SIGINT);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  return signals;
-}
-
-// True when a signal came within a tenth of a second.
-bool AwaitSignal(const sigset_t& signals) {
-  const timespec timeout{0, 100'000'000};
-  return ::sigtimedwait(&signals, nullptr, &timeout) > 0;
-}
-
-// From here on a further signal ends the process at once.
-void RestoreSignals(const sigset_t& signals) {
-  ::signal(SIGTERM, [](int) { ::_exit(kExitOk); });
-  ::signal(SIGINT, [](int) { ::_exit(kExitOk); });
-  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-}
+constexpr std::chrono::milliseconds kPollPeriod{100};
+// Stop keeps to 10 s unless something hangs.
+constexpr std::chrono::seconds kStopMax{15};
 
 int Fail(const std::string& line, int code) {
   std::fprintf(stderr, "basaltd: %s\n", line.c_str());
@@ -49,7 +29,8 @@ int Fail(const std::string& line, int code) {
 }
 
 int Serve(const basalt::server::NodeConfig& config) {
-  const sigset_t signals = BlockSignals();
+  ::signal(SIGPIPE, SIG_IGN);
+  basalt::server::Termination termination(kStopMax);
   basalt::server::LoggerOptions log_options;
   log_options.node_id = config.node_id;
   log_options.level = config.log_level;
@@ -57,15 +38,15 @@ int Serve(const basalt::server::NodeConfig& config) {
   basalt::server::Logger logger(log_options);
   auto started = basalt::server::Node::Start(config, logger);
   if (!started.ok()) return Fail(basalt::base::Message(started.status()), kExitCouldNotStart);
+  termination.Started();
   basalt::server::Node& node = **started;
   do {
     if (const absl::Status status = node.Poll(); !status.ok()) {
       node.Stop();
       return Fail(basalt::base::Message(status), kExitCouldNotStart);
     }
-  } while (!AwaitSignal(signals));
+  } while (!termination.Await(kPollPeriod));
   logger.Info({}, "stopping");
-  RestoreSignals(signals);
   node.Stop();
   logger.Info({}, "stopped");
   return kExitOk;
