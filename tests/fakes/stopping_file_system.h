@@ -7,52 +7,45 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/status.h"
 #include "tests/fakes/fake_file_system.h"
+#include "tests/fakes/forwarding_file_system.h"
 
 namespace basalt::testing {
 
 struct Stopped {};
 
-class StoppingFileSystem final : public storage::FileSystem {
+class StoppingFileSystem final : public ForwardingFileSystem {
  public:
-  explicit StoppingFileSystem(FakeFileSystem& disk) : disk_(disk) {}
+  explicit StoppingFileSystem(FakeFileSystem& disk) : ForwardingFileSystem(disk) {}
 
   absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,
                                                       OpenMode mode) override {
-    auto file = ThrowIfStopped(disk_.Open(path, mode));
+    auto file = ThrowIfStopped(ForwardingFileSystem::Open(path, mode));
     if (!file.ok()) return file.status();
     return std::make_unique<StoppingFile>(*std::move(file));
   }
   absl::Status Rename(const std::string& from, const std::string& to) override {
-    return ThrowIfStopped(disk_.Rename(from, to));
+    return ThrowIfStopped(ForwardingFileSystem::Rename(from, to));
   }
   absl::Status Link(const std::string& from, const std::string& to) override {
-    return ThrowIfStopped(disk_.Link(from, to));
+    return ThrowIfStopped(ForwardingFileSystem::Link(from, to));
   }
   absl::Status Remove(const std::string& path) override {
-    return ThrowIfStopped(disk_.Remove(path));
+    return ThrowIfStopped(ForwardingFileSystem::Remove(path));
   }
   absl::Status RemoveTree(const std::string& path) override {
-    return ThrowIfStopped(disk_.RemoveTree(path));
+    return ThrowIfStopped(ForwardingFileSystem::RemoveTree(path));
   }
   absl::Status CreateDirectory(const std::string& path) override {
-    return ThrowIfStopped(disk_.CreateDirectory(path));
+    return ThrowIfStopped(ForwardingFileSystem::CreateDirectory(path));
   }
   absl::Status SyncDirectory(const std::string& path) override {
-    return ThrowIfStopped(disk_.SyncDirectory(path));
-  }
-  absl::StatusOr<bool> Exists(const std::string& path) override { return disk_.Exists(path); }
-  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return disk_.List(path);
-  }
-  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override {
-    return disk_.FreeBytes(path);
+    return ThrowIfStopped(ForwardingFileSystem::SyncDirectory(path));
   }
   absl::StatusOr<std::unique_ptr<storage::DirectoryLock>> Lock(const std::string& path) override {
-    return ThrowIfStopped(disk_.Lock(path));
+    return ThrowIfStopped(ForwardingFileSystem::Lock(path));
   }
 
  private:
@@ -67,24 +60,17 @@ class StoppingFileSystem final : public storage::FileSystem {
     return result;
   }
 
-  class StoppingFile final : public storage::File {
+  class StoppingFile final : public ForwardingFile {
    public:
-    explicit StoppingFile(std::unique_ptr<storage::File> file) : file_(std::move(file)) {}
+    using ForwardingFile::ForwardingFile;
     absl::Status WriteAt(uint64_t offset, std::string_view bytes) override {
-      return ThrowIfStopped(file_->WriteAt(offset, bytes));
+      return ThrowIfStopped(ForwardingFile::WriteAt(offset, bytes));
     }
-    absl::StatusOr<std::string> ReadAt(uint64_t offset, size_t size) const override {
-      return file_->ReadAt(offset, size);
+    absl::Status Sync() override { return ThrowIfStopped(ForwardingFile::Sync()); }
+    absl::Status Truncate(uint64_t size) override {
+      return ThrowIfStopped(ForwardingFile::Truncate(size));
     }
-    absl::Status Sync() override { return ThrowIfStopped(file_->Sync()); }
-    absl::Status Truncate(uint64_t size) override { return ThrowIfStopped(file_->Truncate(size)); }
-    absl::StatusOr<uint64_t> Size() const override { return file_->Size(); }
-
-   private:
-    const std::unique_ptr<storage::File> file_;
   };
-
-  FakeFileSystem& disk_;
 };
 
 }  // namespace basalt::testing

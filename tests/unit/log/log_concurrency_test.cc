@@ -11,6 +11,7 @@
 
 #include "storage/raft_log/raft_log.h"
 #include "tests/fakes/fake_file_system.h"
+#include "tests/fakes/forwarding_file_system.h"
 #include "tests/unit/log/log_model.h"
 
 namespace basalt::storage {
@@ -26,61 +27,34 @@ void Interrupt(std::function<void()>& interruption) {
   if (const auto call = std::exchange(interruption, nullptr)) call();
 }
 
-class InterruptedFile final : public File {
+class InterruptedFile final : public testing::ForwardingFile {
  public:
   InterruptedFile(std::unique_ptr<File> file, Interruptions& interruptions)
-      : file_(std::move(file)), interruptions_(interruptions) {}
+      : ForwardingFile(std::move(file)), interruptions_(interruptions) {}
   absl::Status WriteAt(uint64_t offset, std::string_view bytes) override {
     Interrupt(interruptions_.before_write);
-    return file_->WriteAt(offset, bytes);
+    return ForwardingFile::WriteAt(offset, bytes);
   }
   absl::StatusOr<std::string> ReadAt(uint64_t offset, size_t size) const override {
     Interrupt(interruptions_.before_read);
-    return file_->ReadAt(offset, size);
+    return ForwardingFile::ReadAt(offset, size);
   }
-  absl::Status Sync() override { return file_->Sync(); }
-  absl::Status Truncate(uint64_t size) override { return file_->Truncate(size); }
-  absl::StatusOr<uint64_t> Size() const override { return file_->Size(); }
 
  private:
-  const std::unique_ptr<File> file_;
   Interruptions& interruptions_;
 };
 
-class InterruptedFileSystem final : public FileSystem {
+class InterruptedFileSystem final : public testing::ForwardingFileSystem {
  public:
   InterruptedFileSystem(FileSystem& disk, Interruptions& interruptions)
-      : disk_(disk), interruptions_(interruptions) {}
+      : ForwardingFileSystem(disk), interruptions_(interruptions) {}
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, OpenMode mode) override {
-    auto file = disk_.Open(path, mode);
+    auto file = ForwardingFileSystem::Open(path, mode);
     if (!file.ok()) return file.status();
     return std::make_unique<InterruptedFile>(*std::move(file), interruptions_);
   }
-  absl::Status Rename(const std::string& from, const std::string& to) override {
-    return disk_.Rename(from, to);
-  }
-  absl::Status Link(const std::string& from, const std::string& to) override {
-    return disk_.Link(from, to);
-  }
-  absl::Status Remove(const std::string& path) override { return disk_.Remove(path); }
-  absl::Status RemoveTree(const std::string& path) override { return disk_.RemoveTree(path); }
-  absl::Status CreateDirectory(const std::string& path) override {
-    return disk_.CreateDirectory(path);
-  }
-  absl::Status SyncDirectory(const std::string& path) override { return disk_.SyncDirectory(path); }
-  absl::StatusOr<bool> Exists(const std::string& path) override { return disk_.Exists(path); }
-  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return disk_.List(path);
-  }
-  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override {
-    return disk_.FreeBytes(path);
-  }
-  absl::StatusOr<std::unique_ptr<DirectoryLock>> Lock(const std::string& path) override {
-    return disk_.Lock(path);
-  }
 
  private:
-  FileSystem& disk_;
   Interruptions& interruptions_;
 };
 

@@ -7,14 +7,17 @@
 #include "server/rpc/wire_version.h"
 #include "storage/crc32c.h"
 #include "tests/fakes/fake_file_system.h"
+#include "tests/fakes/forwarding_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
 
 namespace basalt::server {
 namespace {
 
 // Calls `on_sync` at the end of each SyncDirectory, and tells of removals.
-class WatchedFileSystem final : public storage::FileSystem {
+class WatchedFileSystem final : public testing::ForwardingFileSystem {
  public:
+  explicit WatchedFileSystem(storage::FileSystem& disk) : ForwardingFileSystem(disk) {}
+
   std::function<void()> on_sync;
 
   // False: nothing was removed in that time.
@@ -24,45 +27,20 @@ class WatchedFileSystem final : public storage::FileSystem {
     return removed_;
   }
 
-  absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,
-                                                      OpenMode mode) override {
-    return disk_.Open(path, mode);
-  }
-  absl::Status Rename(const std::string& from, const std::string& to) override {
-    return disk_.Rename(from, to);
-  }
-  absl::Status Link(const std::string& from, const std::string& to) override {
-    return disk_.Link(from, to);
-  }
-  absl::Status Remove(const std::string& path) override { return disk_.Remove(path); }
   absl::Status RemoveTree(const std::string& path) override {
-    absl::Status removed = disk_.RemoveTree(path);
+    absl::Status removed = ForwardingFileSystem::RemoveTree(path);
     base::MutexLock lock(mutex_);
     removed_ = true;
     removed_changed_.NotifyAll();
     return removed;
   }
-  absl::Status CreateDirectory(const std::string& path) override {
-    return disk_.CreateDirectory(path);
-  }
   absl::Status SyncDirectory(const std::string& path) override {
-    absl::Status synced = disk_.SyncDirectory(path);
+    absl::Status synced = ForwardingFileSystem::SyncDirectory(path);
     if (on_sync) on_sync();
     return synced;
   }
-  absl::StatusOr<bool> Exists(const std::string& path) override { return disk_.Exists(path); }
-  absl::StatusOr<std::vector<std::string>> List(const std::string& path) override {
-    return disk_.List(path);
-  }
-  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override {
-    return disk_.FreeBytes(path);
-  }
-  absl::StatusOr<std::unique_ptr<storage::DirectoryLock>> Lock(const std::string& path) override {
-    return disk_.Lock(path);
-  }
 
  private:
-  testing::FakeFileSystem disk_;
   base::Mutex mutex_;
   base::CondVar removed_changed_;
   bool removed_ BASALT_GUARDED_BY(mutex_) = false;
@@ -102,7 +80,8 @@ TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWith
   const v1::ClusterMap map = testing::MakeMap();
   ClusterView view;
   view.Set(map);
-  WatchedFileSystem files;
+  testing::FakeFileSystem disk;
+  WatchedFileSystem files{disk};
   ASSERT_TRUE(files.CreateDirectory("/incoming").ok());
   StagedInbox inbox;
   const raft::NodeId sender(1);
