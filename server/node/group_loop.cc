@@ -283,9 +283,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
     ports_.feed.Put(FetchForFollower{group, Find(group)->group.self(), fetch});
   }
   for (auto& [group, send] : turn.checkpoints) {
-    const Hosted& hosted = *Find(group);
-    ports_.feed.Put(
-        CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(), send});
+    ports_.feed.Put(CheckpointForFollower{group, Find(group)->group.self(), send.term, send});
   }
 }
 
