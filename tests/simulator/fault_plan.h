@@ -21,10 +21,11 @@ enum class Family : uint8_t {
   kClocks,
   kLawless,  // clocks keep to no bound
   kEverything,
+  kMembers,
 };
-inline constexpr Family kFamilies[] = {Family::kCalm,      Family::kNetwork, Family::kDisk,
-                                       Family::kCrash,     Family::kClocks,  Family::kLawless,
-                                       Family::kEverything};
+inline constexpr Family kFamilies[] = {Family::kCalm,       Family::kNetwork, Family::kDisk,
+                                       Family::kCrash,      Family::kClocks,  Family::kLawless,
+                                       Family::kEverything, Family::kMembers};
 
 std::string_view NameOf(Family family);
 std::optional<Family> FamilyOf(std::string_view name);
@@ -53,8 +54,13 @@ enum class FaultKind : uint8_t {
   kFlipBit,
   kJumpWall,
   kChangeRate,
+  kSlowestLeader,  // the victim's clock runs as slowly as any may, all others' as fast
+  kHoldGroups,     // the thread of the victim's groups gets no processor; its others do
+  kTransfer,       // of a leadership
+  kStop,           // clean
+  kChangeMembers,  // of a shard, in some steps; at some of them somebody dies
 };
-inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kChangeRate) + 1;
+inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kChangeMembers) + 1;
 std::string_view NameOf(FaultKind kind);
 
 struct Fault {

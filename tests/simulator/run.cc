@@ -18,6 +18,11 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   cluster.process.flush_every_bytes = size_t{1} << random.Between(13, 16);
   cluster.workload.keys = random.Between(3, 20);
   cluster.process.leases = !random.OneIn(4);
+  if (options.family == Family::kMembers) {
+    // Somewhere to go.
+    cluster.nodes = random.Between(4, 5);
+    cluster.replicas = 3;
+  }
   if (options.family == Family::kLawless) {
     // Clocks keep to no bound, so no lease may rest on them.
     cluster.drift_percent = 300;
