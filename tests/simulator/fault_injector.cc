@@ -62,6 +62,7 @@ void FaultInjector::Do(const Fault& fault) {
     case FaultKind::kCutOneWay:
     case FaultKind::kDeafen:
     case FaultKind::kIsolate:
+    case FaultKind::kCutClients:
     case FaultKind::kSplit:
     case FaultKind::kChain:
     case FaultKind::kFlap:
@@ -242,6 +243,12 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
       ExpectPreVote(victim, fault.lasts);
       ExpectStepDown(victim, fault.lasts);
       return CutAll(victim, false, fault.lasts);
+    case FaultKind::kCutClients:
+      for (uint64_t client = 1; client < cluster_.options().workload.clients; client += 2) {
+        CutFor(victim, kFirstClient + client, fault.lasts);
+        CutFor(kFirstClient + client, victim, fault.lasts);
+      }
+      return;
     case FaultKind::kSplit:
       return Split(fault, victim);
     case FaultKind::kChain:

@@ -22,6 +22,7 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "link cut one way",
                                                        "deaf node",
                                                        "isolated node",
+                                                       "clients cut off",
                                                        "split",
                                                        "chain",
                                                        "flapping link",
@@ -53,7 +54,7 @@ constexpr Share kNetworkMix[] = {{FaultKind::kCutLink, 4},     {FaultKind::kCutO
                                  {FaultKind::kSplit, 4},       {FaultKind::kChain, 2},
                                  {FaultKind::kFlap, 3},        {FaultKind::kBadNetwork, 4},
                                  {FaultKind::kSlowNetwork, 2}, {FaultKind::kPause, 1},
-                                 {FaultKind::kTransfer, 2}};
+                                 {FaultKind::kTransfer, 2},    {FaultKind::kCutClients, 2}};
 constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},
                               {FaultKind::kFailLogSync, 3}, {FaultKind::kFailStateSync, 2},
                               {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
@@ -194,6 +195,29 @@ std::vector<Fault> PlanFaults(const FaultPlanOptions& options) {
     fault.amount = DrawAmount(fault.kind, random);
     plan.push_back(fault);
     at += milliseconds(random.Between(1, gap_max_ms));
+  }
+  return plan;
+}
+
+std::vector<Fault> PlanTrialOfLeases(const FaultPlanOptions& options) {
+  base::Random random(options.seed);
+  std::vector<Fault> plan;
+  server::MonotonicTime at = milliseconds(random.Between(1000, 2000));
+  while (at < options.duration) {
+    Fault fault;
+    fault.leader_of = random.Between(1, options.shards);
+    fault.other = 1;
+    fault.at = at;
+    fault.kind = FaultKind::kSlowestLeader;
+    plan.push_back(fault);
+    fault.kind = FaultKind::kCutClients;
+    fault.lasts = milliseconds(5000);
+    plan.push_back(fault);
+    fault.at = at + milliseconds(random.Between(1500, 2500));
+    fault.kind = FaultKind::kIsolate;
+    fault.lasts = milliseconds(2500);
+    plan.push_back(fault);
+    at += milliseconds(random.Between(6000, 7000));
   }
   return plan;
 }

@@ -41,6 +41,7 @@ enum class FaultKind : uint8_t {
   kCutOneWay,   // the victim hears nothing from one node
   kDeafen,      // the victim hears nothing from any node, and is heard
   kIsolate,     // from the other nodes, not from clients
+  kCutClients,  // every other client from the victim
   kSplit,       // a minority, with some clients, from the rest
   kChain,       // only neighbours in a row hear each other
   kFlap,        // a link goes and comes, `amount` times
@@ -83,5 +84,9 @@ struct FaultPlanOptions {
 
 // In order of time.
 std::vector<Fault> PlanFaults(const FaultPlanOptions& options);
+
+// What shows a lease that outlives its promise: again and again a leader's clock is the slowest,
+// every other client loses it and looks for another, and then the other nodes lose it.
+std::vector<Fault> PlanTrialOfLeases(const FaultPlanOptions& options);
 
 }  // namespace basalt::testing

@@ -214,7 +214,7 @@ bool MemberChanges::Settle() {
     const auto status = cluster_.StatusOf(cluster_.LeaderOf(id), id);
     const bool at_rest = status && status->applied_own_term && !status->is_joint &&
                          status->configuration_index <= status->commit &&
-                         status->configuration_index == shard.newest;
+                         status->configuration == shard.members;
     if (at_rest) EndStrangers(shard);
     settled = settled && at_rest && IsSettled(shard);
   }

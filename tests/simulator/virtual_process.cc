@@ -14,6 +14,7 @@ namespace {
 constexpr milliseconds kTick{50};
 constexpr milliseconds kMaintenance{250};
 constexpr uint64_t kRequestBytesMax = 64u << 20;
+constexpr uint64_t kInstallMax = 80;  // milliseconds
 
 }  // namespace
 
@@ -152,15 +153,19 @@ void VirtualProcess::Put(server::ApplyWork work) {
       ports_.watcher.OnLeaseRead(options_.node, serve->group);
     }
   }
+  const bool installs = std::holds_alternative<server::InstallCheckpoint>(work);
   apply_works_.push_back(std::move(work));
-  PlanApplyRound();
+  PlanApplyRound(installs);
 }
 
 void VirtualProcess::PutQuietly(server::ApplyWork work) { apply_works_.push_back(std::move(work)); }
 
-void VirtualProcess::PlanApplyRound() {
+void VirtualProcess::PlanApplyRound(bool installs) {
   if (std::exchange(apply_round_planned_, true)) return;
-  ports_.after(Pause(), [this] { ApplyRound(); });
+  // For an install a replica is closed, moved and opened.
+  const server::MonotonicTime delay =
+      installs ? milliseconds(random_.Between(1, kInstallMax)) : Pause();
+  ports_.after(delay, [this] { ApplyRound(); });
 }
 
 void VirtualProcess::ApplyRound() {
@@ -199,7 +204,7 @@ void VirtualProcess::Tick() {
     GroupRound();
   }
   // The apply thread looks at what was put quietly twice a second at least.
-  PlanApplyRound();
+  PlanApplyRound(/*installs=*/false);
 }
 
 void VirtualProcess::Maintain() {

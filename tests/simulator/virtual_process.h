@@ -147,7 +147,7 @@ class VirtualProcess final : public server::GroupInbox,
   void End();
 
   void PlanGroupRound();
-  void PlanApplyRound();
+  void PlanApplyRound(bool installs);
   void GroupRound();
   void ApplyRound();
   void ReportApplied();
