@@ -27,6 +27,8 @@ class FaultInjector {
   void DoToNetwork(const Fault& fault, uint64_t victim);
   void DoToDisk(const Fault& fault, uint64_t victim);
   void DoToClock(const Fault& fault, uint64_t victim);
+  void Transfer(const Fault& fault, uint64_t victim);
+  void ChangeMembers(const Fault& fault, uint64_t victim);
   void CutAll(uint64_t victim, bool deaf_only, server::MonotonicTime lasts);
   void Split(const Fault& fault, uint64_t victim);
   void Chain(server::MonotonicTime lasts);
