@@ -6,6 +6,8 @@
 //   BASALT_CORE_CHECKS=off       raft/core goes on where a CHECK of its own fails
 #pragma once
 
+#include "base/check.h"
+
 namespace basalt::testing {
 
 // The place of the mutant in mutants.txt, from 1 on; 0: none.
@@ -13,3 +15,25 @@ int PlantedMutant();
 bool CoreChecksAreOn();
 
 }  // namespace basalt::testing
+
+// The twin's copies of raft/core include this before everything else.
+#ifdef BASALT_MUTANTS_OF_CORE
+
+#undef BASALT_CHECK
+#undef BASALT_CHECK_MSG
+
+#define BASALT_CHECK(condition)                                              \
+  do {                                                                       \
+    if (::basalt::testing::CoreChecksAreOn() && !(condition)) [[unlikely]] { \
+      ::basalt::base::CheckFailed(#condition, __FILE__, __LINE__);           \
+    }                                                                        \
+  } while (false)
+
+#define BASALT_CHECK_MSG(condition, detail)                                  \
+  do {                                                                       \
+    if (::basalt::testing::CoreChecksAreOn() && !(condition)) [[unlikely]] { \
+      ::basalt::base::CheckFailed(#condition, __FILE__, __LINE__, (detail)); \
+    }                                                                        \
+  } while (false)
+
+#endif
