@@ -14,6 +14,8 @@ constexpr seconds kStartAgainAfter{1};
 constexpr seconds kLongCut{4};
 // Longer than an election timeout.
 constexpr seconds kTransferGivenUpAfter{2};
+constexpr microseconds kLookAgainAfter{1500};
+constexpr int kLooksForNextLeader = 1500;
 
 uint64_t ShardOf(const Fault& fault, uint64_t shards) {
   return fault.leader_of != 0 ? fault.leader_of : 1 + fault.amount / 65536 % shards;
@@ -326,6 +328,15 @@ void FaultInjector::Transfer(const Fault& fault, uint64_t victim) {
   });
 }
 
+void FaultInjector::ChangeUnderNextLeader(uint64_t shard, uint64_t leader, int looks) {
+  if (looks == 0) return;
+  Later(kLookAgainAfter, [this, shard, leader, looks] {
+    const uint64_t next = cluster_.LeaderOf(shard);
+    if (next == 0 || next == leader) return ChangeUnderNextLeader(shard, leader, looks - 1);
+    cluster_.members().Step(shard);
+  });
+}
+
 void FaultInjector::ChangeMembers(const Fault& fault, uint64_t victim) {
   const uint64_t shard = ShardOf(fault, cluster_.options().shards);
   const auto steps = static_cast<int64_t>(1 + fault.amount / 8 % 8);
@@ -340,7 +351,9 @@ void FaultInjector::ChangeMembers(const Fault& fault, uint64_t victim) {
         [this, victim, shard, dice, death, operations] {
           const uint64_t leader = cluster_.LeaderOf(shard);
           const uint64_t dies = dice < 2 && leader != 0 ? leader : victim;
+          cluster_.members().Step(shard);
           cluster_.DieInside(dies, death, operations);
+          ChangeUnderNextLeader(shard, leader, kLooksForNextLeader);
           StartAfter(dies, kStartAgainAfter);
         });
 }

@@ -178,7 +178,7 @@ std::string_view NameOf(FaultKind kind) { return kFaultNames[static_cast<int>(ki
 std::vector<Fault> PlanFaults(const FaultPlanOptions& options) {
   base::Random random(options.seed);
   // Some runs are quiet for seconds between two faults, some never.
-  const uint64_t gap_max_ms = options.family == Family::kCalm ? 8000 : random.Between(400, 2400);
+  const uint64_t gap_max_ms = options.family == Family::kCalm ? 8000 : random.Between(600, 4000);
   std::vector<Fault> plan;
   server::MonotonicTime at = milliseconds(random.Between(0, 1500));
   while (at < options.duration) {

@@ -17,6 +17,7 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   cluster.process.memory_bytes_max = size_t{1} << random.Between(11, 15);
   cluster.process.flush_every_bytes = size_t{1} << random.Between(13, 16);
   cluster.workload.keys = random.Between(3, 20);
+  cluster.workload.think_max = milliseconds(random.Between(8, 40));
   cluster.process.leases = !random.OneIn(4);
   if (options.family == Family::kMembers) {
     // Somewhere to go.

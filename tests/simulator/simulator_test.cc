@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "tests/simulator/child_run.h"
 #include "tests/simulator/kept_files.h"
@@ -78,17 +79,20 @@ TEST(SimulatorFamilies, ClocksDriftAndJump) {
 // clocks that keep to it, nobody.
 TEST(SimulatorLeases, DriftBeyondTheBoundIsFound) {
   constexpr uint64_t kSeeds = 4;
-  uint64_t found = 0;
+  std::vector<uint64_t> found;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     RunOptions options{.family = Family::kLawless, .seed = seed, .leases_all_the_same = true};
     const RunReport beyond = RunInChild([&] { return RunSimulation(options); });
-    if (!beyond.violations.empty()) ++found;
+    if (!beyond.violations.empty()) found.push_back(seed);
+    for (const std::string& what : beyond.violations) {
+      std::printf("seed %d: %s\n", static_cast<int>(seed), what.c_str());
+    }
     options.clocks_within_bound = true;
     const RunReport within = RunInChild([&] { return RunSimulation(options); });
     EXPECT_TRUE(within.violations.empty()) << "seed " << seed << ": " << within.violations[0];
     EXPECT_GT(within.reached.at("reads by lease on arrival"), 100u) << "seed " << seed;
   }
-  EXPECT_GE(found, 1u) << "leases beyond the bound passed " << kSeeds << " seeds";
+  EXPECT_GE(found.size(), 2u) << "leases beyond the bound passed most of " << kSeeds << " seeds";
 }
 
 TEST(SimulatorPlan, ComesFromTheSeedAlone) {
