@@ -154,6 +154,28 @@ TEST_F(Checkers, WhatWasNotYetDurableMaySurvive) {
   EXPECT_EQ(violations(), 1u);
 }
 
+TEST_F(Checkers, AWriteThatWasUnderWayMaySurviveInPart) {
+  const auto entry = [](uint64_t index) { return MakeEntry(index, 2, "v"); };
+  raft::LogWrite write = Write(1, {entry(6), entry(7), entry(8)}, 2);
+  write.persist.base = raft::LogBase{raft::LogIndex(5), raft::Term(2), {}};
+  for (uint64_t kept = 5; kept <= 8; ++kept) {
+    logs.OnOpened(kept, Replica(1), Recovered({MakeEntry(1, 1, "a")}, 1));
+    logs.OnQueued(kept, write);
+    raft::RecoveredState found = Recovered({}, 2);
+    found.base = *write.persist.base;
+    for (uint64_t index = 6; index <= kept; ++index) found.entries.push_back(entry(index));
+    logs.OnOpened(kept, Replica(1), found);
+    EXPECT_EQ(violations(), 0u) << "up to " << kept;
+  }
+  // The records land in their order.
+  logs.OnOpened(9, Replica(1), Recovered({MakeEntry(1, 1, "a")}, 1));
+  logs.OnQueued(9, write);
+  raft::RecoveredState found = Recovered({}, 1);
+  found.base = *write.persist.base;
+  logs.OnOpened(9, Replica(1), found);
+  EXPECT_EQ(violations(), 1u) << "the base without the term before it";
+}
+
 TEST_F(Checkers, AppliedHashesThatDiffer) {
   states.OnApplied(1, {kGroup, raft::LogIndex(5), 0, 77});
   states.OnApplied(2, {kGroup, raft::LogIndex(5), 0, 77});

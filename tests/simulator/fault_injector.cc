@@ -24,9 +24,8 @@ uint64_t ShardOf(const Fault& fault, uint64_t shards) {
 // Whether one replica's word is enough: it needs to hear nobody.
 bool IsAlone(const raft::CoreStatus& status) {
   const auto& members = status.configuration.members;
-  return std::count_if(members.begin(), members.end(), [](const raft::Member& member) {
-           return raft::IsVoting(member.role);
-         }) <= 1;
+  return std::count_if(members.begin(), members.end(),
+                       [](const raft::Member& member) { return raft::IsVoting(member.role); }) <= 1;
 }
 
 }  // namespace
@@ -319,12 +318,12 @@ void FaultInjector::Transfer(const Fault& fault, uint64_t victim) {
   if (dice == 1) CutFor(victim, other, kTransferGivenUpAfter);
   if (dice == 2) cluster_.Pause(other, milliseconds(600 + fault.amount / 4 % 1500));
   cluster_.Visit(victim, 0, [this, shard, to](VirtualProcess& process) {
-    process.Put(server::GroupEvent(server::TransferAsked{
-        raft::GroupId(shard), to, [this](raft::TransferAnswer answer) {
-          if (answer == raft::TransferAnswer::kStarted) {
-            cluster_.findings().Mark("transfers begun on request");
-          }
-        }}));
+    process.Put(server::GroupEvent(
+        server::TransferAsked{raft::GroupId(shard), to, [this](raft::TransferAnswer answer) {
+                                if (answer == raft::TransferAnswer::kStarted) {
+                                  cluster_.findings().Mark("transfers begun on request");
+                                }
+                              }}));
   });
 }
 

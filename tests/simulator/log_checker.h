@@ -87,6 +87,8 @@ class LogChecker final : public ReplicaWatcher {
   static Change ChangeOf(const raft::Persist& persist);
   static void Do(const Change& change, Log& log);
   static std::string Difference(const Log& expected, const Log& found);
+  static std::vector<Change> PartsOf(const Change& change, raft::LogIndex last);
+  std::string Unexplained(Replica& replica, const Log& found);
   void Match(raft::GroupId group, raft::LogIndex index, const Known& known);
   void JudgeTruncation(raft::GroupId group, const Replica& replica, const Change& change);
   // Of the newest members that were committed; false while these change.

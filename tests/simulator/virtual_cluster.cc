@@ -1,5 +1,6 @@
 #include "tests/simulator/virtual_cluster.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/check.h"
@@ -231,6 +232,8 @@ void VirtualCluster::Stop(uint64_t id) {
 }
 
 void VirtualCluster::HoldGroups(uint64_t id, server::MonotonicTime duration) {
+  Node& node = nodes_.at(id);
+  node.held_until = std::max(node.held_until, time_.Now() + duration);
   Visit(id, 0, [duration](VirtualProcess& process) { process.HoldGroups(duration); });
 }
 

@@ -3,6 +3,7 @@
 // everything is equal, and judges what clients were told.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -76,8 +77,9 @@ class VirtualCluster final : public ProcessDirectory {
 
   bool lives(uint64_t node) const { return nodes_.at(node).process != nullptr; }
   bool paused(uint64_t node) const { return time_.Now() < nodes_.at(node).paused_until; }
+  // Or its groups were held up.
   bool paused_since(uint64_t node, server::MonotonicTime time) const {
-    return nodes_.at(node).paused_until > time;
+    return std::max(nodes_.at(node).paused_until, nodes_.at(node).held_until) > time;
   }
   // A rate that a clock of this cluster may have, in millionths; and the two ends.
   uint64_t DrawRate();
@@ -128,7 +130,8 @@ class VirtualCluster final : public ProcessDirectory {
     LogTail tail;
     uint64_t life = 0;
     server::MonotonicTime paused_until{};
-    std::vector<Held> held;  // what came while it stood still
+    server::MonotonicTime held_until{};  // its groups are
+    std::vector<Held> held;              // what came while it stood still
     DiskSpeed disk_speed;
     Death planned_death = Death::kPower;
     std::optional<Flip> flip;
