@@ -152,7 +152,8 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
   if (input.OneIn(4)) return MakeMessage<v1::CommandBatch>(input);
   for (uint64_t left = input.Below(5); left > 0; --left) {
     v1::Command& command = *batch.add_commands();
-    const std::string key(1 + input.Below(2), static_cast<char>('a' + input.Below(4)));
+    const size_t key_bytes = 1 + input.Below(2);
+    const std::string key(key_bytes, static_cast<char>('a' + input.Below(4)));
     if (is_meta && input.Flag()) {
       FillMetaCommand(input, command);
     } else if (input.Flag()) {

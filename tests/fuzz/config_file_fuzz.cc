@@ -35,10 +35,14 @@ std::string MakeValue(FuzzInput& input) {
   static constexpr std::string_view kWords[] = {"true",  "off",  "info", "json",
                                                 "/data", "zone", "~",    "read-index"};
   switch (input.Below(5)) {
-    case 0:
-      return std::to_string(input.Number()) + std::string(kUnits[input.Below(9)]);
-    case 1:
-      return std::string(kHosts[input.Below(9)]) + ":" + std::to_string(input.Below(70000));
+    case 0: {
+      const std::string number = std::to_string(input.Number());
+      return number + std::string(kUnits[input.Below(9)]);
+    }
+    case 1: {
+      const std::string host(kHosts[input.Below(9)]);
+      return host + ":" + std::to_string(input.Below(70000));
+    }
     case 2:
       return std::string(kWords[input.Below(8)]);
     case 3:

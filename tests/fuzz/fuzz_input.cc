@@ -33,7 +33,8 @@ uint64_t FuzzInput::Below(uint64_t bound) {
 }
 
 std::string FuzzInput::Text(size_t size_max) {
-  const size_t size = std::min<size_t>(Below(size_max + 1), rest_.size());
+  const uint64_t wanted = Below(size_max + 1);
+  const size_t size = std::min<size_t>(wanted, rest_.size());
   std::string text(rest_.substr(0, size));
   rest_.remove_prefix(size);
   return text;

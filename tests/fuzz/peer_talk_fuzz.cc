@@ -25,7 +25,8 @@ constexpr uint64_t kSelf = 2;
 
 v1::NodeDescriptor MakeDescriptor(FuzzInput& input) {
   if (input.OneIn(3)) return MakeMessage<v1::NodeDescriptor>(input);
-  return testing::MakeNode(input.Below(5), input.OneIn(6) ? "wiped" : "");
+  const uint64_t id = input.Below(5);
+  return testing::MakeNode(id, input.OneIn(6) ? "wiped" : "");
 }
 
 v1::ClusterMap MakeLayout(FuzzInput& input) {
