@@ -158,7 +158,7 @@ class Life {
       status = log_->Commit(std::vector{write});
     }
     BASALT_CHECK_MSG(status.ok(), base::Message(status));
-    history_.push_back(std::move(next));
+    if (!now.Difference(next).empty()) history_.push_back(std::move(next));
   }
 
   const raft::RecoveredLog& Choose(const LogModel& model) {
@@ -222,7 +222,8 @@ class Life {
   RaftLogOptions options_ = SmallLogOptions();
   std::unique_ptr<RaftLog> log_;
   uint64_t replica_ = 0;
-  std::deque<LogModel> history_;  // the last is what was acknowledged
+  // Each differs from the one before; the last is what was acknowledged.
+  std::deque<LogModel> history_;
 };
 
 // --- a log that somebody made up -----------------------------------------------------------
