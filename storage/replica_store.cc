@@ -48,7 +48,15 @@ absl::StatusOr<std::string> DecodePointer(const std::string& path, std::string_v
   constexpr std::string_view kFormat = "format ";
   const auto damaged = [&] { return base::DataLoss(fmt::format("{} is damaged", path)); };
   std::string_view rest = text;
-  if (!rest.starts_with(kPointerTitle)) return damaged();
+  // The last line vouches for the others in every format, so that damage and a newer format are
+  // told apart.
+  constexpr std::string_view kChecksum = "\ncrc32c ";
+  const size_t checksum_at = text.rfind(kChecksum);
+  if (!rest.starts_with(kPointerTitle) || checksum_at == std::string_view::npos) return damaged();
+  const std::string_view vouched = text.substr(0, checksum_at + 1);
+  if (text.substr(checksum_at + 1) != fmt::format("crc32c {:08x}\n", Crc32c(vouched))) {
+    return damaged();
+  }
   rest.remove_prefix(kPointerTitle.size());
   if (!rest.starts_with(kFormat)) return damaged();
   rest.remove_prefix(kFormat.size());
@@ -156,6 +164,7 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
   // All that an engine holds when it is opened is flushed.
   flushed_index_.store(std::max(flushed_index_.load(), applied_.base.index.value()));
   fresh->flush_count_seen.store(fresh->engine->flush_count());
+  fresh->applied_index.store(applied_.base.index.value());
   next_number_ = *NumberOf(name) + 1;
   base::MutexLock lock(mutex_);
   mounted_.swap(fresh);
@@ -164,7 +173,9 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
 
 void ReplicaStore::Commit(Batch& batch, AppliedRow applied) {
   batch.Put(Family::kState, kAppliedRow, EncodeAppliedRow(applied));
-  mounted()->engine->Write(batch);
+  const std::shared_ptr<Mounted> current = mounted();
+  current->engine->Write(batch);
+  current->applied_index.store(applied.base.index.value(), std::memory_order_release);
   applied_ = std::move(applied);
   if (!retired_.empty()) RemoveRetired();
 }
@@ -178,6 +189,13 @@ std::shared_ptr<Engine> ReplicaStore::engine() const {
   std::shared_ptr<Mounted> current = mounted();
   Engine* const engine = current->engine.get();
   return {std::move(current), engine};
+}
+
+ReplicaStore::Standing ReplicaStore::standing() const {
+  std::shared_ptr<Mounted> current = mounted();
+  const raft::LogIndex applied(current->applied_index.load(std::memory_order_acquire));
+  Engine* const engine = current->engine.get();
+  return {{std::move(current), engine}, applied};
 }
 
 raft::LogIndex ReplicaStore::flushed() {

@@ -8,9 +8,9 @@
 // that a crash at any step of Install leaves the old contents or the new ones. A newer format is
 // refused.
 //
-// Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), flushed(),
-// Flush(): any thread. Who holds an engine() across an Install goes on reading the old contents;
-// their files go once nobody does.
+// Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), standing(),
+// flushed(), Flush(): any thread. Who holds an engine() across an Install goes on reading the old
+// contents; their files go once nobody does.
 #pragma once
 
 #include <atomic>
@@ -57,6 +57,12 @@ class ReplicaStore {
 
   // Keeps its engine open. Never null.
   std::shared_ptr<Engine> engine() const BASALT_EXCLUDES(mutex_);
+  // `engine` shows everything up to `applied`, and maybe more.
+  struct Standing {
+    std::shared_ptr<Engine> engine;
+    raft::LogIndex applied;
+  };
+  Standing standing() const BASALT_EXCLUDES(mutex_);
   // The highest applied index that a crash cannot take back.
   raft::LogIndex flushed();
   void Flush();
@@ -80,6 +86,8 @@ class ReplicaStore {
 
     std::string name;  // db-<n>
     std::unique_ptr<Engine> engine;
+    // Raised once a batch can be read. Of this engine: after an install the old one lags for good.
+    std::atomic<uint64_t> applied_index{0};
     std::atomic<uint64_t> flush_count_seen{0};
     // An engine uses its files until it is closed, by whoever reads it last.
     const std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);

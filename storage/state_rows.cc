@@ -41,8 +41,8 @@ std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes) {
     raft::Member member;
     member.replica = raft::ReplicaId(reader.Take<uint64_t>());
     member.node = raft::NodeId(reader.Take<uint64_t>());
-    const auto role = reader.Take<uint8_t>();
-    if (role != static_cast<uint8_t>(raft::MemberRole::kVoter)) return std::nullopt;
+    member.role = static_cast<raft::MemberRole>(reader.Take<uint8_t>());
+    if (!raft::IsKnownRole(member.role)) return std::nullopt;
     row.base.configuration.members.push_back(member);
   }
   if (!reader.ok() || !reader.AtEnd()) return std::nullopt;

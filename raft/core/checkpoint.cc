@@ -36,6 +36,12 @@ void OnCheckpointArrived(CoreState& state, const CheckpointArrived& arrived) {
   // What a checkpoint holds is committed. Known at once, not when the install ends: by then this
   // replica may lead, and a leader commits nothing of an earlier term by itself.
   if (state.log.Holds(arrived.base.index, arrived.base.term)) state.CommitUpTo(arrived.base.index);
+  // Entries that were fetched for apply in this same turn have not left: the checkpoint holds them,
+  // and they must not reach the state machine behind it.
+  if (!state.effects.apply.empty()) {
+    state.handed_to_apply = state.effects.apply.front().index - 1;
+    state.effects.apply.clear();
+  }
   state.installing = arrived.base;
   state.effects.install = arrived.base;
   state.dirty = true;

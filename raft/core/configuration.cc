@@ -27,18 +27,6 @@ Number TakeNumber(std::string_view& bytes) {
   return number;
 }
 
-bool IsKnownRole(MemberRole role) {
-  switch (role) {
-    case MemberRole::kVoter:
-    case MemberRole::kLearner:
-    case MemberRole::kIncoming:
-    case MemberRole::kOutgoing:
-    case MemberRole::kDemoted:
-      return true;
-  }
-  return false;
-}
-
 // Sorted, because members are.
 std::vector<ReplicaId> OldHalf(const Configuration& configuration) {
   std::vector<ReplicaId> replicas;

@@ -87,6 +87,7 @@ struct CoreState {
   Log log;               // (14) no entry above the term (16) what was committed stays
   PersistQueue persists;
   LogIndex commit;           // (3) never falls (7) <= last
+  LogIndex group_commit;     // the highest commit index that a leader has told; for status only
   LogIndex handed_to_apply;  // (8) <= min(commit, durable)
   LogIndex applied;          // (4) never falls, <= handed_to_apply
   FlowWindow applying;

@@ -77,8 +77,10 @@ void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
 void Invariants::CheckMembership(const CoreState& state) {
   const Configuration& in_force = state.configuration();
   BASALT_CHECK(in_force.members.empty() ? state.log.last() == LogIndex(0)
-                                        : IsWellFormed(in_force));                          // (22)
-  if (!std::holds_alternative<FollowerRole>(state.role)) BASALT_CHECK(MayCampaign(state));  // (26)
+                                        : IsWellFormed(in_force));  // (22)
+  const bool campaigns = std::holds_alternative<PreCandidateRole>(state.role) ||
+                         std::holds_alternative<CandidateRole>(state.role);
+  BASALT_CHECK(!campaigns || MayCampaign(state));  // (26)
   const LeaderRole* leader = state.leader();
   if (leader == nullptr) return;
   auto follower = leader->followers.begin();

@@ -50,6 +50,8 @@ struct AppendReply {
 struct HeartbeatRequest {
   LogIndex commit;
   Round round;
+  // What the leader has committed, held by the receiver or not: how far behind it is.
+  LogIndex group_commit;
 };
 struct HeartbeatReply {
   Round round;

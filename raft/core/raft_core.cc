@@ -1,5 +1,6 @@
 #include "raft/core/raft_core.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -307,6 +308,7 @@ CoreStatus RaftCore::status() const {
                     state.log.last(),
                     state.durable(),
                     state.commit,
+                    std::max(state.commit, state.group_commit),
                     state.applied,
                     state.configuration(),
                     state.log.configuration_index(),

@@ -126,6 +126,7 @@ struct CoreStatus {
   LogIndex last;
   LogIndex durable;
   LogIndex commit;
+  LogIndex group_commit;  // as far as heard; at least commit
   LogIndex applied;
   Configuration configuration;   // in force
   LogIndex configuration_index;  // its entry; the base's index when it is older. Above commit: it

@@ -159,8 +159,8 @@ void SendHeartbeats(CoreState& state) {
   ++leading.round;
   RoundSent(state);
   for (const FollowerProgress& follower : leading.followers) {
-    state.Send(follower.replica,
-               HeartbeatRequest{std::min(state.commit, follower.match), leading.round});
+    state.Send(follower.replica, HeartbeatRequest{std::min(state.commit, follower.match),
+                                                  leading.round, state.commit});
   }
 }
 
@@ -182,6 +182,7 @@ void AdvanceCommit(CoreState& state) {
 }
 
 void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
+  state.group_commit = std::max(state.group_commit, request.commit);
   if (state.configuration().members.empty()) {
     // No log that this replica could take has a first entry that tells the members.
     AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
@@ -234,6 +235,7 @@ void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
 }
 
 void OnHeartbeatRequest(CoreState& state, ReplicaId from, const HeartbeatRequest& request) {
+  state.group_commit = std::max(state.group_commit, request.group_commit);
   state.CommitUpTo(request.commit);
   state.SendWhenHardStateDurable(from, HeartbeatReply{request.round, PriorityToTell(state)});
 }

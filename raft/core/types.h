@@ -73,6 +73,11 @@ enum class MemberRole : uint8_t {
   kDemoted = 5,   // was a voter, will be a learner
 };
 
+// For bytes from a disk or a peer.
+constexpr bool IsKnownRole(MemberRole role) {
+  return role >= MemberRole::kVoter && role <= MemberRole::kDemoted;
+}
+
 struct Member {
   ReplicaId replica;
   NodeId node;

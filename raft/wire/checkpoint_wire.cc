@@ -1,14 +1,19 @@
 #include "raft/wire/checkpoint_wire.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 #include <variant>
+
+#include "raft/core/configuration.h"
 
 namespace basalt::raft {
 namespace {
 
 // As in raft_wire.cc: room above every index and term.
 constexpr uint64_t kIndexMax = std::numeric_limits<uint64_t>::max() / 2;
+// Fits in a byte, and is none that is known.
+constexpr uint32_t kRoleMax = std::numeric_limits<uint8_t>::max();
 
 }  // namespace
 
@@ -21,9 +26,10 @@ void CheckpointToWire(const Message& message, v1::CheckpointHeader& to) {
   to.set_index(base.index.value());
   to.set_index_term(base.term.value());
   for (const Member& member : base.configuration.members) {
-    v1::Replica* voter = to.add_voters();
-    voter->set_replica_id(member.replica.value());
-    voter->set_node_id(member.node.value());
+    v1::Member* added = to.add_members();
+    added->set_replica_id(member.replica.value());
+    added->set_node_id(member.node.value());
+    added->set_role(static_cast<uint32_t>(member.role));
   }
 }
 
@@ -35,14 +41,13 @@ absl::StatusOr<Message> CheckpointFromWire(const v1::CheckpointHeader& from, Nod
     return absl::InvalidArgumentError("a checkpoint with a term or an index out of range");
   }
   LogBase base{LogIndex(from.index()), Term(from.index_term()), {}};
-  ReplicaId last(0);
-  for (const v1::Replica& voter : from.voters()) {
-    const ReplicaId replica(voter.replica_id());
-    if (replica <= last) {
-      return absl::InvalidArgumentError("a checkpoint whose members are not sorted replicas");
-    }
-    last = replica;
-    base.configuration.members.push_back({replica, NodeId(voter.node_id()), MemberRole::kVoter});
+  for (const v1::Member& member : from.members()) {
+    const uint32_t role = std::min(member.role(), kRoleMax);
+    base.configuration.members.push_back(
+        {ReplicaId(member.replica_id()), NodeId(member.node_id()), static_cast<MemberRole>(role)});
+  }
+  if (!IsWellFormed(base.configuration)) {
+    return absl::InvalidArgumentError("a checkpoint whose members are no configuration");
   }
   Message message;
   message.group = GroupId(from.group());

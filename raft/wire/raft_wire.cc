@@ -53,6 +53,7 @@ struct BodyToWire {
     v1::HeartbeatRequest& heartbeat = *to.mutable_heartbeat();
     heartbeat.set_commit(body.commit.value());
     heartbeat.set_round(body.round.value());
+    heartbeat.set_group_commit(body.group_commit.value());
   }
   void operator()(const HeartbeatReply& body) const {
     to.mutable_heartbeat_reply()->set_round(body.round.value());
@@ -147,11 +148,12 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
       return absl::OkStatus();
     }
     case v1::RaftMessage::kHeartbeat:
-      if (from.heartbeat().commit() > kIndexMax) {
+      if (from.heartbeat().commit() > kIndexMax || from.heartbeat().group_commit() > kIndexMax) {
         return absl::InvalidArgumentError("a heartbeat with an index out of range");
       }
       to.body =
-          HeartbeatRequest{LogIndex(from.heartbeat().commit()), Round(from.heartbeat().round())};
+          HeartbeatRequest{LogIndex(from.heartbeat().commit()), Round(from.heartbeat().round()),
+                           LogIndex(from.heartbeat().group_commit())};
       return absl::OkStatus();
     case v1::RaftMessage::kHeartbeatReply:
       to.body =

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int kMessageBytesMax = 128 << 20;
 constexpr std::chrono::seconds kHousekeepingPeriod{1};
+constexpr std::chrono::seconds kHandOverMax{2};
 constexpr std::chrono::seconds kDrainMax{3};
 // Requests that a node holds at one time, as a share of its memory limit.
 constexpr uint64_t kRequestBudgetMin = 64ull << 20;
@@ -160,7 +161,9 @@ absl::Status Node::ListenForPeers() {
 }
 
 absl::Status Node::ListenForClients() {
-  dispatch_ = std::make_unique<Dispatch>(Dispatch::Options{}, view_, *host_, budget_, clock_);
+  dispatch_ = std::make_unique<Dispatch>(
+      Dispatch::Options{},
+      Dispatch::Ports{view_, *host_, budget_, clock_, host_->lease_reads(), &reporter_});
   kv_service_ = std::make_unique<KvService>(*dispatch_, view_);
   admin_service_ = std::make_unique<AdminService>(MakeAdminHandlers());
   int bound = 0;
@@ -283,6 +286,12 @@ void Node::Stop() {
   if (stopping_.exchange(true)) return;
   NotifyStopping();
   if (client_server_ != nullptr) UpdateHealth();
+  // While it still serves: who asks the wrong node is told the right one.
+  if (running_.load()) {
+    const size_t kept = host_->HandOver(kHandOverMax);
+    if (kept > 0)
+      logger_.Warn({}, "{} leaderships were not handed over: an election follows", kept);
+  }
   if (dispatch_ != nullptr) dispatch_->Stop();
   // What is under way is answered before the doors close.
   const MonotonicTime until = clock_.Now() + kDrainMax;

@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "base/version.h"
 #include "server/daemon/node.h"
+#include "server/node/readiness.h"
 #include "server/observe/service_notify.h"
 
 namespace basalt::server {
@@ -13,8 +14,6 @@ namespace {
 constexpr std::chrono::seconds kStallLimit{10};
 // Below this writes are refused; RocksDB and the log need room to go on serving reads.
 constexpr uint64_t kFreeBytesMin = 256ull << 20;
-// Entries that a follower may lag and still count as caught up.
-constexpr uint64_t kBehindMax = 10000;
 
 }  // namespace
 
@@ -23,13 +22,7 @@ std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>&
   if (!running_.load()) return {"the node belongs to no cluster yet"};
   std::vector<std::string> reasons;
   if (replicas.empty()) reasons.push_back("the group thread does not answer");
-  for (const v1::ReplicaStatus& replica : replicas) {
-    const std::string shard = "shard " + std::to_string(replica.shard_id());
-    if (replica.leader_node() == 0) reasons.push_back(shard + " has no leader");
-    if (replica.commit_index() > replica.applied_index() + kBehindMax) {
-      reasons.push_back(shard + " is behind");
-    }
-  }
+  for (std::string& reason : WhyNotCaughtUp(replicas)) reasons.push_back(std::move(reason));
   return reasons;
 }
 

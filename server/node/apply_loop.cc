@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/node/read_answers.h"
 
 namespace basalt::server {
 namespace {
@@ -15,55 +16,6 @@ v1::Response MakeWriteAnswer(const PendingWrite& write, v1::Code code, v1::Outco
   response.set_code(code);
   response.set_outcome(outcome);
   return response;
-}
-
-v1::Response MakeReadAnswer(const PendingRead& read, v1::Code code, std::string message) {
-  v1::Response response;
-  response.set_id(read.request.id());
-  response.set_code(code);
-  response.set_mode(read.confirmed_by);
-  if (!message.empty()) response.set_message(std::move(message));
-  return response;
-}
-
-void ServeGet(const ShardReads& reads, const v1::GetRequest& get, v1::Response& response) {
-  absl::StatusOr<std::optional<ReadValue>> value = reads.Get(get.key());
-  if (!value.ok()) {
-    response.set_code(v1::CODE_INTERNAL);
-    response.set_message(base::Message(value.status()));
-    return;
-  }
-  v1::GetResult* result = response.mutable_get();
-  if (!value->has_value()) return;
-  result->set_found(true);
-  result->set_value(std::move((*value)->bytes));
-  result->set_version((*value)->version);
-}
-
-void ServeScan(const ShardReads& reads, const v1::ScanRequest& scan, v1::Response& response) {
-  ScanBounds bounds{.from = scan.from(),
-                    .to = scan.to(),
-                    .keys_only = scan.keys_only(),
-                    .count_only = scan.count_only()};
-  if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
-  if (scan.bytes_max() > 0) {
-    bounds.bytes_max = std::min<size_t>(bounds.bytes_max, scan.bytes_max());
-  }
-  absl::StatusOr<ScanPage> page = reads.Scan(bounds);
-  if (!page.ok()) {
-    response.set_code(v1::CODE_INTERNAL);
-    response.set_message(base::Message(page.status()));
-    return;
-  }
-  v1::ScanResult* result = response.mutable_scan();
-  for (ScanRow& row : page->rows) {
-    v1::Row* added = result->add_rows();
-    added->set_key(std::move(row.key));
-    added->set_value(std::move(row.value));
-    added->set_version(row.version);
-  }
-  result->set_count(page->count);
-  if (page->resume) result->set_resume(*std::move(page->resume));
 }
 
 }  // namespace
@@ -208,20 +160,21 @@ void ApplyLoop::ServeWaitingReads(Replica& replica) {
 void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
   const ShardReads reads(replica.machine->store().engine());
   const MonotonicTime now = ports_.clock.Now();
+  uint64_t by_lease = 0;
+  uint64_t by_round = 0;
   for (PendingRead& read : pending) {
     if (read.deadline <= now) {
       replies_.Answer(replica.machine->group(), read,
                       MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
       continue;
     }
-    v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
-    if (read.request.has_get()) {
-      ServeGet(reads, read.request.get(), response);
-    } else {
-      ServeScan(reads, read.request.scan(), response);
-    }
+    v1::Response response =
+        read.request.has_get() ? AnswerGet(reads, read) : AnswerScan(reads, read);
     replies_.Answer(replica.machine->group(), read, std::move(response));
+    ++(read.confirmed_by == v1::READ_MODE_LEASE ? by_lease : by_round);
   }
+  counters_.lease_reads.fetch_add(by_lease, std::memory_order_relaxed);
+  counters_.round_reads.fetch_add(by_round, std::memory_order_relaxed);
 }
 
 void ApplyLoop::On(InstallCheckpoint& work) {

@@ -26,6 +26,8 @@ struct ApplyLoopCounters {
   std::atomic<uint64_t> entries{0};
   std::atomic<uint64_t> commands{0};
   std::atomic<uint64_t> checkpoints_installed{0};
+  std::atomic<uint64_t> lease_reads{0};
+  std::atomic<uint64_t> round_reads{0};
 };
 
 class ApplyLoop final : public ApplyObserver {

@@ -54,12 +54,14 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Entries that this node vouches for and cannot read: it must not go on with a hole. (Of a
-    // replica that was removed meanwhile there is nothing to read.)
-    if (fetch.follower == work.self && ports_.has_replica(work.group, work.self)) {
+    // Entries that are gone belong to a replica that was removed meanwhile, or were overtaken by a
+    // checkpoint; the core knows if they were not. Damage in what this node vouches for is another
+    // thing: it must not go on with a hole.
+    const bool gone = entries.status().code() == absl::StatusCode::kNotFound;
+    if (!gone && fetch.follower == work.self && ports_.has_replica(work.group, work.self)) {
       base::DiskFailed(base::Message(entries.status()));
     }
-    if (entries.status().code() != absl::StatusCode::kNotFound) {
+    if (!gone) {
       ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
                           base::Message(entries.status()));
     }

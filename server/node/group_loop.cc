@@ -52,6 +52,7 @@ void GroupLoop::MarkDirty(Hosted& hosted) {
 
 void GroupLoop::On(TickPassed&) {
   ++ticks_;
+  uint64_t disks_stalled = 0;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().SetNow(now_);
@@ -60,8 +61,10 @@ void GroupLoop::On(TickPassed&) {
     if (hosted->campaign && ticks_ % 2 == 0) hosted->group.core().Campaign();
     ExpireGathered(*hosted);
     if (check_compaction) Compact(*hosted);
+    if (hosted->disk_stalled) ++disks_stalled;
     MarkDirty(*hosted);
   }
+  counters_.disks_stalled.store(disks_stalled, std::memory_order_relaxed);
   ports_.apply.PutQuietly(SweepDeadlines{});
 }
 
@@ -72,6 +75,18 @@ void GroupLoop::On(PeerMessagesArrived& event) {
     hosted->group.core().Step(std::move(message));
     MarkDirty(*hosted);
   }
+}
+
+void GroupLoop::On(TransferAsked& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr) {
+    event.done(raft::TransferAnswer::kNotLeader);
+    return;
+  }
+  const raft::TransferAnswer answer = hosted->group.core().TransferLeadership(event.to);
+  if (answer == raft::TransferAnswer::kStarted) Count(counters_.transfers);
+  MarkDirty(*hosted);
+  event.done(answer);
 }
 
 void GroupLoop::On(WritesPersisted& event) {
@@ -141,6 +156,16 @@ void GroupLoop::On(StateFlushed& event) {
   if (event.index > hosted->flushed) hosted->flushed = event.index;
 }
 
+void GroupLoop::On(MembershipChangeAsked& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr) {
+    event.done(raft::ChangeRefusal::kNotLeader);
+    return;
+  }
+  event.done(hosted->group.core().ChangeMembership(std::move(event.target)));
+  MarkDirty(*hosted);
+}
+
 void GroupLoop::On(StatesAsked& event) {
   std::vector<GroupState> states;
   for (const auto& [group, hosted] : hosted_) {
@@ -154,6 +179,7 @@ void GroupLoop::On(StatesAsked& event) {
 // `retained_log_bytes` for followers that were away for a while.
 void GroupLoop::Compact(Hosted& hosted) {
   const raft::CoreStatus status = hosted.group.core().status();
+  hosted.disk_stalled = status.disk_stalled;
   hosted.SampleLog(status.last);
   raft::LogIndex target = hosted.FirstRetained(options_.retained_log_bytes);
   if (target > hosted.flushed) target = hosted.flushed;

@@ -26,11 +26,13 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> campaigns{0};  // elections begun by replicas of this node
   std::atomic<uint64_t> leaderships_won{0};
   std::atomic<uint64_t> leaderships_lost{0};
+  std::atomic<uint64_t> transfers{0};  // begun on request
   std::atomic<uint64_t> proposals{0};  // entries
   std::atomic<uint64_t> proposals_refused{0};
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
-  std::atomic<uint64_t> lease_reads{0};
+  // Replicas with a write under way for too long to lead; looked at with compaction.
+  std::atomic<uint64_t> disks_stalled{0};
 };
 
 struct GroupLoopOptions {
@@ -80,6 +82,7 @@ class GroupLoop {
   void On(WritesArrived& event);
   void On(ReadsArrived& event);
   void On(OwnCommandArrived& event);
+  void On(TransferAsked& event);
   void On(WritesPersisted& event);
   void On(EntriesApplied& event);
   void On(EntriesFetched& event);
@@ -90,6 +93,7 @@ class GroupLoop {
   void On(StateFlushed& event);
   void On(GroupAdded& event);
   void On(GroupRemoved& event);
+  void On(MembershipChangeAsked& event);
 
   // The clock, for the cores: after an event arrived, before a core hears of it (RaftCore::SetNow).
   void TakeTime();

@@ -136,7 +136,6 @@ void GroupLoop::ServeByLease(Hosted& hosted) {
   served.reads.assign(std::make_move_iterator(rest), std::make_move_iterator(hosted.reads.end()));
   hosted.reads.erase(rest, hosted.reads.end());
   for (PendingRead& read : served.reads) read.confirmed_by = v1::READ_MODE_LEASE;
-  Count(counters_.lease_reads, served.reads.size());
   ports_.apply.Put(std::move(served));
 }
 

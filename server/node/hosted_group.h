@@ -9,13 +9,14 @@
 #include <utility>
 #include <vector>
 
+#include "raft/core/configuration.h"
 #include "server/node/group_loop.h"
 
 namespace basalt::server {
 
 struct GroupLoop::Hosted {
   Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered)
-      : configuration(recovered.applied.configuration), group(options, std::move(recovered)) {}
+      : group(options, std::move(recovered)) {}
 
   struct Staged {
     raft::LogIndex index;
@@ -28,10 +29,8 @@ struct GroupLoop::Hosted {
   };
 
   raft::NodeId NodeOf(raft::ReplicaId replica) const {
-    for (const raft::Member& member : configuration.members) {
-      if (member.replica == replica) return member.node;
-    }
-    return raft::NodeId(0);
+    const raft::Member* member = raft::FindMember(group.core().configuration(), replica);
+    return member == nullptr ? raft::NodeId(0) : member->node;
   }
 
   void SampleLog(raft::LogIndex last) {
@@ -47,7 +46,6 @@ struct GroupLoop::Hosted {
     return first;
   }
 
-  raft::Configuration configuration;
   raft::Term applied_term;  // of the last applied entry
   raft::NodeId leader_node;
   raft::LogIndex flushed;
@@ -56,6 +54,7 @@ struct GroupLoop::Hosted {
   bool leads = false;  // as the last effect said
   bool dirty = false;
   bool installing = false;
+  bool disk_stalled = false;  // when it was last looked at
   std::optional<Staged> staged;
   std::optional<raft::LeaseGrant> lease;  // as last published
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -30,6 +31,11 @@ const char* RoleName(raft::Role role) {
       return "candidate";
   }
   return "follower";
+}
+
+bool HasActiveFollower(const raft::CoreStatus& status) {
+  return std::any_of(status.followers.begin(), status.followers.end(),
+                     [](const raft::FollowerStatus& follower) { return follower.recently_active; });
 }
 
 // Asks a loop by `ask(reply)` and waits for a second at most.
@@ -88,8 +94,7 @@ absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
     apply_loop_.AddReplica(*replica.machine);
     recovered_.push_back({CoreOptionsOf(replica), std::move(replica.recovered),
                           replica.machine->highest_stamp(), replica.founds});
-    base::MutexLock lock(hosted_mutex_);
-    hosted_.emplace(replica.group, Hosted{replica.self, std::move(replica.machine)});
+    Host(replica.group, {replica.self, std::move(replica.machine)});
   }
   storage::LogWriterOptions writer_options;
   writer_options.write_ahead_bytes = options_.log_segment_bytes;
@@ -119,6 +124,7 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   raft::CoreOptions options;
   options.group = opened.group;
   options.self = opened.self;
+  options.node = options_.node;
   options.seed = options_.seed + opened.group.value() * 0x9e3779b97f4a7c15ULL;
   options.election_timeout_ticks = options_.election_timeout_ticks;
   options.heartbeat_ticks = options_.heartbeat_ticks;
@@ -132,6 +138,12 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   return options;
 }
 
+void ShardHost::Host(raft::GroupId group, Hosted hosted) {
+  lease_reads_.Add(group, hosted.machine);
+  base::MutexLock lock(hosted_mutex_);
+  hosted_.emplace(group, std::move(hosted));
+}
+
 absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
                                     raft::ReplicaId replica) {
   const raft::GroupId group(descriptor.shard_id());
@@ -142,10 +154,7 @@ absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
   options.memory_bytes_max = group_memory_bytes_;
   const uint64_t highest_stamp = opened.machine->highest_stamp();
   ReplicaStateMachine* const machine = opened.machine.get();
-  {
-    base::MutexLock lock(hosted_mutex_);
-    hosted_.emplace(group, Hosted{replica, std::move(opened.machine)});
-  }
+  Host(group, {replica, std::move(opened.machine)});
   // The apply loop knows it before anything can be handed to it.
   Put(ApplyWork(ReplicaAdded{machine}));
   Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), highest_stamp}));
@@ -164,6 +173,7 @@ absl::Status ShardHost::RemoveReplica(raft::GroupId group, raft::ReplicaId repli
                                 Put(ApplyWork(ReplicaRemoved{group, [&] { gone.set_value(); }}));
                               }}));
   gone.get_future().wait();
+  lease_reads_.Remove(group);
   log_->DropGroup(group, replica);
   {
     base::MutexLock lock(hosted_mutex_);
@@ -253,6 +263,25 @@ void ShardHost::Start(raft::Transport& transport) {
   group_thread_.Start();
 }
 
+size_t ShardHost::HandOver(std::chrono::milliseconds limit) {
+  constexpr std::chrono::milliseconds kPeriod{5};
+  const MonotonicTime until = ports_.clock.Now() + limit;
+  for (;;) {
+    size_t led = 0;
+    for (const GroupState& state : States()) {
+      if (state.core.leadership.role != raft::Role::kLeader || !HasActiveFollower(state.core)) {
+        continue;
+      }
+      ++led;
+      // A transfer that failed is asked for anew.
+      if (state.core.transfer_to != raft::ReplicaId(0)) continue;
+      Put(GroupEvent(TransferAsked{state.group, raft::ReplicaId(0), [](raft::TransferAnswer) {}}));
+    }
+    if (led == 0 || ports_.clock.Now() >= until) return led;
+    std::this_thread::sleep_for(kPeriod);
+  }
+}
+
 void ShardHost::Stop() {
   if (!started_ || std::exchange(stopped_, true)) return;
   feed_->Stop();
@@ -339,6 +368,7 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
     status.set_first_index(state.core.base.value() + 1);
     status.set_last_index(state.core.last.value());
     status.set_commit_index(state.core.commit.value());
+    status.set_group_commit_index(state.core.group_commit.value());
     const auto place = applied.find(state.group);
     if (place != applied.end()) {
       status.set_applied_index(place->second.index.value());
@@ -384,12 +414,21 @@ std::vector<PulledSample> ShardHost::Samples() const {
     return PulledSample{
         name, help, true, {}, static_cast<double>(value.load(std::memory_order_relaxed))};
   };
+  const auto reads = [](const char* mode, const char* thread, uint64_t count) {
+    return PulledSample{"basalt_reads_total",
+                        "Linearizable reads served, by what confirmed them and on whose thread.",
+                        true,
+                        {{"mode", mode}, {"thread", thread}},
+                        static_cast<double>(count)};
+  };
   return {
       counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),
       counter("basalt_raft_leaderships_won_total", "Times a replica here won.",
               groups.leaderships_won),
       counter("basalt_raft_leaderships_lost_total", "Times a leader here stepped down.",
               groups.leaderships_lost),
+      counter("basalt_raft_transfers_total", "Transfers of leadership begun on request.",
+              groups.transfers),
       counter("basalt_raft_proposals_total", "Entries proposed.", groups.proposals),
       counter("basalt_raft_proposals_refused_total", "Proposals put off: too much under way.",
               groups.proposals_refused),
@@ -397,8 +436,19 @@ std::vector<PulledSample> ShardHost::Samples() const {
               groups.commands),
       counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
               groups.read_rounds),
-      counter("basalt_raft_lease_reads_total", "Reads that a lease made a round needless for.",
-              groups.lease_reads),
+      {"basalt_raft_leases_held",
+       "Groups that this node may read by a lease.",
+       false,
+       {},
+       static_cast<double>(lease_reads_.Held(ports_.clock.Now()))},
+      {"basalt_raft_disks_stalled",
+       "Replicas whose log write takes too long for a leader.",
+       false,
+       {},
+       static_cast<double>(groups.disks_stalled.load(std::memory_order_relaxed))},
+      reads("lease", "arrival", lease_reads_.reads()),
+      reads("lease", "apply", apply.lease_reads.load(std::memory_order_relaxed)),
+      reads("read-index", "apply", apply.round_reads.load(std::memory_order_relaxed)),
       counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",

@@ -19,6 +19,7 @@
 #include "server/node/cluster_view.h"
 #include "server/node/follower_feed.h"
 #include "server/node/group_loop.h"
+#include "server/node/lease_reads.h"
 #include "server/node/loop_thread.h"
 #include "server/node/replica_set.h"
 #include "server/observe/logger.h"
@@ -88,6 +89,10 @@ class ShardHost final : public GroupInbox,
   // NotFound: it does not live here.
   absl::Status RemoveReplica(raft::GroupId group, raft::ReplicaId replica);
 
+  // Hands every leadership over that somebody else here can take; returns once all have gone or
+  // after `limit`, with how many have not. Between Start and Stop.
+  size_t HandOver(std::chrono::milliseconds limit);
+
   // Flushes what keeps old log segments alive, and tells the loop what is flushed. Called about
   // once a second by the node's own thread; blocks on the disk.
   void Maintain();
@@ -103,12 +108,16 @@ class ShardHost final : public GroupInbox,
   // What the loops and the log count, for /metrics. After Start.
   std::vector<PulledSample> Samples() const;
   const storage::RocksDbResources& resources() const { return resources_; }
+  LeaseReads& lease_reads() { return lease_reads_; }
 
   void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
   void Put(ApplyWork work) override { apply_thread_.mailbox().Put(std::move(work)); }
   void PutQuietly(ApplyWork work) override { apply_thread_.mailbox().PutQuietly(std::move(work)); }
 
   void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) override;
+  void OnLease(raft::GroupId group, std::optional<raft::LeaseGrant> lease) override {
+    lease_reads_.Publish(group, lease);
+  }
   void OnClusterMap(std::shared_ptr<const v1::ClusterMap> map) override;
   void OnDurable(std::span<const raft::PersistDone> done) override;
 
@@ -126,6 +135,7 @@ class ShardHost final : public GroupInbox,
 
   absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
   raft::CoreOptions CoreOptionsOf(const OpenedReplica& opened) const;
+  void Host(raft::GroupId group, Hosted hosted) BASALT_EXCLUDES(hosted_mutex_);
   std::vector<Hosted> AllHosted() const BASALT_EXCLUDES(hosted_mutex_);
   // Null: no replica of the group lives here.
   std::shared_ptr<ReplicaStateMachine> MachineOf(raft::GroupId group) const
@@ -143,6 +153,7 @@ class ShardHost final : public GroupInbox,
   storage::RocksDbEngineFactory engines_;
   std::unique_ptr<storage::LogWriter> log_;
   ReplicaSet replicas_;
+  LeaseReads lease_reads_;
   mutable base::Mutex hosted_mutex_;
   std::map<raft::GroupId, Hosted> hosted_ BASALT_GUARDED_BY(hosted_mutex_);
   std::vector<Hosted> retired_ BASALT_GUARDED_BY(hosted_mutex_);  // removed; somebody may read yet

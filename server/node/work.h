@@ -41,6 +41,14 @@ struct OwnCommandArrived {
   std::string encoded_command;
 };
 
+// Hand the leadership of the group over; `to` 0: to the best successor. An answer of kStarted may
+// yet come to nothing.
+struct TransferAsked {
+  raft::GroupId group;
+  raft::ReplicaId to;
+  std::function<void(raft::TransferAnswer)> done;  // called on the group thread
+};
+
 struct WritesPersisted {
   std::vector<raft::PersistDone> done;
 };
@@ -114,10 +122,20 @@ struct GroupRemoved {
   std::function<void()> done;
 };
 
+// Asks for other members (RaftCore::ChangeMembership). `done` is called once, on the group thread,
+// with the first entry of the change or the reason why nothing was proposed; a node without a
+// replica of the group is not its leader.
+struct MembershipChangeAsked {
+  raft::GroupId group;
+  raft::Configuration target;
+  std::function<void(std::variant<raft::Proposed, raft::ChangeRefusal>)> done;
+};
+
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent, CheckpointStaged,
-                 CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded, GroupRemoved>;
+                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent,
+                 CheckpointStaged, CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded,
+                 GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

@@ -9,6 +9,7 @@
 
 #include "base/slot.h"
 #include "proto/command.pb.h"
+#include "server/node/read_answers.h"
 
 namespace basalt::server {
 namespace {
@@ -60,7 +61,12 @@ std::optional<std::string> Problem(const v1::Request& request) {
 
 std::optional<std::string> ModeProblem(v1::ReadMode mode) {
   if (mode == v1::READ_MODE_DEFAULT || mode == v1::READ_MODE_READ_INDEX) return std::nullopt;
-  return "this release serves linearizable reads by read-index only";
+  return "this release serves linearizable reads only";
+}
+
+// A scan may take long, and would hold up all that its thread brings.
+bool MayReadByLease(const v1::Request& request) {
+  return request.has_get() && request.get().mode() != v1::READ_MODE_READ_INDEX;
 }
 
 const std::string& KeyOf(const v1::Request& request) {
@@ -130,11 +136,11 @@ struct Dispatch::Sorted {
 
 void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Request> requests) {
   Sorted sorted;
-  sorted.now = clock_.Now();
-  const std::shared_ptr<const ClusterView::Known> known = view_.known();
+  sorted.now = ports_.clock.Now();
+  const std::shared_ptr<const ClusterView::Known> known = ports_.view.known();
   uint64_t bytes = 0;
   for (const v1::Request& request : requests) bytes += request.ByteSizeLong() + 64;
-  const std::shared_ptr<void> charge = budget_.Charge(bytes);
+  const std::shared_ptr<void> charge = ports_.budget.Charge(bytes);
   for (v1::Request& request : requests) {
     if (stopped_.load(std::memory_order_relaxed)) {
       sorted.answers.push_back(MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is stopping"));
@@ -155,9 +161,47 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
       Sort(sink, charge, *known, std::move(request), sorted);
     }
   }
+  if (!sorted.reads.empty()) ServeByLease(sorted);
   if (!sorted.answers.empty()) sink->Deliver(std::move(sorted.answers));
-  for (auto& [group, writes] : sorted.writes) inbox_.Put(WritesArrived{group, std::move(writes)});
-  for (auto& [group, reads] : sorted.reads) inbox_.Put(ReadsArrived{group, std::move(reads)});
+  for (auto& [group, writes] : sorted.writes)
+    ports_.inbox.Put(WritesArrived{group, std::move(writes)});
+  for (auto& [group, reads] : sorted.reads) {
+    if (!reads.empty()) ports_.inbox.Put(ReadsArrived{group, std::move(reads)});
+  }
+}
+
+// The grants first, then the clock, then the contents: see lease_reads.h.
+void Dispatch::ServeByLease(Sorted& sorted) {
+  std::vector<std::optional<LeaseReads::Permission>> permissions;
+  permissions.reserve(sorted.reads.size());
+  for (const auto& [group, reads] : sorted.reads) {
+    permissions.push_back(ports_.lease_reads.Ask(group));
+  }
+  const MonotonicTime now = ports_.clock.Now();
+  for (size_t i = 0; i < permissions.size(); ++i) {
+    if (!permissions[i]) continue;
+    std::shared_ptr<storage::Engine> engine = LeaseReads::Open(*permissions[i], now);
+    if (engine == nullptr) continue;
+    AnswerGets(ShardReads(std::move(engine)), sorted.reads[i].group, sorted.reads[i].requests,
+               sorted.answers);
+  }
+}
+
+void Dispatch::AnswerGets(const ShardReads& contents, raft::GroupId group,
+                          std::vector<PendingRead>& reads, std::vector<v1::Response>& answers) {
+  uint64_t served = 0;
+  for (PendingRead& read : reads) {
+    if (!MayReadByLease(read.request)) continue;
+    read.confirmed_by = v1::READ_MODE_LEASE;
+    answers.push_back(AnswerGet(contents, read));
+    if (ports_.observer != nullptr) {
+      ports_.observer->OnAnswered(RequestKind::kGet, group.value(), answers.back().code(),
+                                  ports_.clock.Now() - read.arrived);
+    }
+    ++served;
+  }
+  ports_.lease_reads.Count(served);
+  std::erase_if(reads, [](const PendingRead& read) { return MayReadByLease(read.request); });
 }
 
 void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
@@ -182,7 +226,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
     v1::Response answer =
         MakeAnswer(request, v1::CODE_WRONG_SHARD, "the key belongs to another shard or epoch");
     SetDescriptor(known.map, moved->shard_id, answer);
-    *answer.mutable_leader() = view_.leader(moved->shard_id);
+    *answer.mutable_leader() = ports_.view.leader(moved->shard_id);
     sorted.answers.push_back(std::move(answer));
     return;
   }

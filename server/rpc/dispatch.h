@@ -1,7 +1,9 @@
 // Dispatch: from decoded client requests to the loops that serve them.
 //
 // Checks each request against the limits and the routing table, and hands what passes to the group
-// loop, one message per group. What does not pass is answered at once, as "not applied".
+// loop, one message per group. What does not pass is answered at once, as "not applied"; so are
+// gets of groups that this node holds a lease of: they are read here, on the thread that brings
+// them.
 #pragma once
 
 #include <atomic>
@@ -13,7 +15,9 @@
 #include "proto/client.pb.h"
 #include "proto/command.pb.h"
 #include "server/node/cluster_view.h"
+#include "server/node/lease_reads.h"
 #include "server/node/work.h"
+#include "server/shard/shard_reads.h"
 
 namespace basalt::server {
 
@@ -42,9 +46,16 @@ class Dispatch {
     std::chrono::milliseconds timeout_max{60000};
   };
 
-  Dispatch(const Options& options, const ClusterView& view, GroupInbox& inbox,
-           RequestBudget& budget, const Clock& clock)
-      : options_(options), view_(view), inbox_(inbox), budget_(budget), clock_(clock) {}
+  struct Ports {
+    const ClusterView& view;
+    GroupInbox& inbox;
+    RequestBudget& budget;
+    const Clock& clock;
+    LeaseReads& lease_reads;
+    RequestObserver* observer = nullptr;  // of reads answered here
+  };
+
+  Dispatch(const Options& options, Ports ports) : options_(options), ports_(ports) {}
 
   // Every request gets exactly one response through `sink`, in any order, at latest soon after its
   // deadline.
@@ -62,12 +73,12 @@ class Dispatch {
   struct Sorted;
   void Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
             const ClusterView::Known& known, v1::Request request, Sorted& sorted);
+  void ServeByLease(Sorted& sorted);
+  void AnswerGets(const ShardReads& contents, raft::GroupId group, std::vector<PendingRead>& reads,
+                  std::vector<v1::Response>& answers);
 
   const Options options_;
-  const ClusterView& view_;
-  GroupInbox& inbox_;
-  RequestBudget& budget_;
-  const Clock& clock_;
+  const Ports ports_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> formed_{true};
   std::atomic<bool> read_only_{false};

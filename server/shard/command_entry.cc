@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "raft/core/configuration.h"
 
 namespace basalt::server {
 namespace {
@@ -54,6 +55,10 @@ bool OperationHasUnknownFields(const v1::Command& command) {
 absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
   batch.Clear();
   if (entry.kind == raft::EntryKind::kNoOp) return absl::OkStatus();
+  if (entry.kind == raft::EntryKind::kConfiguration) {
+    return raft::ConfigurationOf(entry) ? absl::OkStatus()
+                                        : Unknown(entry, "its bytes are no configuration");
+  }
   if (entry.kind != raft::EntryKind::kCommands) {
     return Unknown(entry, fmt::format("unknown kind {}", static_cast<unsigned>(entry.kind)));
   }

@@ -11,7 +11,8 @@
 
 namespace basalt::server {
 
-// Parses the commands of `entry` into `batch` (cleared first; left empty for a no-op).
+// Parses the commands of `entry` into `batch` (cleared first; left empty for a no-op and for a
+// configuration, which must decode all the same).
 // FailedPrecondition, naming the entry: this release does not know it: another kind, an operation
 // or a field that it has no meaning for, bytes that are no batch. Skipping any of these would let
 // replicas of different releases drift apart.

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "raft/core/configuration.h"
 #include "server/shard/command_entry.h"
 #include "storage/state_rows.h"
 
@@ -105,11 +106,16 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
   for (size_t i = 0; i < entries.size(); ++i) {
     const raft::Entry& entry = entries[i];
     const v1::CommandBatch& commands = *batches[i];
-    BASALT_CHECK(entry.index == applied.base.index + 1);
+    BASALT_CHECK_MSG(entry.index == applied.base.index + 1,
+                     fmt::format("shard {}: entry {} behind {}", group_.value(),
+                                 entry.index.value(), applied.base.index.value()));
     BASALT_CHECK(entry.term >= applied.base.term);
     applied.base.index = entry.index;
     applied.base.term = entry.term;
-    if (entry.kind == raft::EntryKind::kNoOp) continue;
+    if (entry.kind == raft::EntryKind::kConfiguration) {
+      applied.base.configuration = *raft::ConfigurationOf(entry);
+    }
+    if (entry.kind != raft::EntryKind::kCommands) continue;
     BASALT_CHECK_MSG(
         commands.first_stamp() > applied.highest_stamp,
         fmt::format("shard {}, entry {}: stamp {} after {}", group_.value(), entry.index.value(),

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status.h"
@@ -71,6 +72,12 @@ raft::LogBase ReadBase(ByteReader& reader) {
   return base;
 }
 
+bool HasKnownRoles(const raft::LogBase& base) {
+  const std::vector<raft::Member>& members = base.configuration.members;
+  return std::all_of(members.begin(), members.end(),
+                     [](const raft::Member& member) { return raft::IsKnownRole(member.role); });
+}
+
 std::vector<EncodedEntry> ReadEntries(ByteReader& reader, std::string_view records) {
   std::vector<EncodedEntry> entries;
   const uint32_t count = reader.U32();
@@ -88,7 +95,7 @@ std::vector<EncodedEntry> ReadEntries(ByteReader& reader, std::string_view recor
   return entries;
 }
 
-// False: a kind or reason that is not known.
+// False: a kind, reason or role that is not known.
 bool DecodeRecord(ByteReader& reader, std::string_view records, RecordSink& sink) {
   const auto kind = static_cast<RecordKind>(reader.U8());
   Owner owner;
@@ -100,6 +107,7 @@ bool DecodeRecord(ByteReader& reader, std::string_view records, RecordSink& sink
       const raft::HardState hard_state = ReadHardState(reader);
       const raft::LogBase base = ReadBase(reader);
       if (reason != StateReason::kCreated && reason != StateReason::kForwarded) return false;
+      if (reader.ok() && !HasKnownRoles(base)) return false;
       if (reader.ok()) sink.OnState(owner, reason, hard_state, base);
       return true;
     }
@@ -112,6 +120,7 @@ bool DecodeRecord(ByteReader& reader, std::string_view records, RecordSink& sink
       const uint8_t dropped_all = reader.U8();
       const raft::LogBase base = ReadBase(reader);
       if (dropped_all > 1) return false;
+      if (reader.ok() && !HasKnownRoles(base)) return false;
       if (reader.ok()) sink.OnBase(owner, base, dropped_all == 1);
       return true;
     }

@@ -278,6 +278,21 @@ std::string FakeFileSystem::Contents(const std::string& path) {
   return names_.at(path)->cache;
 }
 
+std::vector<std::string> FakeFileSystem::DurableFiles() {
+  base::MutexLock lock(mutex_);
+  std::vector<std::string> paths;
+  for (const auto& [path, inode] : names_) {
+    if (!inode->is_directory && !inode->disk.empty()) paths.push_back(path);
+  }
+  return paths;
+}
+
+bool FakeFileSystem::HasByte(const std::string& path, uint64_t offset) {
+  base::MutexLock lock(mutex_);
+  const auto found = names_.find(path);
+  return found != names_.end() && offset < found->second->cache.size();
+}
+
 absl::Status FakeFileSystem::Count() {
   if (operations_ >= operations_max_) return base::Internal("the process stopped here");
   ++operations_;

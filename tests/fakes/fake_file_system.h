@@ -66,6 +66,9 @@ class FakeFileSystem final : public storage::FileSystem {
   // Cuts the file, on the disk and in the cache.
   void CutFile(const std::string& path, uint64_t size);
   std::string Contents(const std::string& path);
+  // Files that have bytes on the disk, sorted.
+  std::vector<std::string> DurableFiles();
+  bool HasByte(const std::string& path, uint64_t offset);
 
   absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,
                                                       OpenMode mode) override;

@@ -110,7 +110,8 @@ struct Node {
   ClusterView view;
   NotedInbox inbox;
   RequestBudget budget{9u << 20};
-  Dispatch dispatch{{}, view, inbox, budget, clock};
+  LeaseReads lease_reads;
+  Dispatch dispatch{{}, {view, inbox, budget, clock, lease_reads}};
 };
 
 void Fuzz(FuzzInput& input) {

@@ -33,8 +33,9 @@ uint64_t FuzzInput::Below(uint64_t bound) {
 }
 
 std::string FuzzInput::Text(size_t size_max) {
-  const uint64_t wanted = Below(size_max + 1);
-  const size_t size = std::min<size_t>(wanted, rest_.size());
+  // In two steps: compilers differ in which argument they look at first.
+  const size_t wanted = Below(size_max + 1);
+  const size_t size = std::min(wanted, rest_.size());
   std::string text(rest_.substr(0, size));
   rest_.remove_prefix(size);
   return text;

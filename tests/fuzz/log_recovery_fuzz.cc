@@ -158,7 +158,8 @@ class Life {
       status = log_->Commit(std::vector{write});
     }
     BASALT_CHECK_MSG(status.ok(), base::Message(status));
-    if (!now.Difference(next).empty()) history_.push_back(std::move(next));
+    // What changes nothing (a spare, a marker, an opening) is no step that damage could take back.
+    if (!next.Difference(now).empty()) history_.push_back(std::move(next));
   }
 
   const raft::RecoveredLog& Choose(const LogModel& model) {

@@ -5,10 +5,37 @@
 
 #include "base/check.h"
 #include "fmt/format.h"
+#include "raft/core/configuration.h"
 #include "tests/scenarios/raft/text.h"
 
 namespace basalt::raft {
 namespace {
+
+const char* WhyNot(ChangeRefusal refusal) {
+  switch (refusal) {
+    case ChangeRefusal::kNotLeader:
+      return "not leader";
+    case ChangeRefusal::kNothingCommittedInTerm:
+      return "nothing committed in this term";
+    case ChangeRefusal::kTransferring:
+      return "leadership is being handed over";
+    case ChangeRefusal::kChangeUnderWay:
+      return "another is under way";
+    case ChangeRefusal::kMalformed:
+      return "malformed";
+    case ChangeRefusal::kNoVoter:
+      return "no voter";
+    case ChangeRefusal::kReplicaIdUsed:
+      return "an id is used again";
+    case ChangeRefusal::kVoterWasNoLearner:
+      return "a new voter was no learner";
+    case ChangeRefusal::kNotCaughtUp:
+      return "a learner is not caught up";
+    case ChangeRefusal::kUnchanged:
+      return "nothing would change";
+  }
+  return "";
+}
 
 std::string Word(const std::string& word) { return word; }
 std::string Word(const char* word) { return word; }
@@ -27,19 +54,21 @@ void Cluster::Trace(const Words&... words) {
   trace_.push_back(std::move(line));
 }
 
-Cluster::Cluster(uint64_t count, const CoreOptions& options) {
+Cluster::Cluster(uint64_t count, const CoreOptions& options, uint64_t spares) {
   Configuration configuration;
   for (uint64_t i = 1; i <= count; ++i) {
     configuration.members.push_back({ReplicaId(i), NodeId(i), MemberRole::kVoter});
-    ids_.push_back(ReplicaId(i));
   }
-  for (ReplicaId id : ids_) {
+  for (uint64_t i = 1; i <= count + spares; ++i) {
+    const ReplicaId id(i);
+    ids_.push_back(id);
     CoreOptions own = options;
     own.self = id;
+    own.node = NodeId(i);
     Replica& replica = replicas_.emplace(id, Replica(own)).first->second;
-    replica.durable.base.configuration = configuration;
+    if (i <= count) replica.durable.base.configuration = configuration;
     replica.written = replica.durable;
-    replica.machine.place.configuration = configuration;
+    replica.machine.place.configuration = replica.durable.base.configuration;
     replica.flushed = replica.machine;
     replica.Start();
     Core(replica);
@@ -116,6 +145,20 @@ bool Cluster::Propose(ReplicaId id, const std::string& payload) {
   return std::holds_alternative<Proposed>(answer);
 }
 
+bool Cluster::ChangeMembership(ReplicaId id, const Configuration& target) {
+  Replica& to = replica(id);
+  if (!to.running()) return false;
+  const auto answer = Core(to).ChangeMembership(target);
+  if (const auto* refusal = std::get_if<ChangeRefusal>(&answer)) {
+    Trace(id, "refuses to change the members:", WhyNot(*refusal));
+    ++reached_.changes_refused;
+  } else {
+    ++reached_.changes;
+  }
+  Collect(to);
+  return std::holds_alternative<Proposed>(answer);
+}
+
 void Cluster::Read(ReplicaId id) {
   Replica& to = replica(id);
   if (!to.running()) return;
@@ -163,6 +206,7 @@ void Cluster::FinishInstall(Replica& at) {
   safety_.OnApplied(at);
   const LogIndex index = at.machine.place.index;
   Trace(at.options.self, "has installed", index);
+  if (at.core->configuration().members.empty()) ++reached_.joined_by_checkpoint;
   if (at.written.TermAt(index) != at.machine.place.term) ++reached_.logs_dropped;
   Core(at).OnCheckpointInstalled(index);
   ++reached_.checkpoints_installed;
@@ -217,7 +261,7 @@ bool Cluster::Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Te
   const bool busy = at.installing;
   if (!busy) at.staged = state;
   Core(at).Step(Message{at.options.group, from, to, NodeId(to.value()), term,
-                        CheckpointArrived{state.place}});
+                        CheckpointArrived{state.place}, NodeId(from.value())});
   Collect(at);
   if (!busy && !at.installing) at.staged.reset();
   const bool taken = !busy && at.installing;
@@ -231,11 +275,11 @@ bool Cluster::Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Te
 void Cluster::CarryCheckpoint(ReplicaId id, bool arrives) {
   Replica& from = replica(id);
   if (!from.running() || from.checkpoints.empty()) return;
-  const SendCheckpoint send = from.checkpoints.front();
+  const auto [send, term] = from.checkpoints.front();
   from.checkpoints.pop_front();
   Replica& to = replica(send.follower);
   arrives = arrives && to.running() && cut_.count({id, send.follower}) == 0;
-  if (arrives && Arrive(from.machine, id, send.follower, from.core->term())) {
+  if (arrives && Arrive(from.machine, id, send.follower, term)) {
     installing_.push_back({id, from.life, send.follower});
     return;
   }
@@ -251,11 +295,17 @@ void Cluster::Deliver(size_t position, bool again) {
   const Message message = in_flight_[position];
   if (!again) Drop(position);
   Replica& to = replica(message.to);
+  BASALT_CHECK(message.to_node == to.options.node);
+  BASALT_CHECK(message.from_node == replica(message.from).options.node);
   if (!to.running() || cut_.count({message.from, message.to}) != 0) {
     Trace(ToText(message), "(lost)");
     return;
   }
   Trace(ToText(message), "(arrives)");
+  if (std::holds_alternative<VoteRequest>(message.body) &&
+      FindMember(to.core->configuration(), message.from) == nullptr) {
+    ++reached_.asked_by_strangers;
+  }
   Core(to).Step(message);
   Collect(to);
 }
@@ -312,6 +362,11 @@ void Cluster::Collect(Replica& at) {
   Effects effects = at.core->TakeEffects();
   const ReplicaId id = at.options.self;
   if (effects.leadership) Trace(id, ToText(*effects.leadership));
+  if (effects.leadership && effects.leadership->role == Role::kFollower && at.led &&
+      !IsVoter(at.core->configuration(), id)) {
+    ++reached_.leaders_left_out;
+  }
+  at.led = at.core->is_leader();
   CollectWrite(at, effects);
   if (effects.leadership && effects.leadership->role == Role::kLeader) {
     ++reached_.leaders;
@@ -352,7 +407,7 @@ void Cluster::Collect(Replica& at) {
   }
   for (const SendCheckpoint& send : effects.checkpoints) {
     Trace(id, "sends a checkpoint to", send.follower);
-    at.checkpoints.push_back(send);
+    at.checkpoints.push_back({send, at.core->term()});
   }
 }
 
@@ -364,9 +419,34 @@ void Cluster::CollectWrite(Replica& at, Effects& effects) {
       !persist.base) {
     ++reached_.truncations;
   }
+  CountConfigurations(at, persist);
   at.written.Write(persist);
   safety_.OnWritten(at, persist);
   at.writing.push_back(std::move(persist));
+}
+
+void Cluster::CountConfigurations(const Replica& at, const Persist& persist) {
+  if (!persist.entries.empty() && !persist.base) {
+    for (LogIndex index = persist.entries.front().index; index <= at.written.last(); ++index) {
+      const Entry* entry = at.written.Find(index);
+      if (entry == nullptr || entry->kind != EntryKind::kConfiguration) continue;
+      ++reached_.configurations_rolled_back;
+    }
+  }
+  if (!at.core->is_leader()) return;
+  for (const Entry& entry : persist.entries) {
+    if (entry.kind != EntryKind::kConfiguration || entry.term != at.core->term()) continue;
+    if (IsJoint(*ConfigurationOf(entry))) {
+      ++reached_.joint_configurations;
+      joint_terms_[entry.index] = entry.term;
+      continue;
+    }
+    const auto joint = joint_terms_.lower_bound(entry.index);
+    if (joint != joint_terms_.begin() && std::prev(joint)->second != entry.term &&
+        IsJoint(at.written.ConfigurationAt(entry.index - 1))) {
+      ++reached_.finals_by_successors;
+    }
+  }
 }
 
 void Cluster::CollectReads(Replica& at, const Effects& effects) {

@@ -38,6 +38,14 @@ struct Reached {
   uint64_t logs_dropped = 0;
   uint64_t logs_dropped_at_start = 0;
   uint64_t writes_lost = 0;
+  uint64_t changes = 0;  // of the members, begun
+  uint64_t changes_refused = 0;
+  uint64_t joint_configurations = 0;  // written by a leader
+  uint64_t finals_by_successors = 0;  // another leader ended what one began
+  uint64_t configurations_rolled_back = 0;
+  uint64_t joined_by_checkpoint = 0;
+  uint64_t leaders_left_out = 0;    // stepped down when a configuration without them was committed
+  uint64_t asked_by_strangers = 0;  // requests for votes from replicas that are no members
   uint64_t lease_reads = 0;
   uint64_t lease_reads_refused = 0;  // by a leader whose lease was not valid
   uint64_t follower_reads = 0;       // served by a replica that did not lead
@@ -48,8 +56,9 @@ class Cluster {
  public:
   static constexpr uint64_t kTickNanoseconds = 10'000'000;
 
-  // Replicas 1..count on nodes 1..count; `options` but for `self`. All start.
-  Cluster(uint64_t count, const CoreOptions& options);
+  // Replicas 1..count on nodes 1..count, voters, and as many `spares` behind them as fresh replicas
+  // that have yet to join; `options` but for `self`. All start.
+  Cluster(uint64_t count, const CoreOptions& options, uint64_t spares = 0);
 
   // True time, on all clocks; a multiple of 100.
   void LetTimePass(uint64_t nanoseconds);
@@ -63,6 +72,8 @@ class Cluster {
   void SetPriority(ReplicaId id, uint32_t priority);
   void Campaign(ReplicaId id);
   bool Propose(ReplicaId id, const std::string& payload);
+  // Whether the change has begun.
+  bool ChangeMembership(ReplicaId id, const Configuration& target);
   void Read(ReplicaId id);
   // The oldest write under way completes.
   void CompleteWrite(ReplicaId id);
@@ -109,6 +120,7 @@ class Cluster {
   static RaftCore& Core(Replica& replica);
   void Collect(Replica& replica);
   void CollectWrite(Replica& replica, Effects& effects);
+  void CountConfigurations(const Replica& replica, const Persist& persist);
   void CollectReads(Replica& replica, const Effects& effects);
   void Emit(Replica& replica, std::vector<Message> messages);
   void ReleaseHeld(Replica& replica);
@@ -128,6 +140,7 @@ class Cluster {
     ReplicaId to;
   };
   std::deque<Installing> installing_;
+  std::map<LogIndex, Term> joint_terms_;  // of the joint configurations that leaders wrote
   std::map<ReadId, AskedRead> reads_;
   uint64_t last_read_ = 0;
   Safety safety_;

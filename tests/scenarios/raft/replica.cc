@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/core/configuration.h"
 
 namespace basalt::raft {
 namespace {
@@ -17,6 +18,14 @@ uint64_t Mix(uint64_t digest, uint64_t value) {
 const Entry* Disk::Find(LogIndex index) const {
   if (index <= base.index || index > last()) return nullptr;
   return &entries[index - base.index - 1];
+}
+
+Configuration Disk::ConfigurationAt(LogIndex index) const {
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (entry->index > index || entry->kind != EntryKind::kConfiguration) continue;
+    return *ConfigurationOf(*entry);
+  }
+  return base.configuration;
 }
 
 std::optional<Term> Disk::TermAt(LogIndex index) const {
@@ -47,6 +56,7 @@ void MachineState::Apply(const Entry& entry) {
   BASALT_CHECK(entry.index == place.index + 1);
   place.index = entry.index;
   place.term = entry.term;
+  if (entry.kind == EntryKind::kConfiguration) place.configuration = *ConfigurationOf(entry);
   digest = Mix(Mix(digest, entry.index.value()), entry.term.value());
   if (entry.payload) {
     for (char c : *entry.payload) digest = Mix(digest, static_cast<unsigned char>(c));
@@ -65,6 +75,7 @@ void Replica::LetTimePass(uint64_t passed) { clock = clock + passed / 100 * cloc
 
 void Replica::Crash() {
   core.reset();
+  led = false;
   written = durable;
   writing.clear();
   persisted = PersistId(0);

@@ -23,6 +23,8 @@ struct Disk {
   LogIndex last() const { return base.index + entries.size(); }
   const Entry* Find(LogIndex index) const;
   std::optional<Term> TermAt(LogIndex index) const;
+  // The newest at or below `index`.
+  Configuration ConfigurationAt(LogIndex index) const;
   void Write(const Persist& persist);
 };
 
@@ -53,6 +55,7 @@ struct Replica {
   CoreOptions options;
   std::unique_ptr<RaftCore> core;
   uint64_t life = 0;  // counts starts
+  bool led = false;   // when its effects were last collected
 
   Time clock{1'000'000'000};
   uint64_t clock_percent = 100;  // its rate
@@ -70,7 +73,11 @@ struct Replica {
   bool installing = false;
 
   std::deque<FetchEntries> fetches;
-  std::deque<SendCheckpoint> checkpoints;
+  struct AskedCheckpoint {
+    SendCheckpoint what;
+    Term term;  // of the leader that asked for it
+  };
+  std::deque<AskedCheckpoint> checkpoints;
 };
 
 }  // namespace basalt::raft

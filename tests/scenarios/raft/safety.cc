@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fmt/format.h"
+#include "raft/core/configuration.h"
 
 namespace basalt::raft {
 namespace {
@@ -106,15 +107,29 @@ void Safety::OnCommit(const Replica& replica, const Replicas& all) {
     }
     committed_.push_back(*term);
     committed_in_.push_back(replica.core->term());
-    const auto holders = std::count_if(all.begin(), all.end(), [&](const auto& other) {
-      return HoldsDurably(other.second, index, *term);
-    });
-    if (static_cast<size_t>(holders) < all.size() / 2 + 1) {
-      Fail(replica, fmt::format("commits entry {}, durable on {} of {}", index.value(), holders,
-                                all.size()));
-    }
+    CheckHolders(replica, index, *term, all);
   }
   seen = std::max(seen, commit);
+}
+
+void Safety::CheckHolders(const Replica& replica, LogIndex index, Term term, const Replicas& all) {
+  const Configuration configuration = replica.written.ConfigurationAt(index);
+  const Entry* entry = replica.written.Find(index);
+  const bool changes = entry != nullptr && entry->kind == EntryKind::kConfiguration;
+  const auto check = [&](bool (*is_in_half)(MemberRole)) {
+    size_t voters = 0;
+    size_t holders = 0;
+    for (const Member& member : configuration.members) {
+      if (!is_in_half(member.role)) continue;
+      ++voters;
+      holders += HoldsDurably(all.at(member.replica), index, term) ? 1 : 0;
+    }
+    if (2 * holders > voters) return;
+    Fail(replica, fmt::format("commits entry {}, durable on {} of {} voters", index.value(),
+                              holders, voters));
+  };
+  check(IsInNewHalf);
+  if (changes) check(IsInOldHalf);
 }
 
 void Safety::OnApplied(const Replica& replica) {

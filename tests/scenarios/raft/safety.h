@@ -31,7 +31,8 @@ class Safety {
   void OnSent(const Replica& sender, const Message& message);
   // A replica leads while another may still serve reads by its lease.
   void OnLeaseOverlap(const Replica& leader, const Replica& holder);
-  // A replica's commit index moved: it agrees with all others, and a majority holds it durably.
+  // A replica's commit index moved: it agrees with all others, and a majority of those who were
+  // voters there holds it durably (of both halves, where the voters begin to change).
   void OnCommit(const Replica& replica, const Replicas& all);
   // The state machines agree at equal indexes.
   void OnApplied(const Replica& replica);
@@ -44,6 +45,7 @@ class Safety {
     Term previous_term;
   };
 
+  void CheckHolders(const Replica& replica, LogIndex index, Term term, const Replicas& all);
   void Fail(const Replica& replica, const std::string& what);
 
   std::string violation_;

@@ -21,6 +21,28 @@ size_t ParseCount(const std::vector<std::string>& words, size_t position) {
   return words[position] == "all" ? 1000 : ParseNumber(words[position]);
 }
 
+// From the third word on: replicas, "learner" before one that shall not vote.
+Configuration ParseTarget(const std::vector<std::string>& words) {
+  Configuration target;
+  MemberRole role = MemberRole::kVoter;
+  for (size_t i = 2; i < words.size(); ++i) {
+    if (words[i] == "learner") {
+      role = MemberRole::kLearner;
+      continue;
+    }
+    const uint64_t id = ParseNumber(words[i]);
+    target.members.push_back({ReplicaId(id), NodeId(id), role});
+    role = MemberRole::kVoter;
+  }
+  return target;
+}
+
+std::string MembersText(const CoreStatus& status) {
+  return fmt::format("members {} since {}{}", ToText(status.configuration),
+                     status.configuration_index.value(),
+                     status.configuration_index > status.commit ? ", not committed" : "");
+}
+
 }  // namespace
 
 ReplicaId Script::ParseReplica(const std::string& word) { return ReplicaId(ParseNumber(word)); }
@@ -44,7 +66,7 @@ std::vector<std::string> Script::Do(const std::string& line) {
   }
   if (!cluster_) return {"error: no cluster yet"};
   std::vector<std::string> answer;
-  if (words[0] == "status" || words[0] == "log" || words[0] == "flight") {
+  if (words[0] == "status" || words[0] == "log" || words[0] == "flight" || words[0] == "members") {
     Show(words, answer);
     return answer;
   }
@@ -62,6 +84,7 @@ void Script::StartCluster(const Words& words) {
   options.election_timeout_ticks = 10;
   options.heartbeat_ticks = 2;
   options.check_thoroughly = true;
+  uint64_t spares = 0;
   std::optional<uint32_t> drift_percent;
   for (size_t i = 2; i < words.size(); ++i) {
     const size_t equals = words[i].find('=');
@@ -69,6 +92,7 @@ void Script::StartCluster(const Words& words) {
     const uint64_t value = ParseNumber(words[i].substr(equals + 1));
     if (name == "election") options.election_timeout_ticks = static_cast<uint32_t>(value);
     if (name == "heartbeat") options.heartbeat_ticks = static_cast<uint32_t>(value);
+    if (name == "spares") spares = value;
     if (name == "inflight") options.inflight_appends_max = static_cast<uint32_t>(value);
     if (name == "append_bytes") options.append_bytes_max = value;
     if (name == "memory_bytes") options.memory_bytes_max = value;
@@ -82,7 +106,7 @@ void Script::StartCluster(const Words& words) {
     options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
     options.lease_duration = LeaseDuration(options.election_timeout, *drift_percent);
   }
-  cluster_ = std::make_unique<Cluster>(ParseNumber(words.at(1)), options);
+  cluster_ = std::make_unique<Cluster>(ParseNumber(words.at(1)), options, spares);
   cluster_->KeepTrace();
 }
 
@@ -124,6 +148,8 @@ std::string Script::ActOnReplica(const Words& words) {
     cluster_->Campaign(at);
   } else if (verb == "propose") {
     cluster_->Propose(at, words.size() > 2 ? words[2] : "");
+  } else if (verb == "membership") {
+    cluster_->ChangeMembership(at, ParseTarget(words));
   } else if (verb == "read") {
     cluster_->Read(at);
   } else if (verb == "lease") {
@@ -219,7 +245,9 @@ void Script::Show(const Words& words, std::vector<std::string>& answer) const {
     if (words.size() > 1 && ParseReplica(words[1]) != id) continue;
     const Replica& at = cluster_->replica(id);
     const std::string name = std::to_string(id.value()) + " ";
-    if (words[0] == "log") {
+    if (words[0] == "members") {
+      answer.push_back(name + (at.running() ? MembersText(at.core->status()) : "is down"));
+    } else if (words[0] == "log") {
       answer.push_back(name + "log behind " + ToText(at.written.base) + " [" +
                        ToText(at.written.entries) + "]");
     } else {

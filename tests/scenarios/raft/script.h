@@ -1,6 +1,7 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 //
 //   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//              spares=M          replicas N + 1 to N + M are fresh, and have yet to join
 //              leases=P          leases, for a drift bound of P percent; without it nobody makes
 //                                the promises that they rest on, and no clock counts
 //              stall=MS]         a disk stalls when a write takes that long
@@ -14,11 +15,12 @@
 //   again A>B                 delivers the oldest and keeps it in flight
 //   hold A>B | release        the oldest is set aside; all that were come back, after the rest
 //   lose                      all that is in flight
+//   membership I 1 2 learner 3   I is asked for these members
 //   cut A>B | isolate I | mend
 //   checkpoint I [lost]       what I was asked for arrives
 //   checkpoint I>J term T     one that nobody asked for
 //   run                       delivers, writes, applies until nothing moves
-//   status [I] | log I | flight
+//   status [I] | log I | members [I] | flight
 //   quietly COMMAND           the same without an answer
 #pragma once
 

@@ -1,6 +1,7 @@
 #include "tests/scenarios/raft/text.h"
 
 #include "fmt/format.h"
+#include "raft/core/configuration.h"
 
 namespace basalt::raft {
 namespace {
@@ -79,13 +80,43 @@ std::string ToText(const std::vector<Entry>& entries) {
   for (const Entry& entry : entries) {
     text +=
         fmt::format("{}{}@{}", text.empty() ? "" : " ", entry.index.value(), entry.term.value());
-    if (entry.payload) text += ":" + *entry.payload;
+    if (entry.kind == EntryKind::kConfiguration) {
+      text += ":(" + ToText(*ConfigurationOf(entry)) + ")";
+    } else if (entry.payload) {
+      text += ":" + *entry.payload;
+    }
   }
   return text;
 }
 
 std::string ToText(const LogBase& base) {
   return fmt::format("{}@{}", base.index.value(), base.term.value());
+}
+
+std::string ToText(const Configuration& configuration) {
+  if (configuration.members.empty()) return "unknown";
+  std::string text;
+  for (const Member& member : configuration.members) {
+    if (!text.empty()) text += " ";
+    switch (member.role) {
+      case MemberRole::kVoter:
+        break;
+      case MemberRole::kLearner:
+        text += "learner ";
+        break;
+      case MemberRole::kIncoming:
+        text += "incoming ";
+        break;
+      case MemberRole::kOutgoing:
+        text += "outgoing ";
+        break;
+      case MemberRole::kDemoted:
+        text += "demoted ";
+        break;
+    }
+    text += std::to_string(member.replica.value());
+  }
+  return text;
 }
 
 std::string ToText(const Persist& persist) {

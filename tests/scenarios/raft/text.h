@@ -15,6 +15,7 @@ std::string ToText(const Leadership& leadership);
 std::string ToText(const Persist& persist);
 std::string ToText(const std::vector<Entry>& entries);
 std::string ToText(const LogBase& base);
+std::string ToText(const Configuration& configuration);
 std::string ToText(const CoreStatus& status);
 std::string ToText(ProposeRefusal refusal);
 std::string ToText(TransferAnswer answer);

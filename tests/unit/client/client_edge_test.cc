@@ -60,10 +60,10 @@ class ClientEdgeTest : public ::testing::TestWithParam<bool> {
   // Of scripts, so before the servers.
   std::atomic<int> left_{0};
   std::atomic<bool> silent_{true};
+  v1::ClusterMap map_;
   FakeKvServer one_;
   FakeKvServer two_;
   FakeKvServer three_;
-  v1::ClusterMap map_;
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, ClientEdgeTest, ::testing::Values(false, true),
@@ -196,7 +196,7 @@ TEST_P(ClientEdgeTest, AnAnswerThatMakesNoSenseIsUnknownForWritesAndRetriedForRe
   v1::Response garbage;
   garbage.mutable_scan()->set_count(3);
   left_ = 2;
-  one_.SetScript([&](const v1::Request&) -> FakeReaction {
+  one_.SetScript([this, garbage](const v1::Request&) -> FakeReaction {
     if (left_-- <= 0) return NotLeader(2, 2);
     return {.kind = Kind::kAnswer, .response = garbage};
   });

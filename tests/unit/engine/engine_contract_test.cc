@@ -184,6 +184,10 @@ class Walk {
         case 6:
           CheckFlushed();
           break;
+        case 7:
+        case 8:
+          WalkAnIterator();
+          break;
         default:
           Write();
       }
@@ -208,7 +212,8 @@ class Walk {
         batch.Delete(family, key);
         model.erase(key);
       } else {
-        const std::string value(random_.Below(60), static_cast<char>('a' + random_.Below(26)));
+        const size_t bytes = random_.Below(60);
+        const std::string value(bytes, static_cast<char>('a' + random_.Below(26)));
         batch.Put(family, key, value);
         model[key] = value;
       }
@@ -253,6 +258,32 @@ class Walk {
       ExpectHolds(*engine_, history_[number], snapshot.get());
     }
     snapshots_.clear();
+  }
+
+  // From any place on, beside writes that it must not see, of now or of a snapshot.
+  void WalkAnIterator() {
+    const bool old = !snapshots_.empty() && random_.OneIn(2);
+    const auto& [number, snapshot] = old ? snapshots_[random_.Below(snapshots_.size())]
+                                         : std::pair<size_t, std::shared_ptr<const EngineSnapshot>>{
+                                               history_.size() - 1, nullptr};
+    const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
+    const Rows rows = history_[number].families[static_cast<size_t>(family)];
+    const auto iterator = engine_->NewIterator(family, snapshot.get());
+    for (uint64_t seeks = random_.Between(1, 4); seeks > 0; --seeks) {
+      const std::string from = random_.OneIn(5) ? std::string() : RandomRow(family);
+      iterator->Seek(from);
+      auto row = rows.lower_bound(from);
+      for (uint64_t moves = random_.Below(6);; --moves) {
+        ASSERT_EQ(iterator->Valid(), row != rows.end());
+        if (row == rows.end() || moves == 0) break;
+        ASSERT_EQ(iterator->key(), row->first);
+        ASSERT_EQ(iterator->value(), row->second);
+        if (random_.OneIn(4)) Write();
+        iterator->Next();
+        ++row;
+      }
+      ASSERT_TRUE(iterator->status().ok());
+    }
   }
 
   void CheckFlushed() {

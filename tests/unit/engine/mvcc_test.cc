@@ -167,8 +167,14 @@ TEST(StoredFormats, GoldenAppliedRow) {
   }
   EXPECT_FALSE(DecodeAppliedRow(FromHex(golden + "00")));
   EXPECT_FALSE(DecodeAppliedRow(FromHex("02" + golden.substr(2)))) << "a later layout";
-  EXPECT_FALSE(DecodeAppliedRow(FromHex(golden.substr(0, golden.size() - 2) + "07")))
-      << "a role that this release does not know";
+  for (const char* role : {"00", "06", "ff"}) {
+    EXPECT_FALSE(DecodeAppliedRow(FromHex(golden.substr(0, golden.size() - 2) + role)))
+        << "a role that this release does not know: " << role;
+  }
+  for (uint8_t role = 1; role <= 5; ++role) {
+    row.base.configuration.members[1].role = static_cast<raft::MemberRole>(role);
+    EXPECT_EQ(DecodeAppliedRow(EncodeAppliedRow(row)), row);
+  }
 }
 
 TEST(StoredFormats, GoldenHash) {

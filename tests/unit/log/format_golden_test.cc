@@ -10,6 +10,7 @@
 
 #include "storage/crc32c.h"
 #include "storage/raft_log/raft_log.h"
+#include "storage/raft_log/record_codec.h"
 #include "storage/raft_log/segment_format.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/log/log_model.h"
@@ -76,6 +77,51 @@ TEST(LogFormatGolden, EveryRecordKind) {
   ASSERT_TRUE((*log)->DropGroup(raft::GroupId(2), raft::ReplicaId(21)).ok());
   ASSERT_TRUE((*log)->MarkIdle().value());
   EXPECT_EQ(Rows(files.Contents("/log/00000001.log")), kGolden);
+}
+
+class NotedBases final : public raft_log::RecordSink {
+ public:
+  void OnState(const raft_log::Owner&, raft_log::StateReason, const raft::HardState&,
+               const raft::LogBase& base) override {
+    bases.push_back(base);
+  }
+  void OnHardState(const raft_log::Owner&, const raft::HardState&) override {}
+  void OnBase(const raft_log::Owner&, const raft::LogBase& base, bool) override {
+    bases.push_back(base);
+  }
+  void OnEntries(const raft_log::Owner&, raft_log::EntriesReason, raft::LogIndex,
+                 std::vector<raft_log::EncodedEntry>) override {}
+  void OnDropped(const raft_log::Owner&) override {}
+
+  std::vector<raft::LogBase> bases;
+};
+
+TEST(LogFormatGolden, BasesCarryTheFiveRolesAndNoOthers) {
+  const raft_log::Owner owner{raft::GroupId(1), raft::ReplicaId(11)};
+  raft::LogBase base = TestBase(7, 3);
+  base.configuration.members.clear();
+  for (uint64_t i = 1; i <= 5; ++i) {
+    base.configuration.members.push_back(
+        {raft::ReplicaId(i), raft::NodeId(i), static_cast<raft::MemberRole>(i)});
+  }
+  std::string records;
+  raft_log::AppendState(records, owner, raft_log::StateReason::kCreated, {}, base);
+  raft_log::AppendBase(records, owner, base, true);
+  EXPECT_EQ(static_cast<uint8_t>(records.back()), 5) << "the last member's role";
+  NotedBases sink;
+  ASSERT_TRUE(raft_log::DecodeRecords(records, 2, sink).ok());
+  EXPECT_EQ(sink.bases, (std::vector{base, base}));
+  for (int role : {0, 6, 255}) {
+    NotedBases none;
+    std::string state;
+    base.configuration.members[2].role = static_cast<raft::MemberRole>(role);
+    raft_log::AppendState(state, owner, raft_log::StateReason::kForwarded, {}, base);
+    EXPECT_TRUE(absl::IsDataLoss(raft_log::DecodeRecords(state, 1, none))) << role;
+    std::string alone;
+    raft_log::AppendBase(alone, owner, base, false);
+    EXPECT_TRUE(absl::IsDataLoss(raft_log::DecodeRecords(alone, 1, none))) << role;
+    EXPECT_TRUE(none.bases.empty());
+  }
 }
 
 TEST(LogFormatGolden, HeadersComeBack) {

@@ -11,6 +11,7 @@
 #include "raft/core/election.h"
 #include "raft/core/follower_reads.h"
 #include "raft/core/lease.h"
+#include "raft/core/membership.h"
 #include "raft/core/replication.h"
 #include "tests/unit/raft_core/make_entries.h"
 
@@ -107,6 +108,53 @@ TEST(Invariants, ObjectsToALeaderGoneWrong) {
   ExpectObjection(state, "commit_term", [](CoreState& s) {
     s.commit = LogIndex(5);  // of term 3, by a leader of term 4
   });
+}
+
+// As a leader would, but for the rules.
+void AppendConfiguration(CoreState& state, const Configuration& configuration) {
+  AppendOwn(state, EntryKind::kConfiguration, MakePayload(EncodeConfiguration(configuration)));
+  state.leader()->followers = FollowersOf(state, std::move(state.leader()->followers));
+}
+
+TEST(Invariants, ObjectsToMembersGoneWrong) {
+  const CoreState state = Leading();
+  ExpectObjection(state, "followers", [](CoreState& s) { s.leader()->followers.pop_back(); });
+  ExpectObjection(state, "followers", [](CoreState& s) {
+    const Member stranger{ReplicaId(9), NodeId(9)};
+    s.leader()->followers.emplace_back(stranger, LogIndex(7), 0);
+  });
+  ExpectObjection(state, "follower->node",
+                  [](CoreState& s) { s.leader()->followers[0].node = NodeId(9); });
+  ExpectObjection(state, "own_uncommitted", [](CoreState& s) {
+    for (uint64_t learner : {4, 5}) {
+      Configuration next = s.configuration();
+      next.members.push_back({ReplicaId(learner), NodeId(learner), MemberRole::kLearner});
+      AppendConfiguration(s, next);
+    }
+  });
+  Configuration without_itself = MakeConfiguration(3);
+  without_itself.members.erase(without_itself.members.begin());
+  const Configuration joint = StepTowards(MakeConfiguration(3), without_itself);
+  ExpectObjection(state, "IsJoint", [&](CoreState& s) {
+    AppendConfiguration(s, joint);
+    s.commit = s.log.last();  // and no final one
+  });
+  ExpectObjection(state, "IsVoter", [&](CoreState& s) {
+    AppendConfiguration(s, joint);
+    s.commit = s.log.last();
+    AppendConfiguration(s, FinalOf(joint));
+    s.commit = s.log.last();  // and it leads on
+  });
+}
+
+TEST(Invariants, ObjectsToACandidateWithoutAVote) {
+  CoreOptions options;
+  options.group = GroupId(1);
+  options.self = ReplicaId(1);
+  LogBase base = MakeBase(4, 2);
+  base.configuration.members[0].role = MemberRole::kLearner;
+  const CoreState state(options, {HardState{Term(3), ReplicaId(2)}, base, {}, base});
+  ExpectObjection(state, "MayCampaign", [](CoreState& s) { s.role = PreCandidateRole{}; });
 }
 
 // Leads term 4 since 50, its no-op is applied, replica 2 has answered round 1.

@@ -175,6 +175,39 @@ TEST(RaftCore, ALeaderIgnoresAnswersAboutWhatItNeverSent) {
   EXPECT_EQ(one.core.status().last, LogIndex(1));
 }
 
+// What came from the disk for apply has not left when a checkpoint overtakes it: it must not reach
+// the state machine behind the checkpoint.
+TEST(RaftCore, AFetchThatACheckpointOvertakesInTheSameTurnIsNotApplied) {
+  CoreOptions options = Options();
+  options.memory_bytes_max = 1;
+  RecoveredState recovered = Fresh(3);
+  recovered.hard_state.term = Term(1);
+  recovered.entries = MakeEntries(1, {1, 1, 1});
+  const std::vector<Entry> entries = recovered.entries;
+  RaftCore core(options, std::move(recovered));
+  core.Step(From(2, 1, HeartbeatRequest{LogIndex(3), Round(1)}));
+  const Effects asked = core.TakeEffects();
+  ASSERT_EQ(asked.fetches.size(), 1u);
+  EXPECT_EQ(asked.fetches[0].follower, ReplicaId(1));
+  core.OnEntriesFetched(ReplicaId(1), entries);
+  core.Step(From(2, 1, CheckpointArrived{MakeBase(10, 1, 3)}));
+  const Effects effects = core.TakeEffects();
+  ASSERT_TRUE(effects.install.has_value());
+  EXPECT_TRUE(effects.apply.empty());
+  core.OnCheckpointInstalled(LogIndex(10));
+  EXPECT_EQ(core.status().applied, LogIndex(10));
+}
+
+// Its own log tells it nothing of what it lacks.
+TEST(RaftCore, AFollowerHearsHowFarItsGroupIs) {
+  Driven one(Fresh(3));
+  one.core.Step(From(2, 1, HeartbeatRequest{LogIndex(0), Round(1), LogIndex(70)}));
+  EXPECT_EQ(one.core.status().group_commit, LogIndex(70));
+  EXPECT_EQ(one.core.status().commit, LogIndex(0));
+  one.core.Step(From(2, 1, HeartbeatRequest{LogIndex(0), Round(1), LogIndex(60)}));  // late
+  EXPECT_EQ(one.core.status().group_commit, LogIndex(70));
+}
+
 TEST(RaftCore, AFollowerNeverTruncatesWhatIsCommitted) {
   Driven one(Fresh(3));
   one.core.Step(From(

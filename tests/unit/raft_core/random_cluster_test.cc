@@ -1,6 +1,6 @@
 // Seeded random schedules of whole clusters of cores: loss, doubling, any order of messages,
 // crashes that lose what is not durable, slow disks, slow state machines, compaction, checkpoints,
-// cuts.
+// cuts; in some, members that come and go all the while.
 //
 // BASALT_RAFT_SEED=n runs one seed and prints its trace; BASALT_RAFT_SEEDS=n sets how many run.
 
@@ -12,7 +12,9 @@
 
 #include "base/random.h"
 #include "fmt/format.h"
+#include "raft/core/configuration.h"
 #include "tests/scenarios/raft/cluster.h"
+#include "tests/unit/raft_core/random_changes.h"
 
 namespace basalt::raft {
 namespace {
@@ -37,7 +39,13 @@ class Schedule {
  public:
   explicit Schedule(uint64_t seed)
       : random_(seed),
-        cluster_(random_.OneIn(3) ? 5 : 3, SmallOptions(random_, seed)),
+        voters_(random_.OneIn(3)   ? 5
+                : random_.OneIn(6) ? 1
+                                   : 3),
+        spares_(random_.OneIn(2) ? kSpares : 0),
+        cluster_(voters_, SmallOptions(random_, seed), spares_),
+        changes_(cluster_, random_, voters_),
+        changing_(cluster_.ids().size() > voters_),
         lossy_(random_.OneIn(2)),
         crashy_(random_.OneIn(2)),
         restless_(random_.OneIn(2)),
@@ -54,13 +62,13 @@ class Schedule {
   // After all faults end: a leader, and an entry of its that everybody applies, soon.
   std::string Heal() {
     cluster_.Mend();
-    for (ReplicaId id : cluster_.ids()) cluster_.Start(id);
+    for (ReplicaId id : cluster_.ids()) changes_.Start(id);
     bool proposed = false;
     for (int tick = 0; tick < 400 && cluster_.safety().violation().empty(); ++tick) {
       for (ReplicaId id : cluster_.ids()) cluster_.Tick(id);
       Settle();
       const std::optional<ReplicaId> leader = cluster_.Leader();
-      if (leader && cluster_.replica(*leader).core->status().applied_own_term && !proposed) {
+      if (leader && IsSettled(*leader) && !proposed) {
         proposed = cluster_.Propose(*leader, "healed");
         cluster_.Read(*leader);
       }
@@ -76,6 +84,8 @@ class Schedule {
     if (restless_ && random_.OneIn(60)) cluster_.Campaign(Any());
     if (restless_ && random_.OneIn(3)) TickSome(Any());
     if (random_.OneIn(2)) MoveMessage();
+    if (changing_ && random_.OneIn(40)) changes_.Ask();
+    if (changing_ && random_.OneIn(120)) changes_.Retire();
     const uint64_t dice = random_.Below(100);
     if (dice < 40) {
       MoveMessage();
@@ -142,7 +152,7 @@ class Schedule {
         break;
       case 2:
       case 3:
-        cluster_.CarryCheckpoint(Any(), !random_.OneIn(4));
+        CarryCheckpoint(Any());
         break;
       case 4:
         cluster_.Flush(Any());
@@ -153,6 +163,8 @@ class Schedule {
       }
     }
   }
+
+  void CarryCheckpoint(ReplicaId from) { cluster_.CarryCheckpoint(from, !random_.OneIn(4)); }
 
   void Fault() {
     switch (random_.Below(10)) {
@@ -173,7 +185,7 @@ class Schedule {
         Usurp();
         break;
       case 6:
-        for (ReplicaId id : cluster_.ids()) cluster_.Start(id);
+        for (ReplicaId id : cluster_.ids()) changes_.Start(id);
         break;
       default:
         cluster_.Mend();
@@ -223,18 +235,34 @@ class Schedule {
     }
   }
 
+  // It serves, and no change of the members is on its way.
+  bool IsSettled(ReplicaId leader) {
+    const CoreStatus status = cluster_.replica(leader).core->status();
+    return status.applied_own_term && !status.is_joint &&
+           status.configuration_index <= status.commit;
+  }
+
+  // All members of the leader's configuration.
   bool AllEqual() {
-    const MachineState& first = cluster_.replica(cluster_.ids().front()).machine;
-    for (ReplicaId id : cluster_.ids()) {
-      const MachineState& state = cluster_.replica(id).machine;
-      if (state.place.index != first.place.index || state.digest != first.digest) return false;
-      if (state.place.index < cluster_.safety().committed()) return false;
+    const std::optional<ReplicaId> leader = cluster_.Leader();
+    if (!leader || !IsSettled(*leader)) return false;
+    const MachineState& first = cluster_.replica(*leader).machine;
+    if (first.place.index < cluster_.safety().committed()) return false;
+    for (const Member& member : cluster_.replica(*leader).core->configuration().members) {
+      const MachineState& state = cluster_.replica(member.replica).machine;
+      if (!(state.place == first.place) || state.digest != first.digest) return false;
     }
     return true;
   }
 
+  static constexpr uint64_t kSpares = 5;
+
   base::Random random_;
+  uint64_t voters_;
+  uint64_t spares_;
   Cluster cluster_;
+  RandomChanges changes_;
+  bool changing_;
   bool lossy_;
   bool crashy_;
   bool restless_;   // many elections
@@ -258,6 +286,14 @@ void Add(Reached& sum, const Reached& one) {
   sum.logs_dropped += one.logs_dropped;
   sum.logs_dropped_at_start += one.logs_dropped_at_start;
   sum.writes_lost += one.writes_lost;
+  sum.changes += one.changes;
+  sum.changes_refused += one.changes_refused;
+  sum.joint_configurations += one.joint_configurations;
+  sum.finals_by_successors += one.finals_by_successors;
+  sum.configurations_rolled_back += one.configurations_rolled_back;
+  sum.joined_by_checkpoint += one.joined_by_checkpoint;
+  sum.leaders_left_out += one.leaders_left_out;
+  sum.asked_by_strangers += one.asked_by_strangers;
 }
 
 void ExpectReached(const Reached& sum) {
@@ -274,6 +310,14 @@ void ExpectReached(const Reached& sum) {
   EXPECT_GT(sum.logs_dropped, 0u);
   EXPECT_GT(sum.logs_dropped_at_start, 0u);
   EXPECT_GT(sum.writes_lost, 0u);
+  EXPECT_GT(sum.changes, 0u);
+  EXPECT_GT(sum.changes_refused, 0u);
+  EXPECT_GT(sum.joint_configurations, 0u);
+  EXPECT_GT(sum.finals_by_successors, 0u);
+  EXPECT_GT(sum.configurations_rolled_back, 0u);
+  EXPECT_GT(sum.joined_by_checkpoint, 0u);
+  EXPECT_GT(sum.leaders_left_out, 0u);
+  EXPECT_GT(sum.asked_by_strangers, 0u);
   std::printf(
       "reached: leaders %lu, overlapping %lu, commits %lu, reads served %lu, refused %lu, "
       "truncations %lu, fetches "
@@ -282,6 +326,12 @@ void ExpectReached(const Reached& sum) {
       sum.leaders, sum.overlapping_leaders, sum.commits, sum.reads_served, sum.reads_refused,
       sum.truncations, sum.fetches, sum.own_fetches, sum.checkpoints_installed,
       sum.checkpoints_ignored, sum.logs_dropped, sum.logs_dropped_at_start, sum.writes_lost);
+  std::printf(
+      "reached: changes %lu, refused %lu, joint %lu, ended by successors %lu, rolled back %lu, "
+      "joined %lu, leaders left out %lu, strangers %lu\n",
+      sum.changes, sum.changes_refused, sum.joint_configurations, sum.finals_by_successors,
+      sum.configurations_rolled_back, sum.joined_by_checkpoint, sum.leaders_left_out,
+      sum.asked_by_strangers);
 }
 
 uint64_t Setting(const char* name, uint64_t otherwise) {

@@ -178,6 +178,11 @@ TEST(TransferTarget, IgnoresALateWordOfAnEarlierTerm) {
   one.Hear(2, 1, TimeoutNow{});
   EXPECT_EQ(one.core.term(), Term(2));
   EXPECT_TRUE(one.sent.empty());
+  // Nor when it knows no leader of the term that it is in: one may have a lease.
+  one.Hear(3, 4, HeartbeatReply{Round(0)});
+  one.Hear(3, 2, TimeoutNow{});
+  EXPECT_EQ(one.core.term(), Term(4));
+  EXPECT_TRUE(one.sent.empty());
 }
 
 TEST(TransferTarget, DoesNotCampaignNewlyRestarted) {

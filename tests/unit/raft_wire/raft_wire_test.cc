@@ -29,7 +29,7 @@ std::vector<Message> Samples() {
                            {{LogIndex(11), Term(2), EntryKind::kCommands, MakePayload("abc")},
                             {LogIndex(12), Term(3), EntryKind::kNoOp, nullptr}}}),
       Sample(AppendReply{false, LogIndex(10), LogIndex(8), Term(1), Round(5)}),
-      Sample(HeartbeatRequest{LogIndex(9), Round(6)}),
+      Sample(HeartbeatRequest{LogIndex(9), Round(6), LogIndex(12)}),
       Sample(HeartbeatReply{Round(6), 3}),
       Sample(VoteRequest{false, LogIndex(10), Term(2), true}),
       Sample(AppendReply{false, LogIndex(10), LogIndex(0), Term(0), Round(5), true}),
@@ -59,7 +59,7 @@ TEST(RaftWire, GoldenBytes) {
             "080710471848200328045a020801\n"
             "080710471848200328046217080a1002180920052a09080210011a036162632a020803\n"
             "080710471848200328046a08100a180820012805\n"
-            "08071047184820032804720408091006\n"
+            "08071047184820032804720608091006180c\n"
             "080710471848200328047a0408061003\n"
             "080710471848200328045206100a18022001\n"
             "080710471848200328046a06100a28053001\n"
@@ -135,7 +135,10 @@ v1::CheckpointHeader SampleHeader() {
   const LogBase base{LogIndex(10),
                      Term(2),
                      {{{ReplicaId(71), NodeId(1), MemberRole::kVoter},
-                       {ReplicaId(72), NodeId(2), MemberRole::kVoter}}}};
+                       {ReplicaId(72), NodeId(2), MemberRole::kLearner},
+                       {ReplicaId(73), NodeId(3), MemberRole::kIncoming},
+                       {ReplicaId(74), NodeId(4), MemberRole::kOutgoing},
+                       {ReplicaId(75), NodeId(5), MemberRole::kDemoted}}}};
   v1::CheckpointHeader header;
   CheckpointToWire(Sample(CheckpointArrived{base}), header);
   return header;
@@ -153,8 +156,11 @@ TEST(CheckpointWire, ComesBackAsItWas) {
   const LogBase& base = std::get<CheckpointArrived>(message->body).base;
   EXPECT_EQ(base.index, LogIndex(10));
   EXPECT_EQ(base.term, Term(2));
-  ASSERT_EQ(base.configuration.members.size(), 2u);
-  EXPECT_EQ(base.configuration.members[1].node, NodeId(2));
+  ASSERT_EQ(base.configuration.members.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) {
+    const Member expected{ReplicaId(71 + i), NodeId(1 + i), static_cast<MemberRole>(1 + i)};
+    EXPECT_EQ(base.configuration.members[i], expected);
+  }
   v1::CheckpointHeader again;
   CheckpointToWire(*message, again);
   EXPECT_EQ(again.SerializeAsString(), header.SerializeAsString());
@@ -174,8 +180,17 @@ TEST(CheckpointWire, WhatNoPeerSendsIsRefused) {
       refused([](Header& h) { h.set_term(kHuge); }),
       refused([](Header& h) { h.set_index(kHuge); }),
       refused([](Header& h) { h.set_index_term(4); }),
-      refused([](Header& h) { h.mutable_voters(0)->set_replica_id(0); }),
-      refused([](Header& h) { h.mutable_voters(1)->set_replica_id(71); }),
+      refused([](Header& h) { h.mutable_members(0)->set_replica_id(0); }),
+      refused([](Header& h) { h.mutable_members(1)->set_replica_id(71); }),
+      refused([](Header& h) { h.mutable_members(1)->set_node_id(0); }),
+      refused([](Header& h) { h.mutable_members(1)->set_role(0); }),
+      refused([](Header& h) { h.mutable_members(1)->set_role(6); }),
+      refused([](Header& h) { h.mutable_members(1)->set_role(256 + 1); }),
+      refused([](Header& h) {
+        h.mutable_members(0)->set_role(2);
+        h.mutable_members(2)->set_role(2);
+      }),
+      refused([](Header& h) { h.clear_members(); }),
   };
   for (const absl::Status& status : statuses) {
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;

@@ -36,7 +36,7 @@ class WatchedFileSystem final : public storage::FileSystem {
   }
   absl::Status Remove(const std::string& path) override { return disk_.Remove(path); }
   absl::Status RemoveTree(const std::string& path) override {
-    const absl::Status removed = disk_.RemoveTree(path);
+    absl::Status removed = disk_.RemoveTree(path);
     base::MutexLock lock(mutex_);
     removed_ = true;
     removed_changed_.NotifyAll();
@@ -46,7 +46,7 @@ class WatchedFileSystem final : public storage::FileSystem {
     return disk_.CreateDirectory(path);
   }
   absl::Status SyncDirectory(const std::string& path) override {
-    const absl::Status synced = disk_.SyncDirectory(path);
+    absl::Status synced = disk_.SyncDirectory(path);
     if (on_sync) on_sync();
     return synced;
   }
@@ -134,9 +134,10 @@ TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWith
   chunk.mutable_header()->set_term(1);
   chunk.mutable_header()->set_index(1);
   chunk.mutable_header()->set_index_term(1);
-  v1::Replica& voter = *chunk.mutable_header()->add_voters();
-  voter.set_replica_id(11);
-  voter.set_node_id(1);
+  v1::Member& member = *chunk.mutable_header()->add_members();
+  member.set_replica_id(11);
+  member.set_node_id(1);
+  member.set_role(1);
   v1::CheckpointFile& file = *chunk.mutable_header()->add_files();
   file.set_name("a");
   file.set_size(contents.size());

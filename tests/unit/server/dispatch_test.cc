@@ -7,9 +7,12 @@
 
 #include "base/slot.h"
 #include "server/shard/command_entry.h"
+#include "storage/memory_engine.h"
+#include "tests/fakes/fake_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"
 #include "tests/unit/server/noted_replies.h"
+#include "tests/unit/shard/shard_replica.h"
 
 namespace basalt::server {
 namespace {
@@ -64,7 +67,8 @@ class DispatchTest : public ::testing::Test {
   Inbox inbox_;
   RequestBudget budget_{100u << 20};
   testing::FakeClock clock_;
-  Dispatch dispatch_{{}, view_, inbox_, budget_, clock_};
+  LeaseReads lease_reads_;
+  Dispatch dispatch_{{}, {view_, inbox_, budget_, clock_, lease_reads_}};
   std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
   v1::Response last_;
 };
@@ -207,7 +211,7 @@ TEST_F(DispatchTest, Deadlines) {
 
 TEST_F(DispatchTest, UnformedStoppedReadOnly) {
   ClusterView unformed;
-  Dispatch lonely({}, unformed, inbox_, budget_, clock_);
+  Dispatch lonely({}, {unformed, inbox_, budget_, clock_, lease_reads_});
   lonely.Handle(replies_, {Put(1, "bar", "v")});
   EXPECT_THAT(replies_->Take(), ElementsAre("1 UNAVAILABLE NOT_APPLIED")) << "it is starting";
   lonely.SetFormed(false);
@@ -223,9 +227,102 @@ TEST_F(DispatchTest, UnformedStoppedReadOnly) {
               ElementsAre("1 UNAVAILABLE NOT_APPLIED", "2 UNAVAILABLE"));
 }
 
+// Shard 1 is here, applied up to its first entry, which puts "bar".
+class LeasedDispatchTest : public DispatchTest {
+ protected:
+  LeasedDispatchTest() {
+    const v1::ShardDescriptor descriptor = testing::Descriptor(1, 0, 8192);
+    EXPECT_TRUE(ReplicaStateMachine::Create({files_, engines_}, "/shard", descriptor,
+                                            FoundingConfiguration(descriptor))
+                    .ok());
+    machine_ = testing::OpenShard({files_, engines_}, "/shard");
+    EXPECT_TRUE(
+        testing::ApplyOne(*machine_, testing::EntryBuilder(1, 100).Put("bar", "old").Build()).ok());
+    lease_reads_.Add(kHere, machine_);
+    Publish(1);
+  }
+  void Publish(uint64_t commit) {
+    const MonotonicTime end = clock_.now + milliseconds(500);
+    lease_reads_.Publish(kHere, raft::LeaseGrant{raft::Time(static_cast<uint64_t>(end.count())),
+                                                 raft::LogIndex(commit)});
+  }
+
+  const raft::GroupId kHere{1};
+  testing::FakeFileSystem files_;
+  storage::MemoryEngineFactory engines_{files_, {}};
+  std::shared_ptr<ReplicaStateMachine> machine_;
+};
+
+TEST_F(LeasedDispatchTest, GetsAreAnsweredHere) {
+  EXPECT_THAT(Handle({Get(1, "bar"), Get(2, ""), Get(3, "foo"), Get(4, "{bar}no")}),
+              ElementsAre("2 INVALID", "1 OK =old", "4 OK -"));
+  EXPECT_EQ(replies_->deliveries, 1) << "answers of one batch travel together";
+  EXPECT_EQ(last_.mode(), v1::READ_MODE_LEASE);
+  EXPECT_EQ(lease_reads_.reads(), 2u);
+  ASSERT_EQ(inbox_.events.size(), 1u) << "the other shard's";
+  EXPECT_EQ(std::get<ReadsArrived>(inbox_.events[0]).group, raft::GroupId(2));
+  inbox_.events.clear();
+  EXPECT_EQ(budget_.bytes(), 0u) << "nothing is held for what was answered";
+}
+
+TEST_F(LeasedDispatchTest, RoundsScansAndWritesGoToTheLoop) {
+  v1::Request insisting = Get(1, "bar");
+  insisting.mutable_get()->set_mode(v1::READ_MODE_READ_INDEX);
+  EXPECT_THAT(Handle({insisting, Scan(2, 1, 3), Put(3, "bar", "new"), Get(4, "bar")}),
+              ElementsAre("4 OK =old"));
+  ASSERT_EQ(inbox_.events.size(), 2u);
+  EXPECT_EQ(std::get<WritesArrived>(inbox_.events[0]).writes.size(), 1u);
+  EXPECT_EQ(std::get<ReadsArrived>(inbox_.events[1]).reads.size(), 2u);
+}
+
+TEST_F(LeasedDispatchTest, TheLoopDecidesWhenTheLeaseDoesNot) {
+  const auto goes_to_the_loop = [&] {
+    const size_t before = inbox_.events.size();
+    return Handle({Get(1, "bar")}).empty() && inbox_.events.size() == before + 1;
+  };
+  EXPECT_FALSE(goes_to_the_loop());
+  Publish(2);
+  EXPECT_TRUE(goes_to_the_loop()) << "not applied yet";
+  Publish(1);
+  clock_.now += milliseconds(500);
+  EXPECT_TRUE(goes_to_the_loop()) << "over";
+  Publish(1);
+  EXPECT_FALSE(goes_to_the_loop());
+  lease_reads_.Publish(kHere, std::nullopt);
+  EXPECT_TRUE(goes_to_the_loop()) << "given up";
+  lease_reads_.Remove(kHere);
+  EXPECT_TRUE(goes_to_the_loop()) << "removed";
+  EXPECT_EQ(lease_reads_.reads(), 2u);
+}
+
+// The clock moves on at every look: a lease that ends between the first look and the second is
+// over.
+class TickingClock final : public Clock {
+ public:
+  MonotonicTime Now() const override { return now += milliseconds(1); }
+  uint64_t WallMilliseconds() const override { return 0; }
+  mutable MonotonicTime now = seconds(1);
+};
+
+TEST_F(LeasedDispatchTest, TheClockIsReadOnceTheGrantsAreTaken) {
+  TickingClock clock;
+  Dispatch dispatch({}, {view_, inbox_, budget_, clock, lease_reads_});
+  const MonotonicTime end = clock.now + milliseconds(2);
+  lease_reads_.Publish(
+      kHere, raft::LeaseGrant{raft::Time(static_cast<uint64_t>(end.count())), raft::LogIndex(1)});
+  dispatch.Handle(replies_, {Get(1, "bar")});
+  EXPECT_THAT(replies_->Take(), IsEmpty());
+  EXPECT_EQ(inbox_.events.size(), 1u);
+}
+
+TEST_F(LeasedDispatchTest, NothingIsReadOnceStopped) {
+  dispatch_.Stop();
+  EXPECT_THAT(Handle({Get(1, "bar")}), ElementsAre("1 UNAVAILABLE"));
+}
+
 TEST_F(DispatchTest, BudgetIsHeldUntilTheLastAnswer) {
   RequestBudget small(1000);
-  Dispatch dispatch({}, view_, inbox_, small, clock_);
+  Dispatch dispatch({}, {view_, inbox_, small, clock_, lease_reads_});
   dispatch.Handle(replies_, {Put(1, "bar", std::string(400, 'v')), Get(2, "bar")});
   const uint64_t held = small.bytes();
   EXPECT_GT(held, 400u);

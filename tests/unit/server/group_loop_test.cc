@@ -31,6 +31,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   }
   void Put(ApplyWork work) override { PutQuietly(std::move(work)); }
   void PutQuietly(ApplyWork work) override {
+    if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
   }
   void Put(FeedWork work) override { feeds.push_back(work); }
@@ -55,6 +56,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   raft::NodeId leader;
   std::optional<raft::LeaseGrant> lease;
   std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
+  std::vector<std::optional<raft::LeaseGrant>> leases_at_apply;
 };
 
 // This node is node 1 with replica 1; two more are played by the test.
@@ -67,6 +69,7 @@ class GroupLoopTest : public ::testing::Test {
     raft::CoreOptions core;
     core.group = kGroup;
     core.self = raft::ReplicaId(1);
+    core.node = raft::NodeId(1);
     core.leases = leases_;
     core.election_timeout = raft::Time(kElectionTimeout.count());
     core.lease_duration = raft::LeaseDuration(core.election_timeout, 20);
@@ -436,7 +439,8 @@ TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
   Persist();
   Acknowledge(2);
   ASSERT_EQ(around_.Take<ApplyEntries>().size(), 1u);
-  EXPECT_EQ(around_.lease->commit, raft::LogIndex(2));
+  ASSERT_TRUE(around_.leases_at_apply.back().has_value());
+  EXPECT_EQ(around_.leases_at_apply.back()->commit, raft::LogIndex(2));
   // It is withdrawn before the vote for another can leave.
   around_.leases_at_send.clear();
   FromPeer(3, 2,
@@ -446,6 +450,30 @@ TEST_F(GroupLoopLeaseTest, ALeaseIsPublishedBeforeAnythingRestsOnIt) {
                              .transfer = true});
   Persist();
   ASSERT_FALSE(around_.leases_at_send.empty());
+  for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
+}
+
+TEST_F(GroupLoopLeaseTest, ATransferIsAskedForAndTheLeaseEndsBeforeTheWordLeaves) {
+  MakeLeaderOfThree();
+  std::vector<raft::TransferAnswer> answers;
+  const auto ask = [&](uint64_t group, uint64_t to) {
+    Handle(TransferAsked{raft::GroupId(group), raft::ReplicaId(to),
+                         [&](raft::TransferAnswer answer) { answers.push_back(answer); }});
+  };
+  ask(2, 2);
+  ask(1, 7);
+  around_.leases_at_send.clear();
+  around_.sent.clear();
+  ask(1, 2);
+  ask(1, 3);
+  using raft::TransferAnswer;
+  EXPECT_THAT(answers, ElementsAre(TransferAnswer::kNotLeader, TransferAnswer::kNotAVoter,
+                                   TransferAnswer::kStarted, TransferAnswer::kUnderWay));
+  EXPECT_EQ(loop_->counters().transfers, 1u);
+  const bool told = std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+    return std::holds_alternative<raft::TimeoutNow>(message.body);
+  });
+  EXPECT_TRUE(told) << "the target had everything";
   for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
 }
 
@@ -508,6 +536,34 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   Handle(Writes({3}));
   EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER NOT_APPLIED"));
   Handle(GroupRemoved{kGroup, [] {}});  // again: nothing to do
+}
+
+TEST_F(GroupLoopTest, MembersChangeAtTheLeaderAndMessagesReachTheNewOne) {
+  using Answer = std::variant<raft::Proposed, raft::ChangeRefusal>;
+  std::vector<Answer> answers;
+  const auto ask = [&](raft::GroupId group, raft::Configuration target) {
+    Handle(MembershipChangeAsked{group, std::move(target),
+                                 [&](Answer answer) { answers.push_back(answer); }});
+    return answers.back();
+  };
+  MakeLeaderOfThree();
+  raft::Configuration target;
+  for (uint64_t id = 1; id <= 4; ++id) {
+    target.members.push_back({raft::ReplicaId(id), raft::NodeId(id == 4 ? 9 : id),
+                              id == 4 ? raft::MemberRole::kLearner : raft::MemberRole::kVoter});
+  }
+  EXPECT_EQ(std::get<raft::ChangeRefusal>(ask(raft::GroupId(99), target)),
+            raft::ChangeRefusal::kNotLeader);
+  around_.sent.clear();
+  EXPECT_EQ(std::get<raft::Proposed>(ask(kGroup, target)).index, raft::LogIndex(2));
+  EXPECT_EQ(std::get<raft::ChangeRefusal>(ask(kGroup, target)),
+            raft::ChangeRefusal::kChangeUnderWay);
+  EXPECT_EQ(answers.size(), 3u) << "each is answered once";
+  const auto to_new = std::find_if(around_.sent.begin(), around_.sent.end(),
+                                   [](const auto& m) { return m.to == raft::ReplicaId(4); });
+  ASSERT_NE(to_new, around_.sent.end());
+  EXPECT_EQ(to_new->to_node, raft::NodeId(9));
+  EXPECT_EQ(to_new->from_node, raft::NodeId(1));
 }
 
 TEST_F(GroupLoopTest, AGroupCanBeAddedWhileTheOthersRun) {

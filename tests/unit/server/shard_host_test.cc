@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "server/node_directory/temporary_directory.h"
 #include "server/placement/initial_layout.h"
+#include "server/shard/shard_reads.h"
 #include "storage/posix_file_system.h"
 
 namespace basalt::server {
@@ -128,6 +129,7 @@ class ShardHostTest : public ::testing::Test {
       options.shards_directory = path + "/shards";
       options.checkpoints_directory = path + "/checkpoints";
       options.log_segment_bytes = 1u << 20;
+      options.leases = leases_;
       options.seed = id;
       node.host = std::make_shared<ShardHost>(
           options, ShardHost::Ports{*files_, clock_, node.view, *logger_, *node.metrics,
@@ -208,12 +210,33 @@ class ShardHostTest : public ::testing::Test {
     }
     return right;
   }
+  // A write and a read of each of `count` keys, to the hosts in turn, whoever leads. The reads' ids
+  // begin at a million.
+  void LoadShardOne(const std::shared_ptr<Answers>& answers, uint64_t first, uint64_t count) {
+    const raft::GroupId group(1);
+    for (uint64_t id = first; id < first + count; ++id) {
+      const MonotonicTime deadline = clock_.Now() + seconds(60);
+      const std::string key = "{bar}" + std::to_string(id);
+      ShardHost& host = *nodes_.at(1 + id % kNodes).host;
+      v1::Command command;
+      command.mutable_put()->set_key(key);
+      WritesArrived writes{group, {}};
+      writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
+      host.Put(GroupEvent(std::move(writes)));
+      ReadsArrived reads{group, {}};
+      reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
+      reads.reads.back().request.set_id(1'000'000 + id);
+      reads.reads.back().request.mutable_get()->set_key(key);
+      host.Put(GroupEvent(std::move(reads)));
+    }
+  }
   ShardHost* AwaitLeaderOnce(uint64_t shard_id) {
     ShardHost*& known = leaders_[shard_id];
     if (known == nullptr) known = AwaitLeader(shard_id);
     return known;
   }
 
+  bool leases_ = false;
   SystemClock clock_;
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   std::unique_ptr<TemporaryDirectory> directory_;
@@ -317,6 +340,71 @@ TEST_F(ShardHostTest, AReplicaIsRemovedForGood) {
   EXPECT_EQ(GetAll(kKeys), kKeys);
 }
 
+// A read by the lease of what a write was acknowledged for, again and again, while leaderships are
+// handed around; then one host hands all over and leads nothing.
+TEST_F(ShardHostTest, LeaseReadsSeeEveryAcknowledgedWriteWhileLeadershipMoves) {
+  constexpr uint64_t kWritesMin = 200;
+  constexpr uint64_t kHandOvers = 6;
+  leases_ = true;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  const raft::GroupId group(1);
+  std::atomic<uint64_t> acknowledged{0};
+  std::atomic<uint64_t> served{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  for (auto& [id, node] : nodes_) {
+    readers.emplace_back([&, &reads = node.host->lease_reads()] {
+      while (!stop) {
+        const uint64_t at_least = acknowledged.load();
+        const auto permission = reads.Ask(group);
+        const auto engine = permission ? LeaseReads::Open(*permission, clock_.Now()) : nullptr;
+        if (engine == nullptr) {
+          std::this_thread::yield();
+          continue;
+        }
+        const auto value = ShardReads(engine).Get("{bar}");
+        ASSERT_TRUE(value.ok());
+        ASSERT_GE(*value ? std::stoull((*value)->bytes) : 0, at_least);
+        ++served;
+      }
+    });
+  }
+  uint64_t hand_overs = 0;
+  const MonotonicTime until = clock_.Now() + seconds(60);
+  for (uint64_t number = 1; clock_.Now() < until; ++number) {
+    if (number > kWritesMin && hand_overs == kHandOvers && served > kWritesMin) break;
+    ShardHost* const leader = AwaitLeader(1);
+    ASSERT_NE(leader, nullptr);
+    const auto answers = std::make_shared<Answers>();
+    v1::Command command;
+    command.mutable_put()->set_key("{bar}");
+    command.mutable_put()->set_value(std::to_string(number));
+    WritesArrived arrived{group, {}};
+    arrived.writes.push_back(
+        {answers, nullptr, number, clock_.Now() + seconds(60), EncodeCommandElement(command)});
+    leader->Put(GroupEvent(std::move(arrived)));
+    if (number % (kWritesMin / kHandOvers) == 0 && hand_overs < kHandOvers) {
+      leader->Put(
+          GroupEvent(TransferAsked{group, raft::ReplicaId(0), [](raft::TransferAnswer) {}}));
+      ++hand_overs;
+    }
+    const std::vector<v1::Response> all = answers->Await(1);
+    ASSERT_EQ(all.size(), 1u);
+    if (all[0].outcome() == v1::OUTCOME_APPLIED) acknowledged = number;
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_GT(served, kWritesMin);
+  EXPECT_EQ(hand_overs, kHandOvers);
+  ShardHost* const leader = AwaitLeader(1);
+  ASSERT_NE(leader, nullptr);
+  EXPECT_EQ(leader->HandOver(seconds(20)), 0u);
+  for (const GroupState& state : leader->States()) {
+    EXPECT_NE(state.core.leadership.role, raft::Role::kLeader);
+  }
+}
+
 // As gRPC's, the HTTP server's and the node's own thread use a host, all at once; and each request
 // is answered once although everything stops under them.
 TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
@@ -342,25 +430,18 @@ TEST_F(ShardHostTest, ManyThreadsLoadAndWatchUntilItStops) {
   const auto answers = std::make_shared<Answers>();
   std::vector<std::thread> loaders;
   for (size_t loader = 0; loader < kLoaders; ++loader) {
-    loaders.emplace_back([&, loader] {
-      for (size_t i = 0; i < kEach; ++i) {
-        const uint64_t id = loader * kEach + i;
-        const MonotonicTime deadline = clock_.Now() + seconds(60);
-        ShardHost& host = *nodes_.at(1 + id % kNodes).host;
-        v1::Command command;
-        command.mutable_put()->set_key("{bar}" + std::to_string(id));
-        WritesArrived writes{raft::GroupId(1), {}};
-        writes.writes.push_back({answers, nullptr, id, deadline, EncodeCommandElement(command)});
-        host.Put(GroupEvent(std::move(writes)));
-        ReadsArrived reads{raft::GroupId(1), {}};
-        reads.reads.push_back({answers, nullptr, deadline, v1::Request()});
-        reads.reads.back().request.set_id(kLoaders * kEach + id);
-        reads.reads.back().request.mutable_get()->set_key("{bar}" + std::to_string(id));
-        host.Put(GroupEvent(std::move(reads)));
-        if (i % 10 == 0) host.Maintain();
-      }
-    });
+    loaders.emplace_back([&, loader] { LoadShardOne(answers, loader * kEach, kEach); });
   }
+  // Meanwhile one node loses its replica of the other shard, gets another and loses that too.
+  const v1::ShardDescriptor& other = map_.shards(2);
+  const raft::GroupId group(other.shard_id());
+  const raft::ReplicaId first(other.replicas(0).replica_id());
+  Node& changing = nodes_.at(other.replicas(0).node_id());
+  EXPECT_TRUE(changing.host->RemoveReplica(group, first).ok());
+  EXPECT_TRUE(changing.host->MakeReplica(other, first + 100).ok());
+  for (auto& [id, node] : nodes_) node.host->Maintain();
+  EXPECT_TRUE(changing.host->RemoveReplica(group, first + 100).ok());
+  changing.host->Maintain();
   for (std::thread& loader : loaders) loader.join();
   for (auto& [id, node] : nodes_) node.host->Stop();
   stop = true;

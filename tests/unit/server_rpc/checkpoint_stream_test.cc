@@ -15,6 +15,7 @@
 #include "storage/posix_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server_rpc/local_server.h"
+#include "tests/unit/server_rpc/within.h"
 
 namespace basalt::server {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::LocalServer;
+using testing::Within;
 
 // Installs on a thread of its own by looking at all files once more.
 class Installer final : public GroupInbox {
@@ -75,6 +77,9 @@ class CheckpointStreamTest : public ::testing::Test {
     outgoing_.to = raft::ReplicaId(2);
     outgoing_.term = raft::Term(1);
     outgoing_.base.index = raft::LogIndex(7);
+    outgoing_.base.configuration.members = {
+        {raft::ReplicaId(1), raft::NodeId(1), raft::MemberRole::kVoter},
+        {raft::ReplicaId(2), raft::NodeId(2), raft::MemberRole::kVoter}};
     outgoing_.directory = path;
     installer_ = std::make_unique<Installer>(
         *files_, storage::ListCheckpoint(*files_, path).value(), clock_);
@@ -140,12 +145,7 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
   for (std::thread& sender : senders) sender.join();
   for (uint64_t group = 1; group <= kGroups; ++group) {
     // The last one that was cut off may take a moment to be forgotten.
-    absl::Status sent;
-    const auto until = std::chrono::steady_clock::now() + seconds(30);
-    do {
-      sent = Send(group, {});
-    } while (!sent.ok() && std::chrono::steady_clock::now() < until);
-    EXPECT_TRUE(sent.ok()) << sent;
+    EXPECT_TRUE(Within(seconds(30), [&] { return Send(group, {}).ok(); }));
   }
   EXPECT_GE(installer_->installed(), kGroups);
   EXPECT_EQ(installer_->broken(), 0u);
@@ -156,10 +156,7 @@ TEST_F(CheckpointStreamTest, TheReceiverStopsWhileOneArrives) {
     return Send(1, {.bytes_per_second = 100'000, .timeout = seconds(60)});
   });
   const std::string staged = directory_->path() + "/incoming/1-1";
-  const auto until = std::chrono::steady_clock::now() + seconds(30);
-  while (!files_->Exists(staged).value() && std::chrono::steady_clock::now() < until) {
-    std::this_thread::yield();
-  }
+  EXPECT_TRUE(Within(seconds(30), [&] { return files_->Exists(staged).value(); }));
   server_->Stop();
   EXPECT_FALSE(sent.get().ok());
   EXPECT_EQ(installer_->installed(), 0u);

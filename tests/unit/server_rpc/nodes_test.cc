@@ -14,6 +14,7 @@
 #include "basalt/client.h"
 #include "client/admin.h"
 #include "server/daemon/node.h"
+#include "tests/unit/server_rpc/within.h"
 
 namespace basalt::server {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
+using testing::Within;
 
 // A node as main() runs it: started, polled and stopped by one thread.
 class RunningNode {
@@ -80,16 +82,6 @@ class RunningNode {
   std::thread thread_;
 };
 
-template <typename Condition>
-bool Within(seconds time, Condition condition) {
-  const auto until = steady_clock::now() + time;
-  while (!condition()) {
-    if (steady_clock::now() > until) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 // The bytes of the answer; none while nobody listens.
 size_t Fetch(const std::string& host_and_port, const std::string& path) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -146,10 +138,10 @@ class NodesTest : public ::testing::Test {
                               &config.advertise, &config.peer_advertise}) {
       address->port = 0;
     }
-    if (!join.empty()) config.join.push_back(ParseHostPort(join).value());
     config.bootstrap_expect = 3;
     config.shards = 2;
     config.log_segment_size = 16u << 20;
+    if (!join.empty()) config.join.push_back(ParseHostPort(join).value());
     nodes_[id] = std::make_unique<RunningNode>(config, logger_);
     watchers_.emplace_back(
         [this, address = nodes_[id]->status().client_address] { Watch(address, stop_watching_); });
@@ -178,7 +170,9 @@ void WriteKeys(Client& client, uint64_t writer, uint64_t keys, std::atomic<uint6
     if (!client.Put(key, key).ok()) continue;
     const auto got = client.Get(key);
     EXPECT_TRUE(got.ok()) << got.status().ToString();
-    if (got.ok()) EXPECT_EQ(got->value_or(Value()).bytes, key);
+    if (got.ok()) {
+      EXPECT_EQ(got->value_or(Value()).bytes, key);
+    }
     ++n;
     ++written;
   }

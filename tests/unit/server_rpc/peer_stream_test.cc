@@ -13,13 +13,14 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server_rpc/local_server.h"
+#include "tests/unit/server_rpc/within.h"
 
 namespace basalt::server {
 namespace {
 
 using std::chrono::seconds;
-using std::chrono::steady_clock;
 using testing::LocalServer;
+using testing::Within;
 
 // Remembers the highest term that came.
 class TermInbox final : public GroupInbox {
@@ -78,16 +79,6 @@ class PeerEnd {
   basalt::testing::FakeFileSystem files_;
   std::unique_ptr<CheckpointReceiver> receiver_;
 };
-
-template <typename Condition>
-bool Within(seconds time, Condition condition) {
-  const auto until = steady_clock::now() + time;
-  while (!condition()) {
-    if (steady_clock::now() > until) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
 
 class PeerStreamTest : public ::testing::Test {
  protected:

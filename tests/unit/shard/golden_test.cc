@@ -47,16 +47,17 @@ TEST(GoldenBytes, CheckpointHeader) {
   header.set_term(3);
   header.set_index(1000);
   header.set_index_term(2);
-  v1::Replica& voter = *header.add_voters();
-  voter.set_replica_id(71);
-  voter.set_node_id(1);
+  v1::Member& member = *header.add_members();
+  member.set_replica_id(71);
+  member.set_node_id(1);
+  member.set_role(2);
   v1::CheckpointFile& file = *header.add_files();
   file.set_name("CURRENT");
   file.set_size(16);
   file.set_crc32c(0x01020304);
   const std::string golden =
-      "100718472048280330e80738024204084710014a100a0743555252454e5410101d040302"
-      "01";
+      "100718472048280330e80738024206084710011802"
+      "4a100a0743555252454e5410101d04030201";
   EXPECT_EQ(ToHex(header.SerializeAsString()), golden);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "base/slot.h"
+#include "raft/core/configuration.h"
 #include "storage/key_encoding.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/shard/shard_replica.h"
@@ -48,6 +49,40 @@ class Shard : public ::testing::TestWithParam<EngineKind> {
   NotedOutcomes noted_;
   std::unique_ptr<ReplicaStateMachine> machine_;
 };
+
+raft::Entry ConfigurationEntry(uint64_t index, const raft::Configuration& configuration) {
+  return {raft::LogIndex(index), raft::Term(1), raft::EntryKind::kConfiguration,
+          raft::MakePayload(raft::EncodeConfiguration(configuration))};
+}
+
+// With it the place in the log moves, and nothing else.
+TEST_P(Shard, AConfigurationIsAppliedToThePlaceAlone) {
+  const raft::Configuration joint{
+      {{raft::ReplicaId(71), raft::NodeId(1), raft::MemberRole::kVoter},
+       {raft::ReplicaId(72), raft::NodeId(2), raft::MemberRole::kOutgoing},
+       {raft::ReplicaId(73), raft::NodeId(3), raft::MemberRole::kDemoted},
+       {raft::ReplicaId(74), raft::NodeId(4), raft::MemberRole::kIncoming},
+       {raft::ReplicaId(75), raft::NodeId(5), raft::MemberRole::kLearner}}};
+  EXPECT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
+  const uint64_t hash = machine_->applied_hash();
+  noted_.Take();
+  const std::vector<raft::Entry> run = {ConfigurationEntry(2, joint),
+                                        EntryBuilder(3, 20).Put("b", "2").Build(),
+                                        ConfigurationEntry(4, raft::FinalOf(joint))};
+  EXPECT_TRUE(machine_->Apply(std::span(run).first(1)).ok());
+  EXPECT_EQ(machine_->applied(), (raft::LogBase{raft::LogIndex(2), raft::Term(1), joint}));
+  EXPECT_EQ(machine_->applied_hash(), hash);
+  EXPECT_EQ(machine_->highest_stamp(), 10u);
+  EXPECT_TRUE(machine_->Apply(std::span(run).subspan(1)).ok());
+  EXPECT_EQ(machine_->applied().configuration, raft::FinalOf(joint));
+  EXPECT_EQ(machine_->highest_stamp(), 20u);
+  EXPECT_EQ(noted_.Take(), "2:\n3: 20\n4:\n");
+  EXPECT_EQ(machine_->descriptor().SerializeAsString(), Descriptor(7).SerializeAsString());
+  machine_->Flush();
+  machine_.reset();
+  machine_ = OpenShard(ports_, bench_.Path("r"), &noted_);
+  EXPECT_EQ(machine_->applied().configuration, raft::FinalOf(joint)) << "after a restart";
+}
 
 TEST_P(Shard, StartsWithTheConfigurationOfItsDescriptor) {
   EXPECT_EQ(machine_->group(), raft::GroupId(7));
@@ -158,7 +193,10 @@ TEST_P(Shard, StopsAtWhatItDoesNotKnow) {
       {"bytes", commands("\xff\xff\xff"), "its bytes are no batch of commands"},
       {"kind",
        {raft::LogIndex(2), raft::Term(1), raft::EntryKind::kConfiguration, nullptr},
-       "unknown kind 2"},
+       "its bytes are no configuration"},
+      {"later kind",
+       {raft::LogIndex(2), raft::Term(1), static_cast<raft::EntryKind>(9), nullptr},
+       "unknown kind 9"},
   };
   for (const auto& [name, entry, why] : cases) {
     Make(name, Descriptor(7));

@@ -1,0 +1,57 @@
+#include "server/node/read_answers.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "base/status.h"
+
+namespace basalt::server {
+
+v1::Response MakeReadAnswer(const PendingRead& read, v1::Code code, std::string message) {
+  v1::Response response;
+  response.set_id(read.request.id());
+  response.set_code(code);
+  response.set_mode(read.confirmed_by);
+  if (!message.empty()) response.set_message(std::move(message));
+  return response;
+}
+
+v1::Response AnswerGet(const ShardReads& reads, const PendingRead& read) {
+  absl::StatusOr<std::optional<ReadValue>> value = reads.Get(read.request.get().key());
+  if (!value.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(value.status()));
+  v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
+  v1::GetResult* result = response.mutable_get();
+  if (!value->has_value()) return response;
+  result->set_found(true);
+  result->set_value(std::move((*value)->bytes));
+  result->set_version((*value)->version);
+  return response;
+}
+
+v1::Response AnswerScan(const ShardReads& reads, const PendingRead& read) {
+  const v1::ScanRequest& scan = read.request.scan();
+  ScanBounds bounds{.from = scan.from(),
+                    .to = scan.to(),
+                    .keys_only = scan.keys_only(),
+                    .count_only = scan.count_only()};
+  if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
+  if (scan.bytes_max() > 0) {
+    bounds.bytes_max = std::min<size_t>(bounds.bytes_max, scan.bytes_max());
+  }
+  absl::StatusOr<ScanPage> page = reads.Scan(bounds);
+  if (!page.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(page.status()));
+  v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
+  v1::ScanResult* result = response.mutable_scan();
+  for (ScanRow& row : page->rows) {
+    v1::Row* added = result->add_rows();
+    added->set_key(std::move(row.key));
+    added->set_value(std::move(row.value));
+    added->set_version(row.version);
+  }
+  result->set_count(page->count);
+  if (page->resume) result->set_resume(*std::move(page->resume));
+  return response;
+}
+
+}  // namespace basalt::server

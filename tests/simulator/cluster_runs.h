@@ -1,0 +1,49 @@
+// Runs a scenario over many seeds, each in a process of its own, and sums up what was reached.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "tests/simulator/child_run.h"
+#include "tests/simulator/virtual_cluster.h"
+
+namespace basalt::testing {
+
+using ClusterScenario = std::function<void(VirtualCluster&)>;
+
+inline RunReport RunOnce(VirtualClusterOptions options, uint64_t seed,
+                         const ClusterScenario& scenario) {
+  options.seed = seed;
+  VirtualCluster cluster(options);
+  scenario(cluster);
+  return cluster.Finish();
+}
+
+// BASALT_CLUSTER_SEED=n runs seed n alone, in this process: for a debugger.
+inline std::map<std::string, uint64_t> RunSeeds(const VirtualClusterOptions& options,
+                                                uint64_t seeds, const ClusterScenario& scenario) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+  const char* const only = std::getenv("BASALT_CLUSTER_SEED");
+  std::map<std::string, uint64_t> reached;
+  for (uint64_t seed = only != nullptr ? std::stoull(only) : 1; seed <= seeds || only != nullptr;
+       ++seed) {
+    const auto run = [&] { return RunOnce(options, seed, scenario); };
+    const RunReport report = only != nullptr ? run() : RunInChild(run);
+    for (const std::string& violation : report.violations) {
+      ADD_FAILURE() << "seed " << seed << ": " << violation;
+    }
+    for (const auto& [name, count] : report.reached) reached[name] += count;
+    if (only != nullptr || ::testing::Test::HasFailure()) break;
+  }
+  std::string text;
+  for (const auto& [name, count] : reached)
+    text += "  " + std::to_string(count) + " " + name + "\n";
+  std::printf("%s", text.c_str());
+  return reached;
+}
+
+}  // namespace basalt::testing

@@ -1,0 +1,57 @@
+#include "tests/simulator/run.h"
+
+#include "tests/simulator/fault_injector.h"
+
+namespace basalt::testing {
+
+VirtualClusterOptions ClusterOf(const RunOptions& options) {
+  base::Random random(Mix(options.seed, static_cast<uint64_t>(options.family) + 1));
+  VirtualClusterOptions cluster;
+  cluster.seed = random.Next();
+  cluster.trace = options.trace;
+  cluster.shards = static_cast<uint32_t>(random.Between(2, 3));
+  cluster.nodes = random.OneIn(3) ? random.Between(4, 5) : 3;
+  if (cluster.nodes == 5 && random.OneIn(2)) cluster.replicas = 5;
+  // Small logs make checkpoints, small memories make reads of old entries.
+  cluster.process.retained_log_bytes = uint64_t{1} << random.Between(11, 16);
+  cluster.process.memory_bytes_max = size_t{1} << random.Between(11, 15);
+  cluster.process.flush_every_bytes = size_t{1} << random.Between(13, 16);
+  cluster.workload.keys = random.Between(3, 20);
+  cluster.process.leases = !random.OneIn(4);
+  if (options.family == Family::kLawless) {
+    // Clocks keep to no bound, so no lease may rest on them.
+    cluster.drift_percent = 300;
+    cluster.process.leases = options.leases_all_the_same;
+  }
+  if (options.family == Family::kClocks || options.family == Family::kEverything) {
+    cluster.wall_error_max = std::chrono::hours(1);
+  }
+  return cluster;
+}
+
+std::vector<Fault> PlanOf(const RunOptions& options) {
+  const VirtualClusterOptions cluster = ClusterOf(options);
+  return PlanFaults(
+      {options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes, cluster.shards});
+}
+
+RunReport RunSimulation(const RunOptions& options) {
+  VirtualCluster cluster(ClusterOf(options));
+  FaultInjector injector(cluster);
+  injector.Plan(PlanOf(options));
+  cluster.RunFor(options.duration);
+  injector.Stop();
+  return cluster.Finish();
+}
+
+std::string ReplayCommand(const RunOptions& options) {
+  std::string command = "./dev sim --family " + std::string(NameOf(options.family)) + " --seed " +
+                        std::to_string(options.seed);
+  if (options.duration != kDefaultDuration) {
+    command += " --seconds " +
+               std::to_string(std::chrono::duration_cast<seconds>(options.duration).count());
+  }
+  return command;
+}
+
+}  // namespace basalt::testing

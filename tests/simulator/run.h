@@ -1,0 +1,35 @@
+// One run of the simulator: a family and a seed decide everything.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "tests/simulator/fault_plan.h"
+#include "tests/simulator/run_report.h"
+#include "tests/simulator/virtual_cluster.h"
+
+namespace basalt::testing {
+
+inline constexpr server::MonotonicTime kDefaultDuration = seconds(20);
+
+struct RunOptions {
+  Family family = Family::kEverything;
+  uint64_t seed = 1;
+  server::MonotonicTime duration = kDefaultDuration;  // before healing
+  bool leases_all_the_same = false;                   // kLawless: a checker must object
+  std::FILE* trace = nullptr;
+};
+
+// The cluster that a family and a seed give.
+VirtualClusterOptions ClusterOf(const RunOptions& options);
+
+// And what will be done to it.
+std::vector<Fault> PlanOf(const RunOptions& options);
+
+RunReport RunSimulation(const RunOptions& options);
+
+// The command that gives this run again.
+std::string ReplayCommand(const RunOptions& options);
+
+}  // namespace basalt::testing

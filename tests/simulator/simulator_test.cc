@@ -1,0 +1,81 @@
+// The simulator itself: that a seed gives one run, and that its checkers object.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/simulator/child_run.h"
+#include "tests/simulator/kept_files.h"
+#include "tests/simulator/run.h"
+
+namespace basalt::testing {
+namespace {
+
+RunReport RunBriefly(Family family, uint64_t seed) {
+  return RunSimulation({.family = family, .seed = seed, .duration = seconds(8)});
+}
+
+TEST(SimulatorReplay, OneSeedIsOneRunTwiceInOneProcess) {
+  for (const Family family : kFamilies) {
+    const RunReport first = RunBriefly(family, 1);
+    EXPECT_GT(first.operations, 100u) << NameOf(family);
+    EXPECT_TRUE(first.violations.empty()) << NameOf(family) << ": " << first.violations[0];
+    const RunReport second = RunBriefly(family, 1);
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << NameOf(family);
+    EXPECT_EQ(first, second) << NameOf(family);
+  }
+  EXPECT_NE(RunBriefly(Family::kCrash, 1).trace_hash, RunBriefly(Family::kCrash, 2).trace_hash);
+  EXPECT_NE(RunBriefly(Family::kCrash, 1).trace_hash, RunBriefly(Family::kDisk, 1).trace_hash);
+}
+
+TEST(SimulatorReplay, ChildGivesTheSameRun) {
+  EXPECT_EQ(RunBriefly(Family::kEverything, 3).trace_hash,
+            RunInChild([] { return RunBriefly(Family::kEverything, 3); }).trace_hash);
+}
+
+TEST(SimulatorReplay, CommandNamesFamilySeedAndSpan) {
+  EXPECT_EQ(ReplayCommand({.family = Family::kDisk, .seed = 44}),
+            "./dev sim --family disk --seed 44");
+  EXPECT_EQ(ReplayCommand({.family = Family::kCalm, .seed = 1, .duration = seconds(7)}),
+            "./dev sim --family calm --seed 1 --seconds 7");
+}
+
+TEST(SimulatorPlan, ComesFromTheSeedAlone) {
+  const FaultPlanOptions options{Family::kEverything, 5, seconds(60), 3, 2};
+  const std::vector<Fault> plan = PlanFaults(options);
+  ASSERT_GT(plan.size(), 20u);
+  EXPECT_EQ(plan.size(), PlanFaults(options).size());
+  for (size_t i = 1; i < plan.size(); ++i) EXPECT_GE(plan[i].at, plan[i - 1].at);
+  for (const Fault& fault : plan) {
+    EXPECT_LT(fault.at, options.duration);
+    EXPECT_LE(fault.victim, options.nodes);
+    EXPECT_EQ(fault.victim == 0, fault.leader_of != 0);
+    EXPECT_TRUE(fault.other >= 1 && fault.other < options.nodes);
+  }
+}
+
+TEST(SimulatorMarks, ThoseThatWereNotReachedAreNamed) {
+  const std::vector<WantedMark> wanted = {{"1", 2, 50, "two candidates in one term"}};
+  EXPECT_TRUE(FindUnreached(wanted, {}, 60).empty());
+  EXPECT_TRUE(FindUnreached(wanted, {{"two candidates in one term", 2}}, 120).empty());
+  EXPECT_EQ(FindUnreached(wanted, {{"two candidates in one term", 1}}, 120),
+            std::vector<std::string>{
+                "reached 1 times instead of 2: two candidates in one term (hazard 1)"});
+  EXPECT_EQ(FindUnreached(wanted, {{"two candidates in one term", 49}}, 3600).size(), 1u);
+}
+
+TEST(SimulatorMarks, FilesAreWellFormed) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+  const std::string root = std::getenv("BASALT_SOURCE_DIR");
+  const auto marks = ReadMarks(root + "/tests/simulator/marks.txt");
+  ASSERT_TRUE(marks.ok()) << marks.status();
+  for (const WantedMark& mark : *marks) {
+    EXPECT_GT(mark.least_in_an_hour, 0u) << mark.mark;
+    EXPECT_GE(mark.least_in_an_hour, mark.least_in_two_minutes) << mark.mark;
+  }
+  const auto seeds = ReadSeeds(root + "/tests/simulator/seeds.txt");
+  ASSERT_TRUE(seeds.ok()) << seeds.status();
+  EXPECT_GE(seeds->size(), 4u);
+}
+
+}  // namespace
+}  // namespace basalt::testing

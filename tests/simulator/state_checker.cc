@@ -1,0 +1,33 @@
+#include "tests/simulator/state_checker.h"
+
+#include <string>
+
+namespace basalt::testing {
+
+void StateChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
+                            const raft::RecoveredState& /*recovered*/) {
+  progress_[{node, options.group}] = {};
+}
+
+void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
+  const auto [place, is_new] = hashes_.try_emplace({state.group, state.index}, state.hash);
+  if (!is_new) findings_.Mark("applied hashes compared");
+  if (place->second != state.hash) {
+    findings_.Violation("node " + std::to_string(node) + " differs in group " +
+                        std::to_string(state.group.value()) + " at applied index " +
+                        std::to_string(state.index.value()));
+  }
+}
+
+void StateChecker::OnState(uint64_t node, const server::GroupState& state) {
+  Progress& before = progress_[{node, state.group}];
+  const Progress now{state.core.hard_state.term, state.core.commit, state.core.applied};
+  if (now.term < before.term || now.commit < before.commit || now.applied < before.applied) {
+    findings_.Violation("term, commit or applied index of group " +
+                        std::to_string(state.group.value()) + " went back at node " +
+                        std::to_string(node));
+  }
+  before = now;
+}
+
+}  // namespace basalt::testing

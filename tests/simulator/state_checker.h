@@ -1,0 +1,33 @@
+// StateChecker: equal applied hash at equal applied index, over all replicas and lives; term,
+// commit and applied index never go back within a life.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+#include "tests/simulator/replica_watcher.h"
+
+namespace basalt::testing {
+
+class StateChecker final : public ReplicaWatcher {
+ public:
+  explicit StateChecker(Findings& findings) : findings_(findings) {}
+
+  void OnOpened(uint64_t node, const raft::CoreOptions& options,
+                const raft::RecoveredState& recovered) override;
+  void OnApplied(uint64_t node, const server::AppliedState& state) override;
+  void OnState(uint64_t node, const server::GroupState& state) override;
+
+ private:
+  struct Progress {
+    raft::Term term;
+    raft::LogIndex commit;
+    raft::LogIndex applied;
+  };
+
+  Findings& findings_;
+  std::map<std::pair<raft::GroupId, raft::LogIndex>, uint64_t> hashes_;
+  std::map<std::pair<uint64_t, raft::GroupId>, Progress> progress_;
+};
+
+}  // namespace basalt::testing

@@ -1,0 +1,496 @@
+#include "tests/simulator/virtual_cluster.h"
+
+#include <set>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "check/acknowledged.h"
+#include "check/linearizability.h"
+#include "check/version_order.h"
+#include "server/placement/initial_layout.h"
+
+namespace basalt::testing {
+namespace {
+
+constexpr server::MonotonicTime kConvergenceLimit = seconds(10);
+constexpr milliseconds kStatesEvery{200};
+
+// Data shards only: what the meta shard replicates is not under test here.
+v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
+  std::vector<uint64_t> node_ids;
+  for (uint64_t id = 1; id <= options.nodes; ++id) node_ids.push_back(id);
+  v1::ClusterMap map;
+  map.set_cluster_id("a virtual cluster");
+  for (const uint64_t id : node_ids) {
+    v1::NodeDescriptor& node = *map.add_nodes();
+    node.set_node_id(id);
+    node.set_client_address("node-" + std::to_string(id));
+  }
+  for (const server::PlannedShard& planned :
+       server::PlanInitialLayout(node_ids, options.shards, options.replicas)) {
+    if (planned.shard_id == 0) continue;
+    v1::ShardDescriptor& shard = *map.add_shards();
+    shard.set_shard_id(planned.shard_id);
+    shard.set_epoch(1);
+    shard.set_first_slot(planned.first_slot);
+    shard.set_slot_count(planned.slot_count);
+    for (const server::PlannedReplica& replica : planned.replicas) {
+      v1::Replica& added = *shard.add_replicas();
+      added.set_replica_id(replica.replica_id);
+      added.set_node_id(replica.node_id);
+    }
+  }
+  return map;
+}
+
+std::string_view NameOfDeath(absl::StatusCode failure) {
+  switch (failure) {
+    case absl::StatusCode::kOk:
+      return "deaths in the midst of a change to the disk";
+    case absl::StatusCode::kResourceExhausted:
+      return "ended because the disk was full";
+    case absl::StatusCode::kDataLoss:
+      return "ended because what it had logged was damaged";
+    default:
+      return "ended because a sync failed";
+  }
+}
+
+bool HasReplica(const v1::ShardDescriptor& shard, uint64_t node) {
+  for (const v1::Replica& replica : shard.replicas()) {
+    if (replica.node_id() == node) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
+    : options_(options),
+      time_(trace_),
+      random_(options.seed),
+      network_(time_, base::Random(random_.Next())),
+      elections_(findings_),
+      logs_(findings_),
+      states_(findings_),
+      marks_(findings_),
+      leases_(findings_, time_),
+      layout_(MakeLayout(options)),
+      workload_(options.workload, {time_, network_, *this, findings_},
+                *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
+  trace_.WriteTo(options.trace);
+  watchers_.Add(elections_);
+  watchers_.Add(logs_);
+  watchers_.Add(states_);
+  watchers_.Add(marks_);
+  watchers_.Add(leases_);
+  network_.faults = options.faults;
+  for (uint64_t id = 1; id <= options_.nodes; ++id) {
+    Node& node = nodes_[id];
+    node.disk = std::make_unique<FakeFileSystem>();
+    const uint64_t rate = DrawRate();
+    const auto error = static_cast<uint64_t>(options_.wall_error_max.count());
+    const auto wall_error = static_cast<int64_t>(random_.Below(2 * error + 1));
+    node.clock = std::make_unique<NodeClock>(time_, rate,
+                                             milliseconds(wall_error) - options_.wall_error_max);
+    Start(id);
+  }
+  workload_.Start();
+  time_.After(kStatesEvery, [this] { AskStates(); });
+}
+
+VirtualCluster::~VirtualCluster() = default;
+
+void VirtualCluster::RunFor(server::MonotonicTime duration) {
+  const server::MonotonicTime until = time_.Now() + duration;
+  while (time_.Now() < until) BASALT_CHECK(time_.RunNext());
+}
+
+void VirtualCluster::RunEvents(uint64_t count) {
+  for (uint64_t i = 0; i < count; ++i) BASALT_CHECK(time_.RunNext());
+}
+
+bool VirtualCluster::RunUntil(server::MonotonicTime limit, const std::function<bool()>& condition) {
+  const server::MonotonicTime until = time_.Now() + limit;
+  while (time_.Now() < until) {
+    if (condition()) return true;
+    RunFor(milliseconds(20));
+  }
+  return condition();
+}
+
+void VirtualCluster::After(uint64_t id, uint64_t life, server::MonotonicTime delay,
+                           VirtualTime::Event event) {
+  const server::MonotonicTime span = nodes_.at(id).clock->TrueSpan(delay);
+  time_.After(span, [this, id, life, event = std::move(event)]() mutable {
+    Visit(id, life, [event = std::move(event)](VirtualProcess&) mutable { event(); });
+  });
+}
+
+VirtualProcess::Ports VirtualCluster::PortsOf(uint64_t id, Node& node) {
+  return {time_,
+          network_,
+          *node.view,
+          *node.clock,
+          *this,
+          watchers_,
+          findings_,
+          [this, id, life = node.life](server::MonotonicTime delay, VirtualTime::Event event) {
+            After(id, life, delay, std::move(event));
+          },
+          node.disk_speed};
+}
+
+bool VirtualCluster::Start(uint64_t id) {
+  Node& node = nodes_.at(id);
+  if (node.process != nullptr) return false;
+  node.life = next_life_++;
+  node.forgetful = std::make_unique<NoSyncFileSystem>(*node.disk);
+  storage::FileSystem* seen = node.disk.get();
+  if (!options_.disks_sync) seen = node.forgetful.get();
+  node.view = std::make_unique<DyingDisk>(*node.disk, *seen, time_, node.tail, id);
+  ProcessOptions options = options_.process;
+  options.node = id;
+  options.life = node.life;
+  options.seed = random_.Next();
+  trace_.Add(time_.Now(), TraceKind::kStart, id, node.life);
+  node.process = std::make_unique<VirtualProcess>(options, PortsOf(id, node));
+  const absl::Status started = node.process->Start(layout_);
+  if (node.view->dead()) {
+    BuryDead(id, node);
+    return false;
+  }
+  if (started.ok()) return true;
+  node.process = nullptr;
+  node.disk->Kill();
+  if (started.code() == absl::StatusCode::kResourceExhausted) {
+    findings_.Mark("does not start because the disk is full");
+  } else if (started.code() == absl::StatusCode::kDataLoss && node.flip) {
+    findings_.Mark("a flipped bit was refused");
+    UndoFlip(node);
+  } else {
+    findings_.Violation("node " + std::to_string(id) +
+                        " does not start: " + base::Message(started));
+  }
+  return false;
+}
+
+bool VirtualCluster::Visit(uint64_t id, uint64_t life,
+                           absl::AnyInvocable<void(VirtualProcess&)> visit) {
+  Node& node = nodes_.at(id);
+  if (node.process == nullptr || (life != 0 && node.life != life)) return false;
+  if (time_.Now() < node.paused_until) {
+    node.held.push_back({node.life, std::move(visit)});
+    return true;
+  }
+  visit(*node.process);
+  if (node.view->dead()) BuryDead(id, node);
+  return true;
+}
+
+void VirtualCluster::BuryDead(uint64_t id, Node& node) {
+  const absl::StatusCode failure = node.view->failure().code();
+  findings_.Mark(NameOfDeath(failure));
+  std::unique_ptr<FakeFileSystem> left_behind = node.view->TakeLeftBehind();
+  watchers_.OnDied(id);
+  node.process = nullptr;
+  node.disk = std::move(left_behind);
+  Bury(id, node, failure == absl::StatusCode::kOk ? node.planned_death : Death::kProcess);
+}
+
+void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
+  if (node.process != nullptr) {
+    watchers_.OnDied(id);
+    node.process = nullptr;
+  }
+  trace_.Add(time_.Now(), TraceKind::kDeath, id, node.life);
+  if (death == Death::kPower) {
+    findings_.Mark("power cuts");
+    std::set<std::string> unsynced;
+    for (const UnsyncedSector& sector : node.disk->UnsyncedSectors()) unsynced.insert(sector.path);
+    if (!unsynced.empty()) findings_.Mark("power cuts that tore or lost writes");
+    node.disk->CutPower(random_);
+    node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
+  } else {
+    findings_.Mark("kills");
+    node.disk->Kill();
+    workload_.OnProcessEnded(id);
+  }
+}
+
+void VirtualCluster::Die(uint64_t id, Death death) {
+  Node& node = nodes_.at(id);
+  // The power may go after the process did: the page cache had outlived it.
+  if (node.process != nullptr || death == Death::kPower) Bury(id, node, death);
+}
+
+void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
+  Node& node = nodes_.at(id);
+  if (node.process == nullptr) return;
+  node.planned_death = death;
+  node.view->DieAt(operations);
+}
+
+void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
+  Node& node = nodes_.at(id);
+  node.paused_until = std::max(node.paused_until, time_.Now() + duration);
+  findings_.Mark("pauses");
+  if (marks_.Leads(id)) findings_.Mark("a leader was paused");
+  time_.At(node.paused_until, [this, id] { Resume(id); });
+}
+
+void VirtualCluster::Resume(uint64_t id) {
+  Node& node = nodes_.at(id);
+  if (time_.Now() < node.paused_until) return;
+  for (const v1::ShardDescriptor& shard : layout_.shards()) {
+    if (marks_.IsDeposed(id, raft::GroupId(shard.shard_id()))) {
+      findings_.Mark("a leader woke up that had a successor");
+    }
+  }
+  for (Held& held : std::exchange(node.held, {})) Visit(id, held.life, std::move(held.visit));
+}
+
+void VirtualCluster::StallDisk(uint64_t id, server::MonotonicTime duration) {
+  nodes_.at(id).disk_speed.stalled_until = time_.Now() + duration;
+}
+
+void VirtualCluster::FailSync(uint64_t id, bool of_log) {
+  Node& node = nodes_.at(id);
+  if (node.process != nullptr) node.view->FailSyncOf(of_log ? kLogDirectory : kShardsDirectory);
+}
+
+void VirtualCluster::SetFreeBytes(uint64_t id, uint64_t bytes) {
+  nodes_.at(id).disk->SetFreeBytes(bytes);
+}
+
+void VirtualCluster::FlipBit(uint64_t id) {
+  Node& node = nodes_.at(id);
+  if (node.flip) return;
+  Die(id, Death::kProcess);
+  std::vector<std::string> paths;
+  for (const std::string& path : node.disk->DurableFiles()) {
+    if (path.starts_with(kLogDirectory) || path.starts_with(kShardsDirectory)) {
+      paths.push_back(path);
+    }
+  }
+  if (paths.empty()) return;
+  const std::string path = paths[random_.Below(paths.size())];
+  const uint64_t size = node.disk->Contents(path).size();
+  if (size == 0) return;
+  const uint64_t bit = random_.Below(size * 8);
+  if (node.tail.Touches(path, bit / 8)) return;
+  findings_.Mark("flipped bits");
+  node.flip = Flip{path, bit};
+  node.disk->FlipBit(path, bit);
+}
+
+// Its owner restores what lay there; the process that refused it has changed nothing.
+void VirtualCluster::UndoFlip(Node& node) {
+  const Flip flip = *std::exchange(node.flip, std::nullopt);
+  BASALT_CHECK(node.disk->HasByte(flip.path, flip.bit / 8));
+  node.disk->FlipBit(flip.path, flip.bit);
+}
+
+uint64_t VirtualCluster::LeaderOf(uint64_t shard_id) {
+  uint64_t leader = 0;
+  raft::Term term;
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) continue;
+    for (const server::GroupState& state : node.process->States()) {
+      if (state.group.value() == shard_id && state.core.leadership.role == raft::Role::kLeader &&
+          state.core.leadership.term > term) {
+        leader = id;
+        term = state.core.leadership.term;
+      }
+    }
+  }
+  return leader;
+}
+
+std::optional<raft::CoreStatus> VirtualCluster::StatusOf(uint64_t id, uint64_t shard_id) {
+  const Node& node = nodes_.at(id);
+  if (node.process == nullptr) return std::nullopt;
+  for (server::GroupState& state : node.process->States()) {
+    if (state.group.value() == shard_id) return std::move(state.core);
+  }
+  return std::nullopt;
+}
+
+// The slowest and the fastest are as far apart as the bound allows, and often just that.
+uint64_t VirtualCluster::DrawRate() {
+  const uint64_t slowest = NodeClock::kExact * 1000 / (1000 + 5 * options_.drift_percent);
+  const uint64_t range = slowest * options_.drift_percent / 100;
+  const uint64_t dice = random_.Below(4);
+  if (dice == 0) return slowest;
+  if (dice == 1) return slowest + range;
+  return slowest + random_.Below(range + 1);
+}
+
+void VirtualCluster::AskStates() {
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) continue;
+    for (const server::GroupState& state : node.process->States()) watchers_.OnState(id, state);
+  }
+  time_.After(kStatesEvery, [this] { AskStates(); });
+}
+
+bool VirtualCluster::AllWrittenSince(server::MonotonicTime since) {
+  for (const v1::ShardDescriptor& shard : layout_.shards()) {
+    if (workload_.NewestWrite(shard.shard_id()) < since) return false;
+  }
+  return true;
+}
+
+bool VirtualCluster::AllEqual() {
+  std::map<raft::GroupId, std::pair<raft::LogIndex, uint64_t>> first;
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) return false;
+    for (const server::GroupState& state : node.process->States()) {
+      const server::ReplicaStateMachine& machine = node.process->machine(state.group);
+      if (state.core.last != machine.applied().index) return false;
+      const std::pair here(machine.applied().index, machine.applied_hash());
+      if (first.try_emplace(state.group, here).first->second != here) return false;
+    }
+  }
+  return true;
+}
+
+std::string VirtualCluster::Describe() {
+  std::string text;
+  for (auto& [id, node] : nodes_) {
+    text += "; node " + std::to_string(id) + (node.process == nullptr ? " is down" : "");
+    if (node.process == nullptr) continue;
+    for (const server::GroupState& state : node.process->States()) {
+      const raft::CoreStatus& core = state.core;
+      text += " [group " + std::to_string(state.group.value()) + " role " +
+              std::to_string(static_cast<int>(core.leadership.role)) + " term " +
+              std::to_string(core.hard_state.term.value()) + " log " +
+              std::to_string(core.base.value()) + ".." + std::to_string(core.last.value()) +
+              " durable " + std::to_string(core.durable.value()) + " commit " +
+              std::to_string(core.commit.value()) + " applied " +
+              std::to_string(core.applied.value()) + "]";
+    }
+  }
+  return text;
+}
+
+check::StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
+  check::StoredVersions stored;
+  server::ReplicaStateMachine& machine = nodes_.at(id).process->machine(raft::GroupId(shard_id));
+  const auto scan = server::StoredScan::Open(machine.store().engine());
+  BASALT_CHECK(scan.ok());
+  for (;;) {
+    const auto rows = (*scan)->Next(1u << 20);
+    BASALT_CHECK(rows.ok());
+    if (rows->empty()) return stored;
+    for (const server::StoredScan::Row& row : *rows) {
+      std::optional<std::string> value;
+      if (row.kind == storage::VersionKind::kValue) value = row.value;
+      stored[row.key][row.stamp] = std::move(value);
+    }
+  }
+}
+
+void VirtualCluster::CompareReplicas() {
+  check::StoredVersions all;
+  for (const v1::ShardDescriptor& shard : layout_.shards()) {
+    std::optional<check::StoredVersions> first;
+    for (uint64_t id = 1; id <= options_.nodes; ++id) {
+      if (!HasReplica(shard, id)) continue;
+      check::StoredVersions stored = Store(shard.shard_id(), id);
+      if (!first) first = stored;
+      if (stored != *first) {
+        findings_.Violation("node " + std::to_string(id) + " stores other contents of shard " +
+                            std::to_string(shard.shard_id()));
+      }
+    }
+    if (first) all.merge(*first);
+  }
+  JudgeHistory(all);
+}
+
+void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
+  const check::History& history = workload_.history();
+  for (const auto& violations :
+       {leases_.FindViolations(), check::FindVersionOrderViolations(history, &stored),
+        check::FindStoredViolations(history, stored),
+        check::Describe(check::CheckLinearizability(history))}) {
+    for (const std::string& violation : violations) findings_.Violation(violation);
+  }
+}
+
+// A node may end once more when it meets a flipped bit, and is refused once for it.
+void VirtualCluster::StartAll() {
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) Start(id);
+  }
+}
+
+RunReport VirtualCluster::Finish() {
+  network_.Heal();
+  network_.faults = {};
+  for (auto& [id, node] : nodes_) {
+    if (node.view != nullptr) node.view->Spare();
+    node.paused_until = {};
+    Resume(id);
+    node.disk_speed = {};
+    node.disk->SetFreeBytes(uint64_t{1} << 40);
+  }
+  StartAll();
+  if (!findings_.violations().empty()) return Report();
+  const server::MonotonicTime healed = time_.Now();
+  const auto all_written = [&] {
+    StartAll();
+    return AllWrittenSince(healed);
+  };
+  if (!RunUntil(kConvergenceLimit, all_written)) {
+    findings_.Violation("no writes within ten seconds of healing" + Describe());
+    return Report();
+  }
+  workload_.Stop();
+  RunFor(options_.workload.timeout + milliseconds(500));
+  const auto all_equal = [&] {
+    StartAll();
+    return AllEqual();
+  };
+  if (!RunUntil(kConvergenceLimit, all_equal)) {
+    findings_.Violation("replicas do not get equal within ten seconds of healing" + Describe());
+    return Report();
+  }
+  if (workload_.open_calls() != 0) findings_.Violation("a call did not end by its deadline");
+  if (workload_.CountUnanswered() != 0) findings_.Violation("a request was never answered");
+  CompareReplicas();
+  return Report();
+}
+
+void VirtualCluster::CountOperations() {
+  for (const check::Operation& operation : workload_.history()) {
+    if (!operation.writes()) {
+      findings_.Mark(operation.applied() ? "reads served" : "reads not served");
+    } else if (operation.applied()) {
+      findings_.Mark("writes acknowledged");
+    } else {
+      findings_.Mark(operation.refused() ? "writes refused" : "writes unknown");
+    }
+  }
+}
+
+RunReport VirtualCluster::Report() {
+  CountOperations();
+  const VirtualNetwork::Counts& counts = network_.counts();
+  findings_.Mark("messages lost", counts.lost);
+  findings_.Mark("messages doubled", counts.doubled);
+  findings_.Mark("messages held back", counts.held);
+  findings_.Mark("messages cut off", counts.cut_off);
+  findings_.Mark("events", time_.events_run());
+  RunReport report;
+  report.violations = findings_.violations();
+  for (const auto& [mark, count] : findings_.marks()) report.reached[std::string(mark)] = count;
+  for (const auto& [kind, count] : findings_.faults()) report.faults[std::string(kind)] = count;
+  report.trace_hash = trace_.hash();
+  report.operations = workload_.history().size();
+  report.virtual_time = time_.Now() - VirtualTime::Start();
+  return report;
+}
+
+}  // namespace basalt::testing

@@ -1,0 +1,162 @@
+// VirtualCluster: the nodes of a cluster and their clients in one thread, under virtual time, from
+// one seed, and all that can be done to them. Checkers watch as it goes; Finish heals, waits until
+// everything is equal, and judges what clients were told.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/random.h"
+#include "tests/fakes/no_sync_file_system.h"
+#include "tests/simulator/election_checker.h"
+#include "tests/simulator/lease_recorder.h"
+#include "tests/simulator/log_checker.h"
+#include "tests/simulator/mark_watcher.h"
+#include "tests/simulator/run_report.h"
+#include "tests/simulator/state_checker.h"
+#include "tests/simulator/virtual_process.h"
+#include "tests/simulator/workload.h"
+
+namespace basalt::testing {
+
+struct VirtualClusterOptions {
+  uint64_t seed = 1;
+  uint64_t nodes = 3;
+  uint32_t replicas = 3;
+  uint32_t shards = 2;
+  bool disks_sync = true;  // false: the planted bug
+  VirtualNetwork::Faults faults;
+  // Rates of the nodes' clocks differ by so much at most, in percent; their wall clocks by so much.
+  uint64_t drift_percent = 19;
+  milliseconds wall_error_max{2000};
+  WorkloadOptions workload;
+  ProcessOptions process;  // node, life and seed are set here
+  std::FILE* trace = nullptr;
+};
+
+enum class Death : uint8_t { kProcess, kPower };
+
+class VirtualCluster final : public ProcessDirectory {
+ public:
+  explicit VirtualCluster(const VirtualClusterOptions& options);
+  ~VirtualCluster() override;
+
+  void RunFor(server::MonotonicTime duration);
+  void RunEvents(uint64_t count);
+  bool RunUntil(server::MonotonicTime limit, const std::function<bool()>& condition);
+
+  // At once, between two events.
+  void Die(uint64_t node, Death death);
+  // Before the `operations`-th change that the node makes to its disk from now on.
+  void DieInside(uint64_t node, Death death, uint64_t operations);
+  // Stands still, as a stopped process or a starved machine does; what comes waits for it.
+  void Pause(uint64_t node, server::MonotonicTime duration);
+  // False: it runs already, or what is on its disk does not let it.
+  bool Start(uint64_t node);
+  // Whatever is written or synced takes until then at least.
+  void StallDisk(uint64_t node, server::MonotonicTime duration);
+  void SlowDisk(uint64_t node, server::MonotonicTime by) {
+    nodes_.at(node).disk_speed.slower_by = by;
+  }
+  void FailSync(uint64_t node, bool of_log);
+  void SetFreeBytes(uint64_t node, uint64_t bytes);
+  // In something that is known to have been synced. The process ends, and does not come back before
+  // the bit is right again, unless what lies there is of no use any more: never is it served.
+  void FlipBit(uint64_t node);
+
+  bool lives(uint64_t node) const { return nodes_.at(node).process != nullptr; }
+  bool paused(uint64_t node) const { return time_.Now() < nodes_.at(node).paused_until; }
+  bool paused_since(uint64_t node, server::MonotonicTime time) const {
+    return nodes_.at(node).paused_until > time;
+  }
+  // A rate that a clock of this cluster may have, in millionths.
+  uint64_t DrawRate();
+  // 0: none is known to any node. Of several, the one of the highest term.
+  uint64_t LeaderOf(uint64_t shard_id);
+
+  VirtualNetwork& network() { return network_; }
+  VirtualTime& time() { return time_; }
+  NodeClock& clock(uint64_t node) { return *nodes_.at(node).clock; }
+  base::Random& random() { return random_; }
+  const Workload& workload() const { return workload_; }
+  Findings& findings() { return findings_; }
+  const VirtualClusterOptions& options() const { return options_; }
+  const MarkWatcher& marks() const { return marks_; }
+  // Of the group at this node; nothing when it does not live.
+  std::optional<raft::CoreStatus> StatusOf(uint64_t node, uint64_t shard_id);
+  // What a scenario itself expects.
+  void Require(bool condition, const std::string& otherwise) {
+    if (!condition) findings_.Violation(otherwise);
+  }
+
+  // Heals, restarts and judges. The run is over.
+  RunReport Finish();
+
+  bool Visit(uint64_t node, uint64_t life,
+             absl::AnyInvocable<void(VirtualProcess&)> visit) override;
+
+ private:
+  struct Flip {
+    std::string path;
+    uint64_t bit = 0;
+  };
+  struct Held {
+    uint64_t life = 0;
+    absl::AnyInvocable<void(VirtualProcess&)> visit;
+  };
+  struct Node {
+    std::unique_ptr<FakeFileSystem> disk;
+    std::unique_ptr<NoSyncFileSystem> forgetful;
+    std::unique_ptr<DyingDisk> view;
+    std::unique_ptr<NodeClock> clock;
+    std::unique_ptr<VirtualProcess> process;
+    LogTail tail;
+    uint64_t life = 0;
+    server::MonotonicTime paused_until{};
+    std::vector<Held> held;  // what came while it stood still
+    DiskSpeed disk_speed;
+    Death planned_death = Death::kPower;
+    std::optional<Flip> flip;
+  };
+
+  void After(uint64_t node, uint64_t life, server::MonotonicTime delay, VirtualTime::Event event);
+  VirtualProcess::Ports PortsOf(uint64_t id, Node& node);
+  void BuryDead(uint64_t id, Node& node);
+  void Bury(uint64_t id, Node& node, Death death);
+  static void UndoFlip(Node& node);
+  void Resume(uint64_t id);
+  void StartAll();
+  void AskStates();
+  bool AllWrittenSince(server::MonotonicTime since);
+  bool AllEqual();
+  // One line a node, for a reader of a violation.
+  std::string Describe();
+  void CompareReplicas();
+  check::StoredVersions Store(uint64_t shard_id, uint64_t node);
+  void JudgeHistory(const check::StoredVersions& stored);
+  void CountOperations();
+  RunReport Report();
+
+  const VirtualClusterOptions options_;
+  Trace trace_;
+  VirtualTime time_;
+  base::Random random_;
+  VirtualNetwork network_;
+  Findings findings_;
+  ElectionChecker elections_;
+  LogChecker logs_;
+  StateChecker states_;
+  MarkWatcher marks_;
+  LeaseRecorder leases_;
+  ReplicaWatchers watchers_;
+  v1::ClusterMap layout_;
+  std::map<uint64_t, Node> nodes_;
+  Workload workload_;
+  uint64_t next_life_ = 1;
+};
+
+}  // namespace basalt::testing

@@ -1,0 +1,293 @@
+#include "tests/simulator/virtual_process.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/status.h"
+#include "raft/wire/raft_wire.h"
+#include "server/shard/shard_commands.h"
+
+namespace basalt::testing {
+namespace {
+
+constexpr milliseconds kTick{50};
+constexpr milliseconds kMaintenance{250};
+constexpr uint64_t kRequestBytesMax = 64u << 20;
+
+}  // namespace
+
+VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
+    : options_(options),
+      ports_(std::move(ports)),
+      random_(options.seed),
+      engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
+      budget_(kRequestBytesMax),
+      dispatch_({}, {view_, *this, budget_, ports_.clock, lease_reads_}),
+      apply_loop_({*this, ports_.clock,
+                   [this](uint64_t shard_id) { return view_.leader(shard_id); },
+                   [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),
+      replicas_(raft::NodeId(options.node), kShardsDirectory, kLogDirectory,
+                {ports_.disk, engines_,
+                 [](uint64_t) {
+                   return std::make_unique<server::ShardCommands>(
+                       server::ShardCommandsOptions{.check_every_key = true});
+                 },
+                 &apply_loop_}),
+      checkpoints_(*this) {}
+
+VirtualProcess::~VirtualProcess() = default;
+
+absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
+  for (const std::string& directory :
+       {kShardsDirectory, kCheckpointsDirectory, kIncomingDirectory}) {
+    BASALT_RETURN_IF_ERROR(ports_.disk.CreateDirectory(directory));
+  }
+  for (const std::string& staging : {kCheckpointsDirectory, kIncomingDirectory}) {
+    BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, ports_.disk.List(staging));
+    for (const std::string& name : names) {
+      BASALT_RETURN_IF_ERROR(ports_.disk.RemoveTree(std::string(staging).append("/").append(name)));
+    }
+  }
+  BASALT_RETURN_IF_ERROR(ports_.disk.SyncDirectory("/"));
+  BASALT_ASSIGN_OR_RETURN(std::unique_ptr<storage::RaftLog> log, OpenLog());
+  BASALT_RETURN_IF_ERROR(replicas_.Found(*log, layout));
+  BASALT_ASSIGN_OR_RETURN(std::vector<server::OpenedReplica> opened,
+                          replicas_.OpenAll(*log, layout));
+  log_ = std::make_unique<VirtualLog>(
+      VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
+                        ports_.watcher, options_.node, random_},
+      std::move(log), options_.segment_bytes);
+  server::GroupLoopOptions loop_options;
+  loop_options.retained_log_bytes = options_.retained_log_bytes;
+  loop_options.ticks_per_compaction_check = 4;
+  group_loop_ = std::make_unique<server::GroupLoop>(
+      loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock},
+      server::HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
+  for (server::OpenedReplica& replica : opened) {
+    const raft::CoreOptions core_options = CoreOptionsOf(replica);
+    ports_.watcher.OnOpened(options_.node, core_options, replica.recovered);
+    apply_loop_.AddReplica(*replica.machine);
+    group_loop_->AddGroup(core_options, std::move(replica.recovered),
+                          replica.machine->highest_stamp(), false);
+    hosted_.emplace(replica.group, Hosted{replica.self, std::move(replica.machine)});
+  }
+  view_.Set(layout);
+  ports_.after(milliseconds(random_.Between(0, 50)), [this] { Tick(); });
+  ports_.after(kMaintenance, [this] { Maintain(); });
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<storage::RaftLog>> VirtualProcess::OpenLog() {
+  storage::RaftLogOptions log_options;
+  log_options.segment_bytes = options_.segment_bytes;
+  log_options.copy_segment_bytes_max = options_.segment_bytes / 4;
+  log_options.identity_for_new_log = options_.node;
+  return storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
+}
+
+raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& replica) {
+  raft::CoreOptions core_options;
+  core_options.group = replica.group;
+  core_options.self = replica.self;
+  core_options.node = raft::NodeId(options_.node);
+  core_options.node = raft::NodeId(options_.node);
+  core_options.seed = options_.seed + replica.group.value();
+  core_options.memory_bytes_max = options_.memory_bytes_max;
+  core_options.check_thoroughly = options_.check_thoroughly;
+  core_options.leases = options_.leases;
+  const std::chrono::nanoseconds timeout = core_options.election_timeout_ticks * kTick;
+  core_options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  core_options.lease_duration =
+      raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
+  core_options.disk_stall = core_options.election_timeout;
+  core_options.life = random_.Next();
+  return core_options;
+}
+
+// Now and then the machine has something better to do.
+server::MonotonicTime VirtualProcess::Pause() {
+  const uint64_t time_max_us = random_.OneIn(500) ? 50'000 : 40;
+  return microseconds(random_.Between(1, time_max_us));
+}
+
+void VirtualProcess::Put(server::GroupEvent event) {
+  if (const auto* reads = std::get_if<server::ReadsArrived>(&event)) {
+    ports_.watcher.OnReadAsked(options_.node, reads->group);
+  }
+  group_events_.push_back(std::move(event));
+  PlanGroupRound();
+}
+
+void VirtualProcess::PlanGroupRound() {
+  if (std::exchange(group_round_planned_, true)) return;
+  ports_.after(Pause(), [this] { GroupRound(); });
+}
+
+void VirtualProcess::GroupRound() {
+  group_round_planned_ = false;
+  for (server::GroupEvent& event : std::exchange(group_events_, {})) {
+    group_loop_->Handle(std::move(event));
+  }
+  group_loop_->FinishTurn();
+}
+
+void VirtualProcess::Put(server::ApplyWork work) {
+  if (const auto* serve = std::get_if<server::ServeReads>(&work)) {
+    if (!serve->reads.empty() && serve->reads.front().confirmed_by == v1::READ_MODE_LEASE) {
+      ports_.watcher.OnLeaseRead(options_.node, serve->group);
+    }
+  }
+  apply_works_.push_back(std::move(work));
+  PlanApplyRound();
+}
+
+void VirtualProcess::PutQuietly(server::ApplyWork work) { apply_works_.push_back(std::move(work)); }
+
+void VirtualProcess::PlanApplyRound() {
+  if (std::exchange(apply_round_planned_, true)) return;
+  ports_.after(Pause(), [this] { ApplyRound(); });
+}
+
+void VirtualProcess::ApplyRound() {
+  apply_round_planned_ = false;
+  bool changed = false;
+  for (server::ApplyWork& work : std::exchange(apply_works_, {})) {
+    if (dead()) return;
+    if (const auto* apply = std::get_if<server::ApplyEntries>(&work)) {
+      ports_.watcher.OnCommitted(options_.node, apply->group, apply->entries);
+      changed = true;
+    }
+    const bool installs = std::holds_alternative<server::InstallCheckpoint>(work);
+    apply_loop_.Handle(std::move(work));
+    if (!installs) continue;
+    changed = true;
+    ports_.findings.Mark(dead() ? "died inside an install" : "checkpoints installed");
+  }
+  if (changed) ReportApplied();
+  if (!dead()) apply_loop_.FinishRound();
+}
+
+void VirtualProcess::ReportApplied() {
+  apply_loop_.Handle(server::AppliedStatesAsked{[this](const auto& states) {
+    for (const server::AppliedState& state : states) {
+      if (!dead()) ports_.watcher.OnApplied(options_.node, state);
+    }
+  }});
+}
+
+void VirtualProcess::Tick() {
+  ports_.after(kTick, [this] { Tick(); });
+  group_events_.push_back(server::TickPassed{});
+  GroupRound();
+  // The apply thread looks at what was put quietly twice a second at least.
+  PlanApplyRound();
+}
+
+void VirtualProcess::Maintain() {
+  ports_.after(kMaintenance, [this] { Maintain(); });
+  if (ports_.time.Now() < ports_.disk_speed.stalled_until) return;
+  for (const auto& pinning : log_->log().GroupsPinning()) {
+    const auto hosted = hosted_.find(pinning.group);
+    if (hosted != hosted_.end()) hosted->second.machine->Flush();
+    if (dead()) return;
+  }
+  for (const auto& [group, hosted] : hosted_) {
+    Put(server::GroupEvent(server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
+  }
+  const auto free_bytes = ports_.disk.FreeBytes("/");
+  const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;
+  if (full) ports_.findings.Mark("refused writes because the disk is nearly full");
+  dispatch_.SetReadOnly(full);
+}
+
+void VirtualProcess::OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) {
+  if (dead()) return;
+  view_.OnLeader(group, leader, term);
+  ports_.watcher.OnLeader(options_.node, group, leader, term);
+}
+
+void VirtualProcess::OnDurable(std::span<const raft::PersistDone> done) {
+  for (const raft::PersistDone& one : done) ports_.watcher.OnDurable(options_.node, one);
+  Put(server::GroupEvent(server::WritesPersisted{{done.begin(), done.end()}}));
+}
+
+void VirtualProcess::Send(std::vector<raft::Message> messages) {
+  if (dead()) return;
+  for (const raft::Message& message : messages) {
+    ports_.watcher.OnSent(options_.node, message);
+    v1::RaftMessage encoded;
+    raft::ToWire(message, encoded);
+    const uint64_t to = message.to_node.value();
+    const std::string bytes = encoded.SerializeAsString();
+    ports_.network.Send(options_.node, to, DigestOf(bytes), [&] {
+      return [&others = ports_.others, to, bytes] {
+        others.Visit(to, 0, [bytes](VirtualProcess& there) { there.ReceiveMessage(bytes); });
+      };
+    });
+  }
+}
+
+void VirtualProcess::ReceiveMessage(const std::string& bytes) {
+  v1::RaftMessage encoded;
+  BASALT_CHECK(encoded.ParseFromString(bytes));
+  auto message = raft::FromWire(std::move(encoded), raft::NodeId(options_.node));
+  BASALT_CHECK_MSG(message.ok(), base::Message(message.status()));
+  ports_.watcher.OnReceived(options_.node, *message);
+  server::PeerMessagesArrived arrived;
+  arrived.messages.push_back(*std::move(message));
+  Put(server::GroupEvent(std::move(arrived)));
+}
+
+void VirtualProcess::ReceiveRequests(const std::shared_ptr<server::ReplySink>& sink,
+                                     const std::string& bytes) {
+  v1::RequestBatch batch;
+  BASALT_CHECK(batch.ParseFromString(bytes));
+  std::vector<v1::Request> requests;
+  for (v1::Request& request : *batch.mutable_requests()) requests.push_back(std::move(request));
+  dispatch_.Handle(sink, std::move(requests));
+}
+
+std::vector<server::GroupState> VirtualProcess::States() {
+  std::vector<server::GroupState> result;
+  group_loop_->Handle(server::StatesAsked{
+      [&](std::vector<server::GroupState> states) { result = std::move(states); }});
+  return result;
+}
+
+void VirtualProcess::Put(server::FeedWork work) {
+  if (auto* fetch = std::get_if<server::FetchForFollower>(&work)) {
+    ports_.after(Pause(), [this, fetch = *fetch] { Fetch(fetch); });
+    return;
+  }
+  ports_.after(Pause(), [this, send = std::get<server::CheckpointForFollower>(work)] {
+    const auto hosted = hosted_.find(send.group);
+    if (hosted != hosted_.end()) hosted->second.machine->Flush();
+    if (dead()) return;
+    Put(server::ApplyWork(server::WithStateMachine{
+        send.group,
+        [this, send](raft::StateMachine* machine) { checkpoints_.Make(send, machine); }}));
+  });
+}
+
+void VirtualProcess::Fetch(const server::FetchForFollower& work) {
+  if (log_->IsPending(work.group)) {
+    ports_.after(microseconds(200), [this, work] { Fetch(work); });
+    return;
+  }
+  const raft::FetchEntries& fetch = work.fetch;
+  auto entries = log_->Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
+  if (!entries.ok()) {
+    const bool damaged = entries.status().code() == absl::StatusCode::kDataLoss;
+    if (damaged && fetch.follower == work.self) {
+      ports_.disk.EndProcess(entries.status());
+      return;
+    }
+    BASALT_CHECK_MSG(damaged || entries.status().code() == absl::StatusCode::kNotFound,
+                     base::Message(entries.status()));
+    entries = std::vector<raft::Entry>();
+  }
+  Put(server::GroupEvent(server::EntriesFetched{work.group, fetch.follower, *std::move(entries)}));
+}
+
+}  // namespace basalt::testing

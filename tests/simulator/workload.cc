@@ -1,0 +1,138 @@
+#include "tests/simulator/workload.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/slot.h"
+
+namespace basalt::testing {
+namespace {
+
+using Kind = check::OperationKind;
+
+check::Outcome OutcomeOf(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::kApplied:
+      return check::Outcome::kApplied;
+    case Outcome::kNotApplied:
+      return check::Outcome::kNotApplied;
+    case Outcome::kUnknown:
+      return check::Outcome::kUnknown;
+  }
+  return check::Outcome::kUnknown;
+}
+
+// A version of 0 is none.
+std::optional<uint64_t> VersionOf(uint64_t version) {
+  return version == 0 ? std::nullopt : std::optional(version);
+}
+
+// As many for each shard as for any other, and at least one.
+std::vector<std::string> SpreadKeys(const server::RoutingTable& routing, size_t count) {
+  const size_t shards = routing.ranges().size();
+  std::vector<std::string> keys;
+  std::map<uint64_t, size_t> of_shard;
+  for (size_t number = 0; keys.size() < std::max(count, shards); ++number) {
+    std::string key = "key-" + std::to_string(number);
+    size_t& here = of_shard[routing.OwnerOf(base::SlotOf(key)).shard_id];
+    if (here * shards > keys.size()) continue;
+    ++here;
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+}  // namespace
+
+Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
+                   server::RoutingTable routing, uint64_t nodes, base::Random random)
+    : options_(options),
+      ports_(ports),
+      routing_(std::move(routing)),
+      random_(random),
+      keys_(SpreadKeys(routing_, options.keys)) {
+  for (size_t client = 0; client < options_.clients; ++client) {
+    clients_.push_back(
+        std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes, random_.Next()));
+  }
+}
+
+void Workload::Start() {
+  for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
+    ports_.time.After(milliseconds(random_.Between(0, 100)),
+                      [this, call] { Begin(call % options_.clients); });
+  }
+}
+
+server::MonotonicTime Workload::NewestWrite(uint64_t shard_id) const {
+  const auto newest = newest_write_.find(shard_id);
+  return newest == newest_write_.end() ? server::MonotonicTime{} : newest->second;
+}
+
+void Workload::Begin(size_t client) {
+  if (stopped_) return;
+  client::Operation asked;
+  check::Operation operation;
+  operation.client = client;
+  operation.key = keys_[random_.Below(keys_.size())];
+  const uint64_t dice = random_.Below(10);
+  const size_t number = history_.size();
+  if (dice < options_.puts) {
+    operation.kind = Kind::kPut;
+    asked.kind = client::OperationKind::kPut;
+    asked.value = "value-" + std::to_string(number) + "-";
+    asked.value.resize(random_.Between(20, options_.value_bytes_max), '.');
+    operation.value = asked.value;
+  } else if (dice < options_.puts + options_.deletes) {
+    operation.kind = Kind::kDelete;
+    asked.kind = client::OperationKind::kDelete;
+  }
+  if (random_.OneIn(4)) asked.read_mode = ReadMode::kReadIndex;
+  asked.key = operation.key;
+  operation.invoked_ns = ports_.time.Now().count();
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+                          Mix(DigestOf(asked.key), DigestOf(asked.value)));
+  history_.push_back(std::move(operation));
+  ++open_calls_;
+  clients_[client]->Start(
+      std::move(asked), options_.timeout,
+      [this, client, number](const client::CallResult& result) { End(client, number, result); });
+}
+
+void Workload::End(size_t client, size_t number, const client::CallResult& result) {
+  check::Operation& operation = history_[number];
+  --open_calls_;
+  operation.responded_ns = ports_.time.Now().count();
+  if (operation.writes()) {
+    operation.outcome = OutcomeOf(result.status.outcome());
+    operation.version = VersionOf(result.payload.version);
+    if (operation.applied()) {
+      const uint64_t shard = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
+      server::MonotonicTime& newest = newest_write_[shard];
+      newest = std::max(newest, server::MonotonicTime(operation.invoked_ns));
+    }
+  } else if (result.status.ok()) {
+    operation.outcome = check::Outcome::kApplied;
+    operation.version = VersionOf(result.payload.version);
+    if (result.payload.found) operation.value = result.payload.value;
+  }
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+                          Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
+  const auto think_max = static_cast<uint64_t>(options_.think_max.count());
+  const microseconds think = result.status.ok()
+                                 ? microseconds(random_.Between(think_max / 8, think_max))
+                                 : microseconds(random_.Between(5000, 40000));
+  ports_.time.After(think, [this, client] { Begin(client); });
+}
+
+size_t Workload::CountUnanswered() {
+  size_t count = 0;
+  for (const auto& client : clients_) count += client->CountUnanswered();
+  return count;
+}
+
+void Workload::OnProcessEnded(uint64_t node) {
+  for (const auto& client : clients_) client->OnProcessEnded(node);
+}
+
+}  // namespace basalt::testing

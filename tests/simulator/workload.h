@@ -1,0 +1,60 @@
+// Workload: what the clients of a run do: they write, delete and read a few keys, several calls at
+// a time each, and write down what they asked for and were told.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "check/history.h"
+#include "server/routing/routing_table.h"
+#include "tests/simulator/virtual_client.h"
+
+namespace basalt::testing {
+
+struct WorkloadOptions {
+  size_t clients = 3;
+  size_t calls_per_client = 2;
+  size_t keys = 12;  // at least one a shard
+  microseconds think_max{8000};
+  milliseconds timeout{1500};
+  // Of ten operations.
+  uint64_t puts = 5;
+  uint64_t deletes = 1;
+  size_t value_bytes_max = 300;
+};
+
+class Workload {
+ public:
+  Workload(const WorkloadOptions& options, VirtualClient::Ports ports, server::RoutingTable routing,
+           uint64_t nodes, base::Random random);
+
+  void Start();
+  // No new operations; those under way end within their deadline.
+  void Stop() { stopped_ = true; }
+  size_t open_calls() const { return open_calls_; }
+  size_t CountUnanswered();
+  void OnProcessEnded(uint64_t node);
+
+  const check::History& history() const { return history_; }
+  // When the newest acknowledged write of the shard began; 0: there was none.
+  server::MonotonicTime NewestWrite(uint64_t shard_id) const;
+
+ private:
+  void Begin(size_t client);
+  void End(size_t client, size_t number, const client::CallResult& result);
+
+  const WorkloadOptions options_;
+  VirtualClient::Ports ports_;
+  const server::RoutingTable routing_;
+  base::Random random_;
+  const std::vector<std::string> keys_;
+  std::vector<std::unique_ptr<VirtualClient>> clients_;
+  bool stopped_ = false;
+  size_t open_calls_ = 0;
+  check::History history_;
+  std::map<uint64_t, server::MonotonicTime> newest_write_;
+};
+
+}  // namespace basalt::testing

@@ -1,0 +1,190 @@
+// The grant, the clock, the contents: when a thread of its own may read a group by its lease.
+#include "server/node/lease_reads.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "server/shard/shard_reads.h"
+#include "storage/memory_engine.h"
+#include "tests/fakes/fake_file_system.h"
+#include "tests/unit/shard/shard_replica.h"
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::nanoseconds;
+
+const raft::GroupId kGroup(1);
+
+class LeaseReadsTest : public ::testing::Test {
+ protected:
+  LeaseReadsTest() {
+    const v1::ShardDescriptor descriptor = testing::Descriptor(1);
+    EXPECT_TRUE(ReplicaStateMachine::Create({files_, engines_}, "/shard", descriptor,
+                                            FoundingConfiguration(descriptor))
+                    .ok());
+    machine_ = testing::OpenShard({files_, engines_}, "/shard", nullptr);
+    reads_.Add(kGroup, machine_);
+  }
+
+  // Entry `index` puts its own number.
+  void Apply(uint64_t index) {
+    const raft::Entry entry =
+        testing::EntryBuilder(index, index * 100).Put("k", std::to_string(index)).Build();
+    ASSERT_TRUE(machine_->Apply({&entry, 1}).ok());
+  }
+  void Publish(int64_t end, uint64_t commit) {
+    reads_.Publish(kGroup, raft::LeaseGrant{raft::Time(end), raft::LogIndex(commit)});
+  }
+  bool MayRead(int64_t now) const {
+    const auto permission = reads_.Ask(kGroup);
+    return permission && LeaseReads::Open(*permission, nanoseconds(now)) != nullptr;
+  }
+
+  testing::FakeFileSystem files_;
+  storage::MemoryEngineFactory engines_{files_, {}};
+  std::shared_ptr<ReplicaStateMachine> machine_;
+  LeaseReads reads_;
+};
+
+TEST_F(LeaseReadsTest, NothingWithoutAGrant) {
+  Apply(1);
+  EXPECT_FALSE(reads_.Ask(kGroup));
+  EXPECT_FALSE(reads_.Ask(raft::GroupId(1 + 1024))) << "never heard of";
+  Publish(1000, 1);
+  EXPECT_TRUE(MayRead(999));
+  reads_.Publish(kGroup, std::nullopt);
+  EXPECT_FALSE(MayRead(1));
+  Publish(2000, 1);
+  EXPECT_TRUE(MayRead(1999));
+}
+
+TEST_F(LeaseReadsTest, OnlyBeforeItsEnd) {
+  Apply(1);
+  Publish(1000, 1);
+  const auto permission = reads_.Ask(kGroup);
+  ASSERT_TRUE(permission);
+  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)), nullptr);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1000)), nullptr);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(5000)), nullptr);
+}
+
+TEST_F(LeaseReadsTest, HeldAreThoseThatAreNotOver) {
+  EXPECT_EQ(reads_.Held(nanoseconds(1)), 0u);
+  Publish(1000, 1);
+  EXPECT_EQ(reads_.Held(nanoseconds(999)), 1u);
+  EXPECT_EQ(reads_.Held(nanoseconds(1000)), 0u);
+  reads_.Publish(kGroup, std::nullopt);
+  EXPECT_EQ(reads_.Held(nanoseconds(1)), 0u);
+}
+
+TEST_F(LeaseReadsTest, OnlyWhenTheGrantsIndexIsApplied) {
+  Apply(1);
+  Publish(1000, 2);
+  EXPECT_FALSE(MayRead(1));
+  Apply(2);
+  EXPECT_TRUE(MayRead(1));
+}
+
+// What a permission was good for it stays good for: the moment of the read was when it was taken.
+TEST_F(LeaseReadsTest, AWithdrawalDoesNotReachBack) {
+  Apply(1);
+  Publish(1000, 1);
+  const auto permission = reads_.Ask(kGroup);
+  reads_.Publish(kGroup, std::nullopt);
+  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)), nullptr);
+}
+
+TEST_F(LeaseReadsTest, ARemovedReplicaIsNotOpenedAndAnOpenedOneStaysReadable) {
+  Apply(1);
+  Publish(1000, 1);
+  const auto permission = reads_.Ask(kGroup);
+  const std::shared_ptr<storage::Engine> engine = LeaseReads::Open(*permission, nanoseconds(1));
+  ASSERT_NE(engine, nullptr);
+  reads_.Publish(kGroup, std::nullopt);
+  reads_.Remove(kGroup);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1)), nullptr);
+  EXPECT_EQ(machine_.use_count(), 1) << "nothing keeps it from being closed";
+  machine_ = nullptr;
+  const auto value = ShardReads(engine).Get("k");
+  ASSERT_TRUE(value.ok() && *value);
+  EXPECT_EQ((*value)->bytes, "1");
+}
+
+// A checkpoint stands for more than the grant asks for, or the read waits for more: never the old
+// contents with the new index.
+TEST_F(LeaseReadsTest, AnOldEngineDoesNotPassForTheInstalledOne) {
+  Apply(1);
+  const storage::ReplicaStore::Standing before = machine_->store().standing();
+  Apply(2);
+  Apply(3);
+  ASSERT_TRUE(machine_->CreateCheckpoint("/checkpoint").ok());
+  const v1::ShardDescriptor descriptor = testing::Descriptor(1);
+  ASSERT_TRUE(ReplicaStateMachine::Create({files_, engines_}, "/other", descriptor,
+                                          FoundingConfiguration(descriptor))
+                  .ok());
+  const auto other = testing::OpenShard({files_, engines_}, "/other", nullptr);
+  const storage::ReplicaStore::Standing empty = other->store().standing();
+  EXPECT_EQ(empty.applied, raft::LogIndex(0));
+  ASSERT_TRUE(other->Install("/checkpoint").ok());
+  EXPECT_EQ(other->store().standing().applied, raft::LogIndex(3));
+  EXPECT_NE(other->store().standing().engine, empty.engine);
+  EXPECT_EQ(before.applied, raft::LogIndex(1));
+}
+
+TEST_F(LeaseReadsTest, GroupsOfOneBucketKeepApart) {
+  Apply(1);
+  const raft::GroupId other(kGroup.value() + 1024);
+  reads_.Add(other, machine_);
+  Publish(1000, 1);
+  EXPECT_TRUE(reads_.Ask(kGroup));
+  EXPECT_FALSE(reads_.Ask(other));
+  reads_.Publish(other, raft::LeaseGrant{raft::Time(7), raft::LogIndex(5)});
+  EXPECT_EQ(reads_.Ask(kGroup)->grant, (raft::LeaseGrant{raft::Time(1000), raft::LogIndex(1)}));
+  EXPECT_EQ(reads_.Ask(other)->grant, (raft::LeaseGrant{raft::Time(7), raft::LogIndex(5)}));
+}
+
+// One thread commits and applies as the loops do, says after each what is acknowledged, and gives
+// the lease up now and then; others read as gRPC's threads do. No read may miss what was
+// acknowledged before it began.
+TEST_F(LeaseReadsTest, NoReadMissesWhatWasAcknowledged) {
+  constexpr uint64_t kEntries = 3000;
+  std::atomic<uint64_t> acknowledged{0};
+  std::atomic<uint64_t> served{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (!stop) {
+        const uint64_t at_least = acknowledged.load();
+        const auto permission = reads_.Ask(kGroup);
+        if (!permission) continue;
+        const auto engine = LeaseReads::Open(*permission, nanoseconds(1));
+        if (engine == nullptr) continue;
+        const auto value = ShardReads(engine).Get("k");
+        ASSERT_TRUE(value.ok() && *value);
+        ASSERT_GE(std::stoull((*value)->bytes), at_least);
+        ++served;
+      }
+    });
+  }
+  Apply(1);
+  acknowledged = 1;
+  for (uint64_t index = 2; index <= kEntries || served < 100; ++index) {
+    Publish(1000, index);
+    Apply(index);
+    acknowledged = index;
+    if (index % 16 == 0) reads_.Publish(kGroup, std::nullopt);
+    if (index % 64 == 0) {
+      reads_.Remove(kGroup);
+      reads_.Add(kGroup, machine_);
+    }
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+}
+
+}  // namespace
+}  // namespace basalt::server
