@@ -40,9 +40,13 @@ class StateMachine {
   // Writes a checkpoint of the current state into `directory`, which must not exist; returns what
   // it stands for.
   virtual absl::StatusOr<LogBase> CreateCheckpoint(const std::string& directory) = 0;
-  // Replaces the state by the verified checkpoint in `directory` (consumed), synced. A crash leaves
-  // the old state or the new one.
-  virtual absl::Status Install(const std::string& directory) = 0;
+  // Replaces the state by the checkpoint in `directory` (consumed), synced. A crash leaves the old
+  // state or the new one.
+  // Not OK: the checkpoint is refused, and the state is the old one. It is damaged (DataLoss), not
+  // of this group or of a newer release (FailedPrecondition), does not stand for `base`, as its
+  // sender said (InvalidArgument), or there is no space for it (ResourceExhausted). A disk of this
+  // node that fails ends the process.
+  virtual absl::Status Install(const std::string& directory, const LogBase& base) = 0;
 };
 
 }  // namespace basalt::raft

@@ -94,7 +94,12 @@ absl::Status WritePointer(FileSystem& files, const std::string& directory,
   BASALT_RETURN_IF_ERROR(Written((*file)->WriteAt(0, EncodePointer(engine_name))));
   BASALT_RETURN_IF_ERROR(Written((*file)->Sync()));
   BASALT_RETURN_IF_ERROR(Written(files.Rename(fresh, directory + std::string(kPointerName))));
-  return Written(files.SyncDirectory(directory));
+  // Which of the two a crash would leave is unknown until this succeeds: nobody may go on with
+  // either.
+  if (const absl::Status synced = files.SyncDirectory(directory); !synced.ok()) {
+    base::DiskFailed(fmt::format("{}: {}", directory, base::Message(synced)));
+  }
+  return absl::OkStatus();
 }
 
 std::string ParentOf(const std::string& path) {
@@ -227,6 +232,8 @@ absl::Status ReplicaStore::Install(const std::string& directory,
     auto engine = ports_.engines.Open(directory);
     absl::Status sound = engine.ok() ? check(**engine) : engine.status();
     if (sound.ok()) sound = ReadAppliedRow(**engine).status();
+    // Its bytes may be spoiled; that they cannot be read at all is this disk's fault.
+    if (absl::IsInternal(sound)) base::DiskFailed(base::Message(sound));
     if (!sound.ok()) {
       if (engine.ok()) engine->reset();
       ports_.files.RemoveTree(directory).IgnoreError();

@@ -69,7 +69,8 @@ class ReplicaStore {
 
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory);
   // Takes over the checkpoint in `directory` (moved away, or removed when refused), once `check`
-  // finds that it may replace this replica's contents.
+  // finds that it may replace this replica's contents. Not OK: it is damaged, `check` refuses it,
+  // or there is no space; the contents are the old ones.
   absl::Status Install(const std::string& directory,
                        absl::FunctionRef<absl::Status(Engine&)> check);
 

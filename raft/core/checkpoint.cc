@@ -40,6 +40,7 @@ void OnCheckpointArrived(CoreState& state, const CheckpointArrived& arrived) {
   // and they must not reach the state machine behind it.
   if (!state.effects.apply.empty()) {
     state.handed_to_apply = state.effects.apply.front().index - 1;
+    state.applying.TakeBackBehind(state.handed_to_apply);
     state.effects.apply.clear();
   }
   state.installing = arrived.base;
@@ -65,6 +66,12 @@ void OnInstalled(CoreState& state, LogIndex index) {
   state.applied = index;
   state.handed_to_apply = index;
   state.applying.Clear();
+  state.dirty = true;
+}
+
+void OnRefused(CoreState& state, LogIndex index) {
+  BASALT_CHECK(state.installing && state.installing->index == index);
+  state.installing.reset();
   state.dirty = true;
 }
 

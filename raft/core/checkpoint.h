@@ -17,6 +17,8 @@ void OnFollowerCheckpointSent(CoreState& state, ReplicaId replica,
 // holds its place keeps what follows it.
 void OnCheckpointArrived(CoreState& state, const CheckpointArrived& arrived);
 void OnInstalled(CoreState& state, LogIndex index);
+// The state machine would not have it, and is as it was: entries are applied again.
+void OnRefused(CoreState& state, LogIndex index);
 
 // The log starts behind `index` from now on.
 void CompactLog(CoreState& state, LogIndex index);

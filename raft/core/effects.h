@@ -65,7 +65,8 @@ struct Effects {
   PersistId messages_after_id;
   std::vector<Message> messages_after_persist;
   // 5. A staged checkpoint that the state machine must install now, synced, in place of what it
-  //    holds; acknowledged by OnCheckpointInstalled. Until then nothing is handed out to apply.
+  //    holds; answered by OnCheckpointInstalled, or OnCheckpointRefused when it cannot be what its
+  //    sender said. Until then nothing is handed out to apply.
   std::optional<LogBase> install;
   // 6. Committed and durable here; applied in order, acknowledged by OnApplied.
   std::vector<Entry> apply;

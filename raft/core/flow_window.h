@@ -26,6 +26,13 @@ class FlowWindow {
       steps_.pop_front();
     }
   }
+  // Steps that end behind `index` do not count any more: what they were for was taken back.
+  void TakeBackBehind(LogIndex index) {
+    while (!steps_.empty() && steps_.back().first > index) {
+      bytes_ -= steps_.back().second;
+      steps_.pop_back();
+    }
+  }
   void Clear() {
     steps_.clear();
     bytes_ = 0;

@@ -253,6 +253,11 @@ void RaftCore::OnCheckpointInstalled(LogIndex index) {
   InputDone();
 }
 
+void RaftCore::OnCheckpointRefused(LogIndex index) {
+  OnRefused(*state_, index);
+  InputDone();
+}
+
 void RaftCore::Compact(LogIndex index) {
   CompactLog(*state_, index);
   InputDone();

@@ -183,7 +183,9 @@ class RaftCore {
   void OnEntriesFetched(ReplicaId follower, std::vector<Entry> entries);
   // How SendCheckpoint ended: what the follower says it installed, or nothing. Answered once.
   void OnCheckpointSent(ReplicaId follower, std::optional<LogIndex> installed);
+  // How Effects::install ended. Answered once.
   void OnCheckpointInstalled(LogIndex index);
+  void OnCheckpointRefused(LogIndex index);
   // The state machine has durably flushed everything up to `index` (at most applied): the log may
   // start behind it.
   void Compact(LogIndex index);

@@ -79,7 +79,7 @@ bool KindIsKnown(uint32_t kind) {
     case EntryKind::kNoOp:
     case EntryKind::kCommands:
     case EntryKind::kConfiguration:
-      return kind <= std::numeric_limits<uint8_t>::max();
+      return true;
   }
   return false;
 }
@@ -101,8 +101,11 @@ absl::StatusOr<AppendRequest> AppendFromWire(v1::AppendRequest& from, Term sende
   LogIndex index = append.previous_index;
   Term term = append.previous_term;
   for (v1::WireEntry& wire : *from.mutable_entries()) {
+    if (wire.kind() > std::numeric_limits<uint8_t>::max()) {
+      return absl::InvalidArgumentError("an entry of a kind that none can have");
+    }
     if (!KindIsKnown(wire.kind())) {
-      return absl::InvalidArgumentError("an entry of a kind that this release does not know");
+      return absl::UnimplementedError("an entry of a kind that this release does not know");
     }
     if (Term(wire.term()) < term) {
       return absl::InvalidArgumentError("an append whose terms fall");
@@ -177,7 +180,7 @@ absl::Status BodyFromWire(v1::RaftMessage& from, Message& to) {
     case v1::RaftMessage::BODY_NOT_SET:
       break;
   }
-  return absl::InvalidArgumentError("a message without a body that this release knows");
+  return absl::UnimplementedError("a message without a body that this release knows");
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ namespace basalt::raft {
 void ToWire(const Message& message, v1::RaftMessage& to);
 
 // `self` is the node that received it; payloads are moved out of `from`. InvalidArgument names what
-// no peer of this release sends: no body, indexes that overflow, an unknown kind of entry.
+// no peer sends, such as indexes that overflow; Unimplemented, what only a newer release sends: a
+// body or a kind of entry that this one does not know.
 absl::StatusOr<Message> FromWire(v1::RaftMessage&& from, NodeId self);
 
 }  // namespace basalt::raft

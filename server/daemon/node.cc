@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "server/node/layout_check.h"
 #include "server/observe/service_notify.h"
 #include "server/rpc/checkpoint_sender.h"
 #include "server/rpc/wire_version.h"
@@ -179,8 +180,12 @@ absl::Status Node::BeginForming() {
   std::optional<v1::ClusterMap> formed;
   if (directory_->formed()) {
     formed.emplace();
-    if (!formed->ParseFromString(directory_->layout()) || !BuildRoutingTable(*formed)) {
-      return base::DataLoss(directory_->path() + "/LAYOUT is not a cluster map");
+    const std::string path = directory_->path() + "/LAYOUT";
+    if (!formed->ParseFromString(directory_->layout())) {
+      return base::DataLoss(path + " is not a cluster map");
+    }
+    if (const absl::Status sound = CheckLayout(*formed); !sound.ok()) {
+      return base::DataLoss(path + ": " + base::Message(sound));
     }
   }
   dispatch_->SetFormed(formed.has_value());
@@ -279,7 +284,14 @@ absl::Status Node::Poll() {
 }
 
 void Node::Housekeep() {
-  if (running_.load()) host_->Maintain();
+  if (running_.load()) {
+    host_->Maintain();
+    if (transport_->unknown_messages() > 0 && !std::exchange(said_unknown_messages_, true)) {
+      logger_.Warn({},
+                   "peers of a newer release send what this one does not know: it is dropped, "
+                   "and replicas that need it stay behind until this node is upgraded");
+    }
+  }
   CheckDisk();
   UpdateHealth();
 }

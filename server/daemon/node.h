@@ -105,6 +105,7 @@ class Node {
   std::atomic<uint64_t> disk_free_bytes_{0};
   bool said_ready_ = false;
   bool said_unformed_ = false;
+  bool said_unknown_messages_ = false;
   bool checked_join_ = false;
   MonotonicTime next_housekeeping_{};
 };

@@ -58,6 +58,11 @@ std::vector<PulledSample> Node::Samples() const {
                      false,
                      {},
                      static_cast<double>(budget_.bytes())});
+  samples.push_back({"basalt_peer_unknown_messages_total",
+                     "Raft messages dropped: of a newer release, unknown to this one.",
+                     true,
+                     {},
+                     static_cast<double>(transport_->unknown_messages())});
   for (const raft::NodeId peer : transport_->Peers()) {
     samples.push_back({"basalt_peer_dropped_messages_total",
                        "Raft messages dropped: link down or queue full.",

@@ -179,10 +179,11 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
 
 void ApplyLoop::On(InstallCheckpoint& work) {
   Replica& replica = Find(work.group);
-  if (absl::Status status = replica.machine->Install(work.directory); !status.ok()) {
-    // It was verified when it arrived: what fails here is this node.
+  const absl::Status status = replica.machine->Install(work.directory, work.base);
+  if (!status.ok()) {
+    if (ports_.checkpoint_refused) ports_.checkpoint_refused(work.group, status);
+    ports_.groups.Put(CheckpointRefused{work.group, work.base.index});
     work.done(base::Message(status));
-    ports_.replica_stopped(status);
     return;
   }
   counters_.checkpoints_installed.fetch_add(1, std::memory_order_relaxed);

@@ -41,6 +41,8 @@ class ApplyLoop final : public ApplyObserver {
     // code, damage or a disk that failed. Ends the process.
     std::function<void(const absl::Status&)> replica_stopped;
     RequestObserver* observer = nullptr;
+    // A checkpoint that was not what its sender said; the replica goes on without it. May be empty.
+    std::function<void(raft::GroupId, const absl::Status&)> checkpoint_refused;
   };
 
   explicit ApplyLoop(Ports ports)

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
-#include "server/node/cluster_view.h"
+#include "server/node/layout_check.h"
 #include "server/placement/initial_layout.h"
 #include "server/rpc/wire_version.h"
 
@@ -171,9 +171,7 @@ absl::Status ClusterForming::Adopt(const v1::ClusterMap& layout) {
   if (!Names(layout, options_.self)) {
     return base::FailedPrecondition("the layout does not name this node and its data directory");
   }
-  if (!BuildRoutingTable(layout) || layout.cluster_id().size() != 16) {
-    return base::FailedPrecondition("the layout is not a whole cluster");
-  }
+  BASALT_RETURN_IF_ERROR(CheckLayout(layout));
   {
     base::MutexLock lock(mutex_);
     if (layout_) {

@@ -150,6 +150,14 @@ void GroupLoop::On(CheckpointInstalled& event) {
   MarkDirty(*hosted);
 }
 
+void GroupLoop::On(CheckpointRefused& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr) return;  // removed meanwhile
+  hosted->installing = false;
+  hosted->group.core().OnCheckpointRefused(event.index);
+  MarkDirty(*hosted);
+}
+
 void GroupLoop::On(StateFlushed& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr || hosted->group.self() != event.replica) return;  // removed meanwhile

@@ -89,6 +89,7 @@ class GroupLoop {
   void On(CheckpointSent& event);
   void On(CheckpointStaged& event);
   void On(CheckpointInstalled& event);
+  void On(CheckpointRefused& event);
   void On(StatesAsked& event);
   void On(StateFlushed& event);
   void On(GroupAdded& event);

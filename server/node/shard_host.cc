@@ -77,7 +77,11 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                     ports_.clock),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return ports_.view.leader(shard_id); },
-                   EndWithReplica, ports_.observer}) {}
+                   EndWithReplica, ports_.observer,
+                   [this](raft::GroupId group, const absl::Status& why) {
+                     ports_.logger.Warn({.shard = group.value()}, "checkpoint refused: {}",
+                                        base::Message(why));
+                   }}) {}
 
 ShardHost::~ShardHost() { Stop(); }
 

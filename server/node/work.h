@@ -72,9 +72,9 @@ struct CheckpointSent {
   std::optional<raft::LogIndex> installed;
 };
 
-// A verified checkpoint lies in `directory`. `done` is called once, with an empty string when the
-// replica holds now what it stands for, else with the reason. What is left of the directory is the
-// caller's to remove.
+// A checkpoint lies in `directory`, each file as its sender listed it. `done` is called once, with
+// an empty string when the replica holds now what it stands for, else with the reason. What is left
+// of the directory is the caller's to remove.
 struct CheckpointStaged {
   raft::Message message;  // CheckpointArrived
   std::string directory;
@@ -86,6 +86,12 @@ struct CheckpointInstalled {
   raft::LogIndex index;
   raft::Term term;
   uint64_t highest_stamp = 0;
+};
+
+// What came was not what its sender said. The replica holds what it held.
+struct CheckpointRefused {
+  raft::GroupId group;
+  raft::LogIndex index;
 };
 
 struct GroupState {
@@ -134,8 +140,8 @@ struct MembershipChangeAsked {
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
                  TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent,
-                 CheckpointStaged, CheckpointInstalled, StatesAsked, StateFlushed, GroupAdded,
-                 GroupRemoved, MembershipChangeAsked>;
+                 CheckpointStaged, CheckpointInstalled, CheckpointRefused, StatesAsked,
+                 StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 
@@ -160,7 +166,7 @@ struct ServeReads {
 
 struct InstallCheckpoint {
   raft::GroupId group;
-  raft::LogBase base;
+  raft::LogBase base;  // what it stands for, as its sender says
   std::string directory;
   std::function<void(std::string)> done;
 };

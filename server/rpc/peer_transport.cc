@@ -73,6 +73,10 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
   for (v1::RaftMessage& encoded : *frame.mutable_messages()) {
     absl::StatusOr<raft::Message> message =
         raft::FromWire(std::move(encoded), raft::NodeId(self_.node().node_id()));
+    if (absl::IsUnimplemented(message.status())) {
+      unknown_messages_.fetch_add(1, std::memory_order_relaxed);
+      continue;
+    }
     if (!message.ok()) return base::Message(message.status());
     arrived.messages.push_back(*std::move(message));
   }

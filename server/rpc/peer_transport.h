@@ -2,6 +2,8 @@
 // of peer_stream.h; this file knows no gRPC.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <span>
@@ -32,8 +34,11 @@ class PeerTransport final : public raft::Transport {
   PeerLink* Link(raft::NodeId node);
   std::vector<raft::NodeId> Peers() const;
 
-  // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it.
+  // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it. What
+  // only a newer release sends is dropped: one group goes without, and the link serves the others.
   std::string Receive(v1::PeerFrame& frame);
+  // Messages dropped so.
+  uint64_t unknown_messages() const { return unknown_messages_.load(std::memory_order_relaxed); }
 
   void Shut();
 
@@ -42,6 +47,7 @@ class PeerTransport final : public raft::Transport {
   ClusterView& view_;
   GroupInbox& inbox_;
   std::map<raft::NodeId, std::unique_ptr<PeerLink>> links_;
+  std::atomic<uint64_t> unknown_messages_{0};
 };
 
 }  // namespace basalt::server

@@ -13,15 +13,32 @@ namespace basalt::server {
 
 using Verdict = CommandOutcome::Verdict;
 
-absl::Status MetaCommands::Load(storage::Engine& engine) {
+namespace {
+
+// Nothing: the cluster is not formed.
+absl::StatusOr<std::optional<v1::ClusterMap>> ReadMap(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                           engine.Get(storage::Family::kState, storage::kMapRow));
-  map_.Clear();
-  formed_ = bytes.has_value();
-  if (!formed_) return absl::OkStatus();
-  if (!map_.ParseFromString(*bytes)) return base::DataLoss("the cluster map is damaged");
-  if (observer_ != nullptr) observer_->OnClusterMap(std::make_shared<v1::ClusterMap>(map_));
+  if (!bytes) return std::nullopt;
+  v1::ClusterMap map;
+  if (!map.ParseFromString(*bytes)) return base::DataLoss("the cluster map is damaged");
+  return map;
+}
+
+}  // namespace
+
+absl::Status MetaCommands::Load(storage::Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(std::optional<v1::ClusterMap> map, ReadMap(engine));
+  formed_ = map.has_value();
+  map_ = formed_ ? *std::move(map) : v1::ClusterMap();
+  if (formed_ && observer_ != nullptr) {
+    observer_->OnClusterMap(std::make_shared<v1::ClusterMap>(map_));
+  }
   return absl::OkStatus();
+}
+
+absl::Status MetaCommands::CheckLoad(storage::Engine& engine) const {
+  return ReadMap(engine).status();
 }
 
 void MetaCommands::BeginRun(std::span<const v1::CommandBatch* const>) { changed_ = false; }

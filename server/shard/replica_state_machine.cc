@@ -150,14 +150,32 @@ absl::StatusOr<raft::LogBase> ReplicaStateMachine::CreateCheckpoint(const std::s
   return store_->CreateCheckpoint(directory);
 }
 
-absl::Status ReplicaStateMachine::Install(const std::string& directory) {
-  BASALT_RETURN_IF_ERROR(store_->Install(directory, [&](storage::Engine& engine) -> absl::Status {
-    BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor theirs, ReadDescriptor(engine));
-    if (theirs.shard_id() == descriptor_.shard_id()) return absl::OkStatus();
+absl::Status ReplicaStateMachine::CheckCheckpoint(storage::Engine& engine,
+                                                  const raft::LogBase& base) const {
+  BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor theirs, ReadDescriptor(engine));
+  if (theirs.shard_id() != descriptor_.shard_id()) {
     return base::FailedPrecondition(fmt::format("a checkpoint of shard {} for shard {}",
                                                 theirs.shard_id(), descriptor_.shard_id()));
-  }));
-  return Load();
+  }
+  BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow row, storage::ReadAppliedRow(engine));
+  if (row.base != base) {
+    return base::InvalidArgument(fmt::format(
+        "a checkpoint of entry {}, term {}, {} members, sent as one of entry {}, term {}, {} "
+        "members",
+        row.base.index.value(), row.base.term.value(), row.base.configuration.members.size(),
+        base.index.value(), base.term.value(), base.configuration.members.size()));
+  }
+  storage::AppliedHash hash;
+  BASALT_RETURN_IF_ERROR(hash.Load(*engine.NewIterator(Family::kState, nullptr)));
+  return commands_->CheckLoad(engine);
+}
+
+absl::Status ReplicaStateMachine::Install(const std::string& directory, const raft::LogBase& base) {
+  BASALT_RETURN_IF_ERROR(store_->Install(
+      directory, [&](storage::Engine& engine) { return CheckCheckpoint(engine, base); }));
+  // It could be read a moment ago.
+  if (const absl::Status loaded = Load(); !loaded.ok()) base::DiskFailed(base::Message(loaded));
+  return absl::OkStatus();
 }
 
 }  // namespace basalt::server

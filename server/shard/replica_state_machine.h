@@ -34,6 +34,8 @@ class CommandSet {
   virtual ~CommandSet() = default;
   // Takes over the contents of `engine` as they are now (opened, installed).
   virtual absl::Status Load(storage::Engine& engine) = 0;
+  // Whether Load could.
+  virtual absl::Status CheckLoad(storage::Engine& engine) const = 0;
   // A run follows; its batches in order.
   virtual void BeginRun(std::span<const v1::CommandBatch* const> batches) = 0;
   // Puts what `command` does into `batch` and `hash`. The batch is written after the whole run:
@@ -62,8 +64,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   raft::LogIndex flushed() const override { return store_->flushed(); }
   void Flush() override { store_->Flush(); }
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory) override;
-  // FailedPrecondition: a checkpoint of another shard.
-  absl::Status Install(const std::string& directory) override;
+  absl::Status Install(const std::string& directory, const raft::LogBase& base) override;
 
   raft::GroupId group() const { return group_; }
   storage::ReplicaStore& store() { return *store_; }
@@ -79,6 +80,8 @@ class ReplicaStateMachine : public raft::StateMachine {
 
   // Descriptor, hash and command set as the store holds them.
   absl::Status Load();
+  // Whether `engine` may take the store's place and stands for `base`.
+  absl::Status CheckCheckpoint(storage::Engine& engine, const raft::LogBase& base) const;
   absl::Status ApplyRun(std::span<const raft::Entry> entries,
                         std::span<const v1::CommandBatch* const> batches);
   absl::Status Stop(const absl::Status& why);

@@ -19,6 +19,10 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   return absl::OkStatus();
 }
 
+absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
+  return ReadDescriptor(engine).status();
+}
+
 void ShardCommands::BeginRun(std::span<const v1::CommandBatch* const> batches) {
   written_.clear();
   remembers_ = std::any_of(batches.begin(), batches.end(), [](const v1::CommandBatch* batch) {

@@ -25,6 +25,7 @@ class ShardCommands : public CommandSet {
   explicit ShardCommands(const ShardCommandsOptions& options) : options_(options) {}
 
   absl::Status Load(storage::Engine& engine) override;
+  absl::Status CheckLoad(storage::Engine& engine) const override;
   void BeginRun(std::span<const v1::CommandBatch* const> batches) override;
   absl::StatusOr<CommandOutcome> Apply(const v1::Command& command, uint64_t stamp,
                                        storage::Engine& engine, storage::Batch& batch,

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/slot.h"
+#include "client/scan_merge.h"
 #include "client/wire.h"
 #include "tests/fuzz/fuzz_message.h"
 
@@ -142,12 +143,68 @@ void TryRouter(FuzzInput& input) {
   }
 }
 
+// A page that a server may have sent: mostly one that goes on from `from`.
+struct Page {
+  std::vector<Row> rows;
+  std::string resume;
+};
+
+Page MakePage(FuzzInput& input, const std::string& from) {
+  Page page;
+  std::string key = from;
+  for (uint64_t left = input.Below(4); left > 0; --left) {
+    if (input.OneIn(12)) {
+      key = input.Text(3);
+    } else if (!page.rows.empty() || input.Flag()) {
+      key.push_back(static_cast<char>(input.Below(3)));
+    }
+    page.rows.push_back({key, input.Text(2), input.Number()});
+  }
+  if (input.OneIn(3)) return page;
+  page.resume = input.OneIn(12) ? input.Text(3) : key + '\x02';
+  return page;
+}
+
+// Whatever pages come, the rows come out in order, and not more than asked for.
+void TryScan(FuzzInput& input) {
+  const size_t shards = input.Below(4);
+  const std::string from = input.Text(2);
+  const uint64_t limit = input.Below(8);
+  ScanMerge merge(shards, from, limit, static_cast<uint32_t>(input.Below(6)));
+  std::vector<PageWanted> open;
+  std::string last;
+  uint64_t taken = 0;
+  while (true) {
+    for (PageWanted& wanted : merge.TakeWanted()) open.push_back(std::move(wanted));
+    Row row;
+    const ScanMerge::Step step = merge.Next(&row);
+    if (step == ScanMerge::Step::kEnd) return;
+    if (step == ScanMerge::Step::kRow) {
+      BASALT_CHECK(row.key >= from && (taken == 0 || row.key >= last));
+      last = row.key;
+      ++taken;
+      BASALT_CHECK(limit == 0 || taken <= limit);
+      continue;
+    }
+    for (PageWanted& wanted : merge.TakeWanted()) open.push_back(std::move(wanted));
+    BASALT_CHECK(!open.empty());
+    if (input.empty()) return;
+    const size_t which = input.Below(open.size());
+    const PageWanted wanted = std::move(open[which]);
+    open.erase(open.begin() + static_cast<ptrdiff_t>(which));
+    Page page = MakePage(input, wanted.from);
+    if (!merge.OnPage(wanted.cursor, std::move(page.rows), std::move(page.resume))) return;
+  }
+}
+
 void Fuzz(FuzzInput& input) {
-  switch (input.Below(4)) {
+  switch (input.Below(5)) {
     case 0:
       return TryAnswer(input);
     case 1:
       return TryRequest(input);
+    case 2:
+      return TryScan(input);
     default:
       return TryRouter(input);
   }

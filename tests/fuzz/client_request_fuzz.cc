@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -10,8 +11,13 @@
 
 #include "base/check.h"
 #include "base/slot.h"
+#include "server/node/read_answers.h"
 #include "server/rpc/dispatch.h"
 #include "server/shard/command_entry.h"
+#include "storage/memory_engine.h"
+#include "storage/mvcc.h"
+#include "storage/state_rows.h"
+#include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_message.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"
@@ -36,6 +42,13 @@ v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
   if (!input.OneIn(4)) {
     request.set_shard_id(input.Below(3));
     request.set_shard_epoch(3);
+  }
+  const auto short_key = [&] { return std::string(1, static_cast<char>('`' + input.Below(6))); };
+  if (request.has_get() && input.Flag()) request.mutable_get()->set_key(short_key());
+  if (request.has_scan() && input.Flag()) {
+    request.mutable_scan()->set_from(short_key());
+    request.mutable_scan()->set_to(input.Flag() ? short_key() : "");
+    request.mutable_scan()->set_rows_max(static_cast<uint32_t>(input.Below(4)));
   }
   if (input.OneIn(12) && request.has_put()) {
     request.mutable_put()->mutable_key()->resize(4090 + input.Below(10), 'k');
@@ -97,8 +110,104 @@ void CheckAnswer(const v1::Response& answer, const v1::Request& request) {
   BASALT_CHECK(answer.outcome() == (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
 }
 
+// A shard's rows, newest versions: some keys of it are deleted.
+class Stored {
+ public:
+  Stored() {
+    storage::Batch batch;
+    for (const char* key : {"a", "aa", "b", "ba", "c", "d"}) {
+      const bool deleted = key == std::string_view("ba");
+      storage::StageVersion(batch, key, kOldStamp, storage::VersionKind::kValue, "old");
+      storage::StageVersion(
+          batch, key, kStamp,
+          deleted ? storage::VersionKind::kTombstone : storage::VersionKind::kValue,
+          deleted ? "" : key);
+      if (!deleted) keys_.insert(key);
+    }
+    batch.Put(storage::Family::kState, storage::kAppliedRow,
+              storage::EncodeAppliedRow({{}, kStamp}));
+    engine_->Write(batch);
+  }
+
+  // Every key between the bounds comes once, in order, whatever the pages' sizes are.
+  void CheckScan(PendingRead read) {
+    v1::ScanRequest& scan = *read.request.mutable_scan();
+    std::set<std::string> expected;
+    for (const std::string& key : keys_) {
+      if (key >= scan.from() && (scan.to().empty() || key < scan.to())) expected.insert(key);
+    }
+    uint64_t count = 0;
+    std::string last;
+    for (size_t pages = 0; pages <= 2 * keys_.size() + 2; ++pages) {
+      const v1::Response answer = AnswerScan(reads_, read);
+      BASALT_CHECK(answer.code() == v1::CODE_OK && answer.id() == read.request.id());
+      const v1::ScanResult& page = answer.scan();
+      BASALT_CHECK(scan.rows_max() == 0 ||
+                   static_cast<size_t>(page.rows_size()) <= scan.rows_max());
+      for (const v1::Row& row : page.rows()) {
+        BASALT_CHECK(expected.contains(row.key()) && (last.empty() || row.key() > last));
+        BASALT_CHECK(row.value() == (scan.keys_only() ? "" : row.key()) && row.version() == kStamp);
+        last = row.key();
+      }
+      count += page.count();
+      if (page.resume().empty()) {
+        BASALT_CHECK(count == expected.size());
+        return;
+      }
+      BASALT_CHECK(page.resume() > scan.from());
+      scan.set_from(page.resume());
+    }
+    BASALT_CHECK(false);  // no progress
+  }
+
+  // All versions, in pages of any size; refused whole when a row of the state is damaged.
+  void CheckStored(FuzzInput& input) {
+    const bool damaged = input.OneIn(3);
+    if (damaged) {
+      storage::Batch batch;
+      const bool applied = input.Flag();
+      batch.Put(storage::Family::kState,
+                applied ? std::string(storage::kAppliedRow) : storage::HashRowKey(0), "short");
+      engine_->Write(batch);
+    }
+    const auto scan = StoredScan::Open(engine_);
+    BASALT_CHECK(scan.ok() == !damaged);
+    if (damaged) return;
+    BASALT_CHECK((*scan)->applied().highest_stamp == kStamp && (*scan)->applied_hash() == 0);
+    std::vector<StoredScan::Row> rows;
+    while (true) {
+      const auto page = (*scan)->Next(input.Below(20));
+      BASALT_CHECK(page.ok());
+      if (page->empty()) break;
+      rows.insert(rows.end(), page->begin(), page->end());
+    }
+    BASALT_CHECK(rows.size() == 2 * (keys_.size() + 1));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      BASALT_CHECK(rows[i].stamp == (i % 2 == 0 ? kStamp : kOldStamp));
+      BASALT_CHECK(i == 0 || rows[i - 1].key <= rows[i].key);
+    }
+  }
+
+  void CheckGet(const PendingRead& read) {
+    const std::string& key = read.request.get().key();
+    const v1::Response answer = AnswerGet(reads_, read);
+    BASALT_CHECK(answer.code() == v1::CODE_OK && answer.get().found() == keys_.contains(key));
+    BASALT_CHECK(answer.get().value() == (answer.get().found() ? key : ""));
+  }
+
+ private:
+  static constexpr uint64_t kOldStamp = 7;
+  static constexpr uint64_t kStamp = 9;
+
+  testing::FakeFileSystem files_;
+  storage::MemoryEngineFactory engines_{files_, {}};
+  std::shared_ptr<storage::Engine> engine_{*engines_.Open("/engine")};
+  ShardReads reads_{engine_};
+  std::set<std::string> keys_;
+};
+
 struct Node {
-  explicit Node(FuzzInput& input) {
+  explicit Node(FuzzInput& input) : budget(input.OneIn(16) ? input.Below(400) : 9u << 20) {
     const bool formed = !input.OneIn(16);
     if (formed) view.Set(testing::MakeMap());
     dispatch.SetFormed(formed || input.Flag());
@@ -109,7 +218,7 @@ struct Node {
   testing::FakeClock clock;
   ClusterView view;
   NotedInbox inbox;
-  RequestBudget budget{9u << 20};
+  RequestBudget budget;
   LeaseReads lease_reads;
   Dispatch dispatch{{}, {view, inbox, budget, clock, lease_reads}};
 };
@@ -124,6 +233,7 @@ void Fuzz(FuzzInput& input) {
     open[id] = requests.back();
   }
   node.dispatch.Handle(replies, std::move(requests));
+  Stored stored;
   const auto close = [&](uint64_t id) {
     auto request = open.extract(id);
     BASALT_CHECK(!request.empty());
@@ -142,10 +252,16 @@ void Fuzz(FuzzInput& input) {
       for (const PendingRead& read : reads.reads) {
         BASALT_CHECK(read.deadline > node.clock.Now() && read.deadline <= latest);
         CheckRead(reads.group, read, close(read.request.id()));
+        if (read.request.has_scan()) {
+          stored.CheckScan(read);
+        } else {
+          stored.CheckGet(read);
+        }
       }
     }
   }
   BASALT_CHECK(open.empty());
+  stored.CheckStored(input);
   node.inbox.events.clear();
   BASALT_CHECK(node.budget.bytes() == 0);
 }

@@ -18,6 +18,7 @@
 #include "server/shard/shard_commands.h"
 #include "server/shard/shard_reads.h"
 #include "storage/memory_engine.h"
+#include "storage/state_rows.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fuzz/fuzz_message.h"
 
@@ -71,12 +72,12 @@ class Replica {
     return files_.Contents("/checkpoint/IMAGE");
   }
 
-  absl::Status Install(const std::string& image) {
+  absl::Status Install(const std::string& image, const raft::LogBase& base) {
     BASALT_CHECK(files_.CreateDirectory("/incoming").ok());
     auto file = files_.Open("/incoming/IMAGE", storage::FileSystem::OpenMode::kCreate);
     BASALT_CHECK(file.ok() && (*file)->WriteAt(0, image).ok() && (*file)->Sync().ok());
     file->reset();
-    return machine_->Install("/incoming");
+    return machine_->Install("/incoming", base);
   }
 
   ReplicaStateMachine& machine() { return *machine_; }
@@ -152,7 +153,8 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
   if (input.OneIn(4)) return MakeMessage<v1::CommandBatch>(input);
   for (uint64_t left = input.Below(5); left > 0; --left) {
     v1::Command& command = *batch.add_commands();
-    const std::string key(1 + input.Below(2), static_cast<char>('a' + input.Below(4)));
+    const size_t key_bytes = 1 + input.Below(2);
+    const std::string key(key_bytes, static_cast<char>('a' + input.Below(4)));
     if (is_meta && input.Flag()) {
       FillMetaCommand(input, command);
     } else if (input.Flag()) {
@@ -230,19 +232,75 @@ bool TryDecode(const raft::Entry& entry, uint64_t& stamp) {
   return true;
 }
 
-// A replica that starts from a checkpoint holds what the one holds that made it; one of another
-// shard refuses it and keeps its own.
+// Something else than `base`, as a header may say it.
+raft::LogBase Misstated(FuzzInput& input, raft::LogBase base) {
+  std::vector<raft::Member>& members = base.configuration.members;
+  switch (input.Below(3)) {
+    case 0:
+      ++base.index;
+      break;
+    case 1:
+      base.term = raft::Term(base.term.value() + 1);
+      break;
+    default:
+      members.push_back({raft::ReplicaId(1000), raft::NodeId(1000), raft::MemberRole::kLearner});
+  }
+  return base;
+}
+
+// One of the rows that a replica reads when it is opened.
+void SpoilRow(FuzzInput& input, Replica& replica) {
+  const std::string keys[] = {std::string(storage::kMapRow), std::string(storage::kAppliedRow),
+                              std::string(storage::kDescriptorRow), storage::HashRowKey(0)};
+  const std::string& key = keys[input.Below(4)];
+  const std::shared_ptr<storage::Engine> engine = replica.machine().store().engine();
+  const auto row = engine->Get(storage::Family::kState, key);
+  BASALT_CHECK(row.ok());
+  storage::Batch batch;
+  batch.Put(storage::Family::kState, key, input.Damaged(row->value_or("")));
+  engine->Write(batch);
+}
+
+// A replica that starts from a checkpoint holds what the one holds that made it. One of another
+// shard, one that is not what its sender says and one that is damaged are refused, and the replica
+// keeps its own. What it took it can open again.
 void TryCheckpoint(FuzzInput& input, Replica& from, v1::ShardDescriptor descriptor, bool is_meta) {
-  const bool fits = !input.OneIn(4);
-  if (!fits) descriptor.set_shard_id(descriptor.shard_id() + 1);
+  const std::string theirs = from.Stored();
+  const raft::LogBase base = from.machine().applied();
+  raft::LogBase said = base;
+  bool spoiled = false;
+  switch (input.Below(6)) {
+    case 0:
+      descriptor.set_shard_id(descriptor.shard_id() + 1);
+      break;
+    case 1:
+      said = Misstated(input, base);
+      break;
+    case 2:
+    case 3:
+      spoiled = true;
+      SpoilRow(input, from);
+      break;
+    default:
+      break;
+  }
+  const bool fits = descriptor.shard_id() == from.machine().descriptor().shard_id() && said == base;
+  std::string image = from.TakeCheckpoint();
+  if (input.OneIn(8)) {
+    const std::string good = image;
+    image = input.Damaged(std::move(image));
+    spoiled = spoiled || image != good;
+  }
   Replica to(descriptor, is_meta);
   const std::string before = to.Stored();
-  const absl::Status installed = to.Install(from.TakeCheckpoint());
-  BASALT_CHECK(installed.ok() == fits);
-  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
+  const bool installed = to.Install(image, said).ok();
+  BASALT_CHECK(installed ? fits : (spoiled || !fits));
+  const std::string after = to.Stored();
+  if (!installed) BASALT_CHECK(after == before);
+  if (!spoiled) BASALT_CHECK(after == (installed ? theirs : before));
   to.Reopen();
-  BASALT_CHECK(to.Stored() == (fits ? from.Stored() : before));
-  BASALT_CHECK(!fits || to.machine().applied_hash() == from.machine().applied_hash());
+  BASALT_CHECK(to.Stored() == after);
+  if (installed) BASALT_CHECK(to.machine().applied() == said);
 }
 
 void Fuzz(FuzzInput& input) {

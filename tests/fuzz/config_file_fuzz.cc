@@ -28,17 +28,65 @@ std::string MakeQuoted(FuzzInput& input) {
   return text + "\"";
 }
 
+std::string MakeAddress(FuzzInput& input) {
+  static constexpr std::string_view kHosts[] = {"host",
+                                                "10.0.0.1",
+                                                "[::1]",
+                                                "0.0.0.0",
+                                                "[::]",
+                                                "",
+                                                "[1",
+                                                "::1",
+                                                "[::ffff:0.0.0.0]",
+                                                "[::ffff:1.2.3.4]",
+                                                "-h",
+                                                "with space",
+                                                "[host]",
+                                                "under_score.local",
+                                                ".",
+                                                "[]",
+                                                "0.0.0.0.in.dns",
+                                                "[::]]",
+                                                "000.0.0.0",
+                                                "0"};
+  static constexpr std::string_view kPorts[] = {":",
+                                                ":0",
+                                                ":65535",
+                                                ":65536",
+                                                ":7000 ",
+                                                ":0x1bb8",
+                                                ":-1",
+                                                "",
+                                                "]:1",
+                                                "::1",
+                                                ":18446744073709551616"};
+  std::string address(kHosts[input.Below(20)]);
+  if (input.OneIn(32)) address.assign(250 + input.Below(6), 'h');
+  if (input.Flag()) return address + ":" + std::to_string(input.Below(70000));
+  address += kPorts[input.Below(11)];
+  return input.OneIn(6) ? input.Damaged(std::move(address)) : address;
+}
+
+// A value that is not one plain scalar.
+std::string MakeNode(FuzzInput& input) {
+  static constexpr std::string_view kNodes[] = {
+      "",           "~",       "[]",        "[a, b]",      "[a, [b]]", "{a: b}",    "&x 7",
+      "*x",         "!!int 7", "|\n  text", ">\n  folded", "[\"\"]",   "\n  - a\n", "\n  - a: b\n",
+      "\n  b: c\n", "? a",     "[a",        "'a",          "%YAML",    "&x [*x]",   "a # b"};
+  return std::string(kNodes[input.Below(21)]);
+}
+
 std::string MakeValue(FuzzInput& input) {
   static constexpr std::string_view kUnits[] = {"", "ms", "s", "m", "h", "B", "KiB", "MiB", "GiB"};
-  static constexpr std::string_view kHosts[] = {
-      "host", "10.0.0.1", "[::1]", "0.0.0.0", "[::]", "", "[1", "::1", "[::ffff:0.0.0.0]"};
   static constexpr std::string_view kWords[] = {"true",  "off",  "info", "json",
                                                 "/data", "zone", "~",    "read-index"};
   switch (input.Below(5)) {
-    case 0:
-      return std::to_string(input.Number()) + std::string(kUnits[input.Below(9)]);
+    case 0: {
+      const std::string number = std::to_string(input.Number());
+      return number + std::string(kUnits[input.Below(9)]);
+    }
     case 1:
-      return std::string(kHosts[input.Below(9)]) + ":" + std::to_string(input.Below(70000));
+      return MakeAddress(input);
     case 2:
       return std::string(kWords[input.Below(8)]);
     case 3:
@@ -48,17 +96,33 @@ std::string MakeValue(FuzzInput& input) {
   }
 }
 
+std::string MakeKey(FuzzInput& input) {
+  static constexpr std::string_view kKeys[] = {"config", "Node_ID", "listen-address", "lissten",
+                                               "? a",    "[a]",     "&x a",           "<<"};
+  const auto settings = Settings();
+  if (!input.OneIn(8)) return settings[input.Below(settings.size())].key();
+  return input.Flag() ? std::string(kKeys[input.Below(8)]) : input.Text(8);
+}
+
+// What may follow the first document, or be no document at all.
+std::string MakeTail(FuzzInput& input) {
+  static constexpr std::string_view kTails[] = {
+      "---\n",      "--- {a: [b, *x, ~]}\n", "...\n", "---\n- &x a\n- *x\n", ",",
+      "--- text\n", "---\n? a\n: ~\n",       "# b\n"};
+  return std::string(kTails[input.Below(8)]);
+}
+
 std::string MakeFile(FuzzInput& input) {
   if (input.OneIn(8)) return input.Rest();
+  if (input.OneIn(16)) return MakeNode(input);
   std::string text = input.OneIn(8) ? "" : "node_id: 3\ndata_dir: /data\n";
   for (uint64_t lines = input.Below(5); lines > 0; --lines) {
-    const auto settings = Settings();
-    const std::string key =
-        input.OneIn(16) ? input.Text(8) : settings[input.Below(settings.size())].key();
-    text += key + ": " + MakeValue(input);
+    const std::string key = MakeKey(input);
+    text += key + ": " + (input.OneIn(8) ? MakeNode(input) : MakeValue(input));
     if (key == "join" && input.Flag()) text += "\n  - " + MakeValue(input);
     text += '\n';
   }
+  if (input.OneIn(12)) text += MakeTail(input);
   if (input.OneIn(8)) text = input.Damaged(std::move(text));
   return text;
 }
@@ -103,7 +167,10 @@ void TryFile(FuzzInput& input) {
 }
 
 void TryWords(FuzzInput& input) {
-  const std::string text = input.Flag() ? MakeValue(input) : input.Text(24);
+  const uint64_t kind = input.Below(3);
+  const std::string text = kind == 0   ? MakeAddress(input)
+                           : kind == 1 ? MakeValue(input)
+                                       : input.Text(24);
   if (const auto bytes = ParseBytes(text); bytes.ok()) {
     const auto again = ParseBytes(FormatBytes(*bytes));
     BASALT_CHECK(again.ok() && *again == *bytes);
@@ -119,6 +186,7 @@ void TryWords(FuzzInput& input) {
   if (const auto address = ParseHostPort(text); address.ok()) {
     const auto again = ParseHostPort(address->ToString());
     BASALT_CHECK(again.ok() && *again == *address);
+    BASALT_CHECK(again->is_wildcard() == address->is_wildcard());
   }
   BASALT_CHECK(Quoted(text).find('\n') == std::string::npos);
 }

@@ -1,7 +1,8 @@
 // FuzzInput: a fuzzer's bytes, read as decisions. Each fuzzer builds from them what its decoder
 // reads, sealed as the decoder wants it, so that no byte is spent on guessing a checksum.
 //
-// Once the bytes are used up every further decision is 0, so that each input ends.
+// Once the bytes are used up every further decision is 0, so that each input ends. Compilers order
+// a call's arguments as they like: two decisions never stand among those of one call.
 #pragma once
 
 #include <cstddef>

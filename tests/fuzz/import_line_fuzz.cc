@@ -18,12 +18,15 @@ void TryRoundTrip(FuzzInput& input, RowFormat format, bool base64) {
   const ParsedLine parsed = ParseLine(format, base64, line);
   BASALT_CHECK_MSG(parsed.problem.empty(), parsed.problem);
   BASALT_CHECK(parsed.key == key && parsed.value == value);
-  BASALT_CHECK(IsUtf8(FormatRowJson({key, value, input.Number()}, input.Flag())));
+  const bool keys_only = input.Flag();
+  BASALT_CHECK(IsUtf8(FormatRowJson({key, value, input.Number()}, keys_only)));
 }
 
 // A line that somebody else wrote: refused, or one that export can write.
 void TryLine(FuzzInput& input, RowFormat format, bool base64) {
-  std::string line = FormatLine(format, input.Flag(), input.Text(8), input.Text(8));
+  const bool other_base64 = input.Flag();
+  const std::string key = input.Text(8);
+  std::string line = FormatLine(format, other_base64, key, input.Text(8));
   line = input.OneIn(3) ? input.Rest() : input.Damaged(std::move(line));
   const ParsedLine parsed = ParseLine(format, base64, line);
   if (!parsed.problem.empty()) return;

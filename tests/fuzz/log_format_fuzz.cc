@@ -141,21 +141,21 @@ raft::LogBase MakeBase(FuzzInput& input) {
 void AppendRecord(FuzzInput& input, std::string& records) {
   const Owner owner{raft::GroupId(input.Number()), raft::ReplicaId(input.Number())};
   const raft::HardState hard_state{raft::Term(input.Number()), raft::ReplicaId(input.Number())};
+  const bool flag = input.Flag();
   switch (input.Below(5)) {
     case 0:
-      AppendState(records, owner, input.Flag() ? StateReason::kCreated : StateReason::kForwarded,
+      AppendState(records, owner, flag ? StateReason::kCreated : StateReason::kForwarded,
                   hard_state, MakeBase(input));
       break;
     case 1:
       AppendHardState(records, owner, hard_state);
       break;
     case 2:
-      AppendBase(records, owner, MakeBase(input), input.Flag());
+      AppendBase(records, owner, MakeBase(input), flag);
       break;
     case 3: {
       const auto count = static_cast<uint32_t>(input.Below(4));
-      AppendEntriesHeader(records, owner,
-                          input.Flag() ? EntriesReason::kAppended : EntriesReason::kCopied,
+      AppendEntriesHeader(records, owner, flag ? EntriesReason::kAppended : EntriesReason::kCopied,
                           raft::LogIndex(input.Number()), count);
       for (uint32_t i = 0; i < count; ++i) {
         std::string payload = input.Text(20);

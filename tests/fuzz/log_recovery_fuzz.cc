@@ -185,8 +185,8 @@ class Life {
     (void)log.GroupsPinning();
     const raft::GroupId group(input_.Below(5));
     const uint64_t first = input_.Number();
-    const auto read = log.Read(group, raft::LogIndex(first),
-                               raft::LogIndex(first + input_.Below(4)), input_.Below(2000));
+    const raft::LogIndex last(first + input_.Below(4));
+    const auto read = log.Read(group, raft::LogIndex(first), last, input_.Below(2000));
     if (!read.ok()) {
       BASALT_CHECK(read.status().code() == absl::StatusCode::kNotFound ||
                    read.status().code() == absl::StatusCode::kDataLoss);
@@ -223,7 +223,8 @@ class Life {
   RaftLogOptions options_ = SmallLogOptions();
   std::unique_ptr<RaftLog> log_;
   uint64_t replica_ = 0;
-  std::deque<LogModel> history_;  // the last is what was acknowledged
+  // Each differs from the one before; the last is what was acknowledged.
+  std::deque<LogModel> history_;
 };
 
 // --- a log that somebody made up -----------------------------------------------------------
@@ -239,19 +240,20 @@ uint64_t Near(FuzzInput& input, uint64_t expected) {
 void ForgeRecord(FuzzInput& input, std::string& records) {
   const raft_log::Owner owner{raft::GroupId(input.Below(3)), raft::ReplicaId(1 + input.Below(2))};
   const raft::HardState hard_state{raft::Term(input.Below(4)), raft::ReplicaId(input.Below(3))};
+  const bool flag = input.Flag();
   switch (input.Below(8)) {
     case 0:
     case 1:
       raft_log::AppendState(
           records, owner,
-          input.Flag() ? raft_log::StateReason::kCreated : raft_log::StateReason::kForwarded,
-          hard_state, TestBase(Near(input, input.Below(4)), 1));
+          flag ? raft_log::StateReason::kCreated : raft_log::StateReason::kForwarded, hard_state,
+          TestBase(Near(input, input.Below(4)), 1));
       break;
     case 2:
       raft_log::AppendHardState(records, owner, hard_state);
       break;
     case 3:
-      raft_log::AppendBase(records, owner, TestBase(Near(input, input.Below(6)), 1), input.Flag());
+      raft_log::AppendBase(records, owner, TestBase(Near(input, input.Below(6)), 1), flag);
       break;
     case 4:
       if (input.OneIn(4)) raft_log::AppendDropped(records, owner);
@@ -260,10 +262,11 @@ void ForgeRecord(FuzzInput& input, std::string& records) {
       const auto count = static_cast<uint32_t>(input.Below(4));
       raft_log::AppendEntriesHeader(
           records, owner,
-          input.OneIn(3) ? raft_log::EntriesReason::kCopied : raft_log::EntriesReason::kAppended,
+          flag ? raft_log::EntriesReason::kCopied : raft_log::EntriesReason::kAppended,
           raft::LogIndex(Near(input, 1 + input.Below(8))), count);
       for (uint32_t i = 0; i < count; ++i) {
-        raft_log::AppendEntry(records, TestEntry(0, input.Below(4), input.Text(40)));
+        const uint64_t term = input.Below(4);
+        raft_log::AppendEntry(records, TestEntry(0, term, input.Text(40)));
       }
     }
   }

@@ -167,8 +167,9 @@ class Directory {
   }
 
   void AddReplica() {
-    const std::string name = input_.Flag() ? fmt::format("{}-{}", input_.Number(), input_.Number())
-                                           : Plain(input_.Text(6));
+    const uint64_t shard = input_.Number();
+    const std::string name =
+        input_.Flag() ? fmt::format("{}-{}", shard, input_.Number()) : Plain(input_.Text(6));
     if (name.empty() || name.find_first_of("/.") != std::string::npos) return;
     const std::string path = fmt::format("{}/{}", directory_->ShardsPath(), name);
     BASALT_CHECK(files_.CreateDirectory(path).ok());

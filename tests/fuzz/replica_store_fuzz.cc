@@ -147,8 +147,9 @@ class Replica {
   }
 
   std::string Forged() {
-    std::string body = fmt::format("basalt replica\nformat {}\nengine db-{}\n",
-                                   input_.OneIn(3) ? input_.Number() : 1, input_.Number());
+    const uint64_t format = input_.OneIn(3) ? input_.Number() : 1;
+    std::string body =
+        fmt::format("basalt replica\nformat {}\nengine db-{}\n", format, input_.Number());
     if (input_.OneIn(3)) body = input_.Damaged(std::move(body));
     return fmt::format("{}crc32c {:08x}\n", body, Crc32c(body));
   }

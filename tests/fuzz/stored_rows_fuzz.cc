@@ -100,8 +100,10 @@ class Versions {
 
   void WriteDamage() {
     Batch batch;
-    const std::string good = EncodeRowKey(MakeKey(input_), input_.Number());
-    batch.Put(Family::kData, input_.Flag() ? input_.Damaged(good) : good, input_.Text(3));
+    const std::string key = MakeKey(input_);
+    std::string row_key = EncodeRowKey(key, input_.Number());
+    if (input_.Flag()) row_key = input_.Damaged(std::move(row_key));
+    batch.Put(Family::kData, row_key, input_.Text(3));
     engine_->Write(batch);
     damaged_ = true;
   }
@@ -202,13 +204,15 @@ void TryAppliedHash(FuzzInput& input) {
   AppliedHash hash;
   Batch batch;
   for (uint64_t left = input.Below(5); left > 0; --left) {
-    hash.Add(static_cast<uint32_t>(input.Below(16384)), input.Text(8));
+    const auto slot = static_cast<uint32_t>(input.Below(16384));
+    hash.Add(slot, input.Text(8));
     hash.StageChanged(batch);
   }
   const bool damage = input.Flag();
   if (damage) {
-    const std::string key = HashRowKey(static_cast<uint32_t>(input.Below(512)));
-    batch.Put(Family::kState, input.Damaged(key), input.Damaged(EncodeHashRow(input.Number())));
+    std::string key = HashRowKey(static_cast<uint32_t>(input.Below(512)));
+    key = input.Damaged(std::move(key));
+    batch.Put(Family::kState, key, input.Damaged(EncodeHashRow(input.Number())));
   }
   (*engine)->Write(batch);
   AppliedHash loaded;

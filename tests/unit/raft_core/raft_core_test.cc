@@ -198,6 +198,35 @@ TEST(RaftCore, AFetchThatACheckpointOvertakesInTheSameTurnIsNotApplied) {
   EXPECT_EQ(core.status().applied, LogIndex(10));
 }
 
+// The state machine is as it was: what was taken back for the checkpoint is handed out again, and
+// does not count twice against what may be under way.
+TEST(RaftCore, ARefusedCheckpointLeavesTheEntriesToBeApplied) {
+  CoreOptions options = Options();
+  options.memory_bytes_max = 1;
+  options.apply_bytes_max = 1;
+  RecoveredState recovered = Fresh(3);
+  recovered.hard_state.term = Term(1);
+  recovered.entries = MakeEntries(1, {1, 1, 1});
+  const std::vector<Entry> entries = recovered.entries;
+  RaftCore core(options, std::move(recovered));
+  core.Step(From(2, 1, HeartbeatRequest{LogIndex(3), Round(1)}));
+  ASSERT_EQ(core.TakeEffects().fetches.size(), 1u);
+  core.OnEntriesFetched(ReplicaId(1), entries);
+  core.Step(From(2, 1, CheckpointArrived{MakeBase(10, 1, 3)}));
+  ASSERT_TRUE(core.TakeEffects().install.has_value());
+  core.OnCheckpointRefused(LogIndex(10));
+  EXPECT_EQ(core.status().applied, LogIndex(0));
+  ASSERT_EQ(core.TakeEffects().fetches.size(), 1u) << "asked for again";
+  core.OnEntriesFetched(ReplicaId(1), entries);
+  const Effects effects = core.TakeEffects();
+  ASSERT_EQ(effects.apply.size(), 3u);
+  EXPECT_EQ(effects.apply.front().index, LogIndex(1));
+  core.OnApplied(LogIndex(3));
+  EXPECT_EQ(core.status().applied, LogIndex(3));
+  core.Step(From(2, 1, CheckpointArrived{MakeBase(10, 1, 3)}));
+  EXPECT_TRUE(core.TakeEffects().install.has_value()) << "another may come";
+}
+
 // Its own log tells it nothing of what it lacks.
 TEST(RaftCore, AFollowerHearsHowFarItsGroupIs) {
   Driven one(Fresh(3));

@@ -89,6 +89,7 @@ class ApplyLoopTest : public ::testing::Test {
   testing::FakeClock clock_;
   Inbox inbox_;
   std::vector<absl::Status> stopped_;
+  std::vector<std::string> refused_;
   ApplyLoop loop_{{inbox_, clock_,
                    [](uint64_t shard) {
                      v1::LeaderHint hint;
@@ -96,7 +97,11 @@ class ApplyLoopTest : public ::testing::Test {
                      hint.set_node_id(3);
                      return hint;
                    },
-                   [this](const absl::Status& why) { stopped_.push_back(why); }}};
+                   [this](const absl::Status& why) { stopped_.push_back(why); }, nullptr,
+                   [this](raft::GroupId group, const absl::Status& why) {
+                     EXPECT_EQ(group, kGroup);
+                     refused_.push_back(base::Message(why));
+                   }}};
   std::unique_ptr<ReplicaStateMachine> machine_;
   std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
 };
@@ -188,6 +193,36 @@ TEST_F(ApplyLoopTest, CheckpointOverPendingWritesLeavesThemUnknown) {
   EXPECT_EQ(installed.index, raft::LogIndex(5));
   EXPECT_EQ(installed.highest_stamp, 500u);
   EXPECT_THAT(Apply(6, 1, {8}), ElementsAre("8 OK APPLIED"));
+}
+
+// A peer's bytes: no reason to end.
+TEST_F(ApplyLoopTest, ACheckpointThatIsNotWhatItsSenderSaidIsRefused) {
+  Apply(1, 1, {7});
+  Handle(Proposed(2, 1, {8}));
+  Handle(Reads(5, {9}));
+  inbox_.events.clear();
+  std::vector<std::string> done;
+  const auto install = [&](const raft::LogBase& base, const std::string& directory) {
+    EXPECT_THAT(Handle(InstallCheckpoint{kGroup, base, directory,
+                                         [&](const std::string& why) { done.push_back(why); }}),
+                IsEmpty())
+        << "nobody's write or read was decided";
+    EXPECT_EQ(std::get<CheckpointRefused>(inbox_.events.back()).index, base.index);
+  };
+  raft::LogBase said = MakeCheckpoint("/staged", 5);
+  said.index = raft::LogIndex(6);
+  install(said, "/staged");
+  const raft::LogBase spoiled = MakeCheckpoint("/spoiled", 5);
+  files_.FlipBit("/spoiled/IMAGE", 300);
+  install(spoiled, "/spoiled");
+  EXPECT_EQ(inbox_.events.size(), 2u);
+  ASSERT_EQ(refused_.size(), 2u);
+  EXPECT_THAT(refused_[0], HasSubstr("a checkpoint of entry 5, term 1"));
+  EXPECT_THAT(refused_[1], HasSubstr("is damaged"));
+  EXPECT_EQ(done, refused_);
+  EXPECT_THAT(stopped_, IsEmpty());
+  EXPECT_EQ(loop_.counters().checkpoints_installed.load(), 0u);
+  EXPECT_THAT(Apply(2, 1, {8}), ElementsAre("8 OK APPLIED"));
 }
 
 TEST_F(ApplyLoopTest, AbandonAnswersEverybodyOnce) {

@@ -22,6 +22,11 @@ inline void AddShard(v1::ClusterMap& map, uint64_t id, uint32_t first_slot, uint
   shard.set_epoch(3);
   shard.set_first_slot(first_slot);
   shard.set_slot_count(slots);
+  for (const v1::NodeDescriptor& node : map.nodes()) {
+    v1::Replica& replica = *shard.add_replicas();
+    replica.set_replica_id(10 * id + node.node_id());
+    replica.set_node_id(node.node_id());
+  }
 }
 
 // Shard 1 has the lower half of the slots, shard 2 the upper one, shard 0 is the meta shard.

@@ -56,7 +56,9 @@ class AtOnce final : public ApplyInbox {
     absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string&) override {
       return raft::LogBase{raft::LogIndex(7), raft::Term(1), {}};
     }
-    absl::Status Install(const std::string&) override { return absl::OkStatus(); }
+    absl::Status Install(const std::string&, const raft::LogBase&) override {
+      return absl::OkStatus();
+    }
   };
   BareMachine machine_;
 };

@@ -37,7 +37,9 @@ class BareMachine final : public raft::StateMachine {
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string&) override {
     return raft::LogBase{raft::LogIndex(++checkpoints), raft::Term(1), {}};
   }
-  absl::Status Install(const std::string&) override { return absl::OkStatus(); }
+  absl::Status Install(const std::string&, const raft::LogBase&) override {
+    return absl::OkStatus();
+  }
 
   uint64_t checkpoints = 0;  // apply thread
 };

@@ -363,6 +363,7 @@ TEST(FormingTest, OtherReleasesAndBrokenLayoutsAreRefused) {
   *layout.add_nodes() = node.self;
   layout.set_cluster_id("0123456789abcdef");
   EXPECT_FALSE(node.forming->OnAdopt(request).adopted()) << "no shards";
+  testing::AddShard(layout, 0, 0, 0);
   testing::AddShard(layout, 1, 0, 16384);
   layout.set_cluster_id("short");
   EXPECT_FALSE(node.forming->OnAdopt(request).adopted());

@@ -383,6 +383,39 @@ TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
   EXPECT_EQ(answers.size(), 5u) << "the one that was installed is answered by the apply loop";
 }
 
+// What a peer sent was no good: another one may come, and entries are applied meanwhile.
+TEST_F(GroupLoopTest, ARefusedCheckpointLeavesTheReplicaAsItWas) {
+  Make(3);
+  Persist();
+  FromPeer(2, 1,
+           raft::AppendRequest{raft::LogIndex(0),
+                               raft::Term(0),
+                               raft::LogIndex(0),
+                               raft::Round(1),
+                               {{raft::LogIndex(1), raft::Term(1), raft::EntryKind::kNoOp, {}}}});
+  Persist();
+  std::vector<std::string> answers;
+  const auto stage = [&](uint64_t index) {
+    raft::LogBase base{raft::LogIndex(index), raft::Term(1), {}};
+    base.configuration.members = {{raft::ReplicaId(1), raft::NodeId(1), raft::MemberRole::kVoter}};
+    Handle(CheckpointStaged{{kGroup, raft::ReplicaId(2), raft::ReplicaId(1), raft::NodeId(1),
+                             raft::Term(1), raft::CheckpointArrived{base}},
+                            "/staged",
+                            [&](const std::string& why) { answers.push_back(why); }});
+  };
+  stage(10);
+  ASSERT_EQ(around_.Take<InstallCheckpoint>().size(), 1u);
+  FromPeer(2, 1, raft::HeartbeatRequest{raft::LogIndex(1), raft::Round(2)});
+  EXPECT_THAT(around_.Take<ApplyEntries>(), IsEmpty()) << "it waits for the install";
+  Handle(CheckpointRefused{kGroup, raft::LogIndex(10)});
+  const auto applies = around_.Take<ApplyEntries>();
+  ASSERT_EQ(applies.size(), 1u);
+  EXPECT_EQ(applies[0].entries.back().index, raft::LogIndex(1));
+  stage(10);
+  EXPECT_EQ(around_.Take<InstallCheckpoint>().size(), 1u);
+  EXPECT_THAT(answers, IsEmpty()) << "answered by the apply loop";
+}
+
 class GroupLoopLeaseTest : public GroupLoopTest {
  protected:
   GroupLoopLeaseTest() { leases_ = true; }
@@ -529,6 +562,7 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   Handle(EntriesFetched{kGroup, raft::ReplicaId(2), {}});
   Handle(CheckpointSent{kGroup, raft::ReplicaId(2), std::nullopt});
   Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), 0});
+  Handle(CheckpointRefused{kGroup, raft::LogIndex(5)});
   Handle(StateFlushed{kGroup, raft::ReplicaId(1), raft::LogIndex(5)});
   Handle(TickPassed{});
   FromPeer(2, 9, raft::VoteRequest{});

@@ -120,7 +120,8 @@ TEST_F(LeaseReadsTest, AnOldEngineDoesNotPassForTheInstalledOne) {
   const storage::ReplicaStore::Standing before = machine_->store().standing();
   Apply(2);
   Apply(3);
-  ASSERT_TRUE(machine_->CreateCheckpoint("/checkpoint").ok());
+  const auto base = machine_->CreateCheckpoint("/checkpoint");
+  ASSERT_TRUE(base.ok());
   const v1::ShardDescriptor descriptor = testing::Descriptor(1);
   ASSERT_TRUE(ReplicaStateMachine::Create({files_, engines_}, "/other", descriptor,
                                           FoundingConfiguration(descriptor))
@@ -128,7 +129,7 @@ TEST_F(LeaseReadsTest, AnOldEngineDoesNotPassForTheInstalledOne) {
   const auto other = testing::OpenShard({files_, engines_}, "/other", nullptr);
   const storage::ReplicaStore::Standing empty = other->store().standing();
   EXPECT_EQ(empty.applied, raft::LogIndex(0));
-  ASSERT_TRUE(other->Install("/checkpoint").ok());
+  ASSERT_TRUE(other->Install("/checkpoint", *base).ok());
   EXPECT_EQ(other->store().standing().applied, raft::LogIndex(3));
   EXPECT_NE(other->store().standing().engine, empty.engine);
   EXPECT_EQ(before.applied, raft::LogIndex(1));

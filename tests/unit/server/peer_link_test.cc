@@ -210,6 +210,26 @@ TEST_F(PeerTransportTest, OneFrameANodeForAllGroups) {
   EXPECT_EQ(std::get<PeerMessagesArrived>(inbox_.events[0]).messages.size(), 1u);
 }
 
+// Else the link would break for all groups, and again after every reconnect, while the entry lasts.
+TEST_F(PeerTransportTest, WhatANewerReleaseSendsIsDroppedAlone) {
+  v1::PeerFrame frame;
+  for (const uint64_t group : {1, 2, 3}) {
+    raft::AppendRequest append;
+    append.entries.push_back({raft::LogIndex(1), raft::Term(1),
+                              static_cast<raft::EntryKind>(group == 2 ? 77 : 1), nullptr});
+    raft::ToWire({raft::GroupId(group), raft::ReplicaId(1), raft::ReplicaId(2), raft::NodeId(2),
+                  raft::Term(1), std::move(append)},
+                 *frame.add_messages());
+  }
+  EXPECT_EQ(transport_.Receive(frame), "");
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  const auto& arrived = std::get<PeerMessagesArrived>(inbox_.events[0]).messages;
+  ASSERT_EQ(arrived.size(), 2u);
+  EXPECT_EQ(arrived[0].group, raft::GroupId(1));
+  EXPECT_EQ(arrived[1].group, raft::GroupId(3));
+  EXPECT_EQ(transport_.unknown_messages(), 1u);
+}
+
 TEST_F(PeerTransportTest, MalformedFramesAreRefusedWhole) {
   v1::PeerFrame frame;
   raft::ToWire({raft::GroupId(1), raft::ReplicaId(1), raft::ReplicaId(2), raft::NodeId(2),

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/shard/meta_commands.h"
+#include "storage/state_rows.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/shard/shard_replica.h"
 
@@ -98,11 +99,32 @@ TEST_F(Meta, TheMapSurvivesARestartAndTravelsInCheckpoints) {
   maps_.Take();
   Open();
   EXPECT_EQ(maps_.Take(), "first: one two\n");
-  ASSERT_TRUE(machine_->CreateCheckpoint(bench_.Path("staged")).ok());
+  const auto base = machine_->CreateCheckpoint(bench_.Path("staged"));
+  ASSERT_TRUE(base.ok());
   ASSERT_TRUE(ApplyOne(*machine_, SetNode(2, Node(1, "moved"))).ok());
   EXPECT_EQ(maps_.Take(), "first: moved two\n");
-  ASSERT_TRUE(machine_->Install(bench_.Path("staged")).ok());
+  ASSERT_TRUE(machine_->Install(bench_.Path("staged"), *base).ok());
   EXPECT_EQ(maps_.Take(), "first: one two\n");
+}
+
+TEST_F(Meta, ACheckpointWithADamagedMapIsRefused) {
+  ASSERT_TRUE(ApplyOne(*machine_, Form(1, "first")).ok());
+  maps_.Take();
+  const std::string good =
+      *machine_->store().engine()->Get(storage::Family::kState, storage::kMapRow).value();
+  const auto write_map = [&](std::string_view bytes) {
+    storage::Batch batch;
+    batch.Put(storage::Family::kState, storage::kMapRow, bytes);
+    machine_->store().engine()->Write(batch);
+  };
+  write_map("\xff\xff");
+  const auto base = machine_->CreateCheckpoint(bench_.Path("staged"));
+  ASSERT_TRUE(base.ok());
+  write_map(good);
+  EXPECT_TRUE(absl::IsDataLoss(machine_->Install(bench_.Path("staged"), *base)));
+  EXPECT_EQ(maps_.Take(), "");
+  ASSERT_TRUE(ApplyOne(*machine_, SetNode(2, Node(1, "moved"))).ok());
+  EXPECT_EQ(maps_.Take(), "first: moved two\n") << "it goes on with what it had";
 }
 
 TEST_F(Meta, BytesThatAreNoMapHaveNoEffect) {

@@ -158,8 +158,9 @@ TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
                                         .Build())
                     .ok());
     if (index % 200 == 0) {
-      ASSERT_TRUE(machine_->CreateCheckpoint(staged).ok());
-      ASSERT_TRUE(machine_->Install(staged).ok());
+      const auto base = machine_->CreateCheckpoint(staged);
+      ASSERT_TRUE(base.ok());
+      ASSERT_TRUE(machine_->Install(staged, *base).ok());
     }
   }
   reader.join();

@@ -1,4 +1,5 @@
 // What a shard's commands do, what they answer, and what stops a replica.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -7,7 +8,9 @@
 #include "base/random.h"
 #include "base/slot.h"
 #include "raft/core/configuration.h"
+#include "storage/applied_hash.h"
 #include "storage/key_encoding.h"
+#include "storage/state_rows.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/shard/shard_replica.h"
 
@@ -335,7 +338,7 @@ TEST_P(Shard, ACheckpointCarriesEverything) {
 
   Make("follower", Descriptor(7));
   ASSERT_TRUE(machine_->Apply(std::span(log).first(20)).ok());
-  ASSERT_TRUE(machine_->Install(bench_.Path("staged")).ok());
+  ASSERT_TRUE(machine_->Install(bench_.Path("staged"), *base).ok());
   EXPECT_EQ(machine_->applied(), *base);
   EXPECT_EQ(machine_->flushed(), base->index);
   EXPECT_EQ(StoredText(machine_->store()), then);
@@ -345,13 +348,58 @@ TEST_P(Shard, ACheckpointCarriesEverything) {
 
 TEST_P(Shard, RefusesACheckpointOfAnotherShard) {
   ASSERT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
-  ASSERT_TRUE(machine_->CreateCheckpoint(bench_.Path("staged")).ok());
+  const auto base = machine_->CreateCheckpoint(bench_.Path("staged"));
+  ASSERT_TRUE(base.ok());
   Make("other", Descriptor(9));
-  const absl::Status refused = machine_->Install(bench_.Path("staged"));
+  const absl::Status refused = machine_->Install(bench_.Path("staged"), *base);
   EXPECT_TRUE(absl::IsFailedPrecondition(refused));
   EXPECT_EQ(refused.message(), "a checkpoint of shard 7 for shard 9");
   EXPECT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "2").Build()).ok());
   EXPECT_EQ(Get("a"), "2@10");
+}
+
+// What its sender says of it becomes the base of the log: index, term and members alike.
+TEST_P(Shard, RefusesACheckpointThatIsNotWhatItsSenderSays) {
+  ASSERT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
+  const raft::LogBase base = machine_->applied();
+  raft::LogBase later = base;
+  later.index = raft::LogIndex(2);
+  raft::LogBase other_term = base;
+  other_term.term = raft::Term(2);
+  raft::LogBase fewer_members = base;
+  fewer_members.configuration.members.pop_back();
+  const std::string before = StoredText(machine_->store());
+  for (const raft::LogBase& said : {later, other_term, fewer_members}) {
+    ASSERT_TRUE(machine_->CreateCheckpoint(bench_.Path("staged")).ok());
+    EXPECT_TRUE(absl::IsInvalidArgument(machine_->Install(bench_.Path("staged"), said)));
+    EXPECT_EQ(machine_->applied(), base);
+    EXPECT_EQ(StoredText(machine_->store()), before);
+  }
+  ASSERT_TRUE(machine_->CreateCheckpoint(bench_.Path("staged")).ok()) << "none was left there";
+  EXPECT_TRUE(machine_->Install(bench_.Path("staged"), base).ok());
+}
+
+// All that Load reads is looked at while the old contents still count.
+TEST_P(Shard, RefusesACheckpointWithADamagedRow) {
+  ASSERT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
+  const raft::LogBase base = machine_->applied();
+  int round = 0;
+  for (const std::string& key :
+       {std::string(storage::kDescriptorRow), std::string(storage::kAppliedRow),
+        storage::HashRowKey(base::SlotOf("a") / storage::AppliedHash::kSlotsPerBucket)}) {
+    Make(fmt::format("sender{}", ++round), Descriptor(7));
+    ASSERT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
+    storage::Batch damage;
+    damage.Put(storage::Family::kState, key, "\xff");
+    machine_->store().engine()->Write(damage);
+    const std::string staged = bench_.Path(fmt::format("staged{}", round));
+    ASSERT_TRUE(machine_->CreateCheckpoint(staged).ok());
+    Make(fmt::format("receiver{}", round), Descriptor(7));
+    EXPECT_TRUE(absl::IsDataLoss(machine_->Install(staged, base))) << key;
+    EXPECT_EQ(machine_->applied().index, raft::LogIndex(0));
+    EXPECT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "2").Build()).ok());
+    EXPECT_EQ(Get("a"), "2@10");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Shard,
