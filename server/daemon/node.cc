@@ -276,7 +276,10 @@ absl::Status Node::Poll() {
 }
 
 void Node::Housekeep() {
-  if (running_.load()) host_->Maintain();
+  if (running_.load()) {
+    host_->Maintain();
+    receiver_->RemoveDiscarded();
+  }
   CheckDisk();
   UpdateHealth();
 }

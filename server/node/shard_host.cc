@@ -339,6 +339,7 @@ void ShardHost::Maintain() {
   for (const Hosted& hosted : AllHosted()) {
     Put(GroupEvent(
         StateFlushed{hosted.machine->group(), hosted.replica, hosted.machine->flushed()}));
+    hosted.machine->store().RemoveRetired();
   }
   RemoveRetired();
 }

@@ -194,6 +194,8 @@ void VirtualProcess::Maintain() {
   }
   for (const auto& [group, hosted] : hosted_) {
     Put(server::GroupEvent(server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
+    hosted.machine->store().RemoveRetired();
+    if (dead()) return;
   }
   const auto free_bytes = ports_.disk.FreeBytes("/");
   const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;
