@@ -133,6 +133,7 @@ absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::
   BASALT_RETURN_IF_ERROR(created.status());
   ports_.metrics.created->Increment();
   checkpoint.base = base = *created;
+  ports_.groups.Put(CheckpointMade{work.group, work.send.follower, base.index});
   absl::Status status = ports_.send(checkpoint);
   (void)ports_.files.RemoveTree(checkpoint.directory).ok();  // emptied at start anyway
   return status;
