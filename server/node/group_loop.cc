@@ -219,6 +219,7 @@ void GroupLoop::FinishTurn() {
       }
     }
     CarryOut(turn);
+    for (Hosted* hosted : dirty) FollowConfiguration(*hosted);
   }
   replies_.Flush();
 }
@@ -301,6 +302,8 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
 }
 
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
+  hosted.leader = leadership.leader;
+  hosted.leader_term = leadership.term;
   hosted.leader_node = hosted.NodeOf(leadership.leader);
   const bool leads = leadership.role == raft::Role::kLeader;
   if (leadership.role == raft::Role::kCandidate) Count(counters_.campaigns);
@@ -310,6 +313,17 @@ void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership)
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
   if (!leads) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
+}
+
+// A replica may hear of its leader before it has a configuration that names it. One that was left
+// out of the configuration leads on for a while, from where it was.
+void GroupLoop::FollowConfiguration(Hosted& hosted) {
+  if (hosted.leader == raft::ReplicaId(0)) return;
+  const raft::NodeId node = hosted.NodeOf(hosted.leader);
+  if (node == raft::NodeId(0) || node == hosted.leader_node) return;
+  hosted.leader_node = node;
+  hosted.campaign = false;
+  ports_.leaders.OnLeader(hosted.group.id(), node, hosted.leader_term);
 }
 
 void GroupLoop::OnInstall(Hosted& hosted, raft::LogBase base) {

@@ -121,6 +121,7 @@ class GroupLoop {
   void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
+  void FollowConfiguration(Hosted& hosted);
   void OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read);
   void OnRefusedRead(Hosted& hosted, raft::ReadId read);
   void OnInstall(Hosted& hosted, raft::LogBase base);

@@ -31,7 +31,9 @@ struct GroupLoop::Hosted {
   }
 
   raft::Term applied_term;  // of the last applied entry
-  raft::NodeId leader_node;
+  raft::ReplicaId leader;   // as the last effect said
+  raft::Term leader_term;
+  raft::NodeId leader_node;  // 0: there is none, or no configuration has named it yet
   raft::LogIndex flushed;
   LogRetention retention;
   raft::Group group;

@@ -390,6 +390,29 @@ TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
   EXPECT_EQ(answers.size(), 5u) << "the one that was installed is answered by the apply loop";
 }
 
+// It hears of its leader before it has a configuration that says where that lives.
+TEST_F(GroupLoopTest, AReplicaWithoutMembersLearnsWhereItsLeaderIs) {
+  Make(0);
+  Persist();
+  FromPeer(2, 4, raft::AppendRequest{});
+  EXPECT_EQ(around_.leader, raft::NodeId(0));
+  raft::LogBase base{raft::LogIndex(10), raft::Term(4), {}};
+  for (uint64_t id = 1; id <= 2; ++id) {
+    base.configuration.members.push_back(
+        {raft::ReplicaId(id), raft::NodeId(10 * id), raft::MemberRole::kVoter});
+  }
+  Handle(CheckpointStaged{{kGroup, raft::ReplicaId(2), raft::ReplicaId(1), raft::NodeId(1),
+                           raft::Term(4), raft::CheckpointArrived{base}},
+                          "/staged",
+                          [](const std::string&) {}});
+  ASSERT_EQ(around_.Take<InstallCheckpoint>().size(), 1u);
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(4), 0});
+  EXPECT_EQ(around_.leader, raft::NodeId(20));
+  Handle(Writes({1}));
+  ASSERT_EQ(replies_->all.size(), 1u);
+  EXPECT_EQ(replies_->all[0].leader().node_id(), 20u);
+}
+
 class GroupLoopLeaseTest : public GroupLoopTest {
  protected:
   GroupLoopLeaseTest() { leases_ = true; }
