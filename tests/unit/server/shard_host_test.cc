@@ -334,7 +334,7 @@ TEST_F(ShardHostTest, AShardIdleSinceTheStartDoesNotKeepTheLogOfTheOthers) {
   leaders_.clear();
   StartAll();
   ASSERT_FALSE(HasFatalFailure());
-  EXPECT_EQ(PutLargeValues(1, 160), 160u);
+  EXPECT_EQ(PutLargeValues(1, 96), 96u);
   EXPECT_LE(AwaitSegmentsAtMost(6), 6u);
 }
 
