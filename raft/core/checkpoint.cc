@@ -11,7 +11,7 @@ namespace basalt::raft {
 
 void StartCheckpoint(CoreState& state, FollowerProgress& follower) {
   follower.BecomeCheckpoint();
-  state.effects.checkpoints.push_back({follower.replica, follower.node});
+  state.effects.checkpoints.push_back({follower.replica, follower.node, state.term()});
   state.dirty = true;
 }
 

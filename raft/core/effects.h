@@ -35,6 +35,7 @@ struct FetchEntries {
 struct SendCheckpoint {
   ReplicaId follower;
   NodeId node;
+  Term term;  // the leader's when it asked: by the time it is carried out another may lead
 };
 
 struct ConfirmedRead {

@@ -126,8 +126,12 @@ void TickElection(CoreState& state) {
   // Who would rather not lead gives the others time for a first try and another.
   const uint32_t patience_ticks =
       state.priority == 0 ? 2 * state.options.election_timeout_ticks : 0;
-  if (++state.election_elapsed_ticks >= state.election_deadline_ticks + patience_ticks) {
-    StartCampaign(state);
+  if (++state.election_elapsed_ticks < state.election_deadline_ticks + patience_ticks) return;
+  StartCampaign(state);
+  // Who may not campaign is without a leader all the same, and follows the next that it hears, in
+  // this term too: it may have taken a deposed leader for the one of this term.
+  if (std::holds_alternative<FollowerRole>(state.role)) {
+    BecomeFollower(state, state.term(), ReplicaId(0));
   }
 }
 
@@ -171,7 +175,9 @@ void OnVoteReply(CoreState& state, ReplicaId from, Term term, const VoteReply& r
     // A grant answers the campaign for the next term; a refusal comes at the refuser's term.
     if (reply.pre_vote && (!reply.granted || term == state.term() + 1)) votes = &campaign->votes;
   } else if (auto* candidacy = std::get_if<CandidateRole>(&state.role)) {
-    if (!reply.pre_vote && term == state.term()) votes = &candidacy->votes;
+    // Nobody was asked before the own vote was durable.
+    const bool asked = state.persists.IsHardStateDurable();
+    if (asked && !reply.pre_vote && term == state.term()) votes = &candidacy->votes;
   }
   if (votes == nullptr) return;
   votes->Record(from, reply.granted);

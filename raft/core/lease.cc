@@ -32,6 +32,8 @@ bool HasPromised(const CoreState& state) {
 
 void RoundSent(CoreState& state) {
   LeaderRole& leading = *state.leader();
+  // Here too, for a leader without followers hears nobody.
+  leading.round_times.ForgetBelow(AnsweredByQuorum(state));
   leading.round_times.Sent(leading.round, state.now);
 }
 

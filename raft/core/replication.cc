@@ -112,13 +112,20 @@ void AcknowledgeAppend(CoreState& state, ReplicaId leader, LogIndex index, Round
   // The newest acknowledgement of a turn says all that the earlier ones do.
   std::vector<Message>& waiting = state.effects.messages_after_persist;
   if (!waiting.empty() && waiting.back().to == leader && waiting.back().term == state.term()) {
-    if (auto* earlier = std::get_if<AppendReply>(&waiting.back().body)) {
+    auto* earlier = std::get_if<AppendReply>(&waiting.back().body);
+    if (earlier != nullptr && earlier->accepted) {
       earlier->index = std::max(earlier->index, index);
       earlier->round = std::max(earlier->round, round);
       return;
     }
   }
   state.SendWhenDurable(leader, reply);
+}
+
+// A refusal answers a round too, and a lease may rest on it: whoever forgot that it has heard of
+// this term could elect another leader at once.
+void Refuse(CoreState& state, ReplicaId leader, AppendReply refusal) {
+  state.SendWhenHardStateDurable(leader, refusal);
 }
 
 void RefuseAppend(CoreState& state, ReplicaId leader, const AppendRequest& request) {
@@ -128,7 +135,8 @@ void RefuseAppend(CoreState& state, ReplicaId leader, const AppendRequest& reque
       state.log.LastAtMost(request.previous_index, request.previous_term).value_or(state.commit));
   const std::optional<Term> hint_term = state.log.TermAt(hint);
   BASALT_CHECK(hint_term.has_value());
-  state.Send(leader, AppendReply{false, request.previous_index, hint, *hint_term, request.round});
+  Refuse(state, leader,
+         AppendReply{false, request.previous_index, hint, *hint_term, request.round});
 }
 
 }  // namespace
@@ -187,7 +195,7 @@ void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
     // No log that this replica could take has a first entry that tells the members.
     AppendReply refusal{false, request.previous_index, LogIndex(0), Term(0), request.round};
     refusal.needs_checkpoint = true;
-    state.Send(from, refusal);
+    Refuse(state, from, refusal);
     return;
   }
   const LogIndex last_new = request.previous_index + request.entries.size();
@@ -204,6 +212,10 @@ void OnAppendRequest(CoreState& state, ReplicaId from, AppendRequest request) {
   if (!TakeEntries(state, std::move(request.entries))) return;
   AcknowledgeAppend(state, from, last_new, request.round);
   state.CommitUpTo(std::min(request.commit, last_new));
+  // What is being installed is committed, and now this log holds it too: see OnCheckpointArrived.
+  if (state.installing && state.log.Holds(state.installing->index, state.installing->term)) {
+    state.CommitUpTo(state.installing->index);
+  }
 }
 
 void OnAppendReply(CoreState& state, ReplicaId from, const AppendReply& reply) {
@@ -265,6 +277,7 @@ void OnFollowerEntriesFetched(CoreState& state, ReplicaId replica, std::vector<E
   }
   // It may be the answer to an earlier leadership's question, or the follower has moved on.
   if (entries.front().index != follower->next) return;
+  if (follower->next <= state.log.base().index) return;  // compacted in the meantime
   for (const Entry& entry : entries) {
     if (!state.log.Holds(entry.index, entry.term)) return;
   }

@@ -210,6 +210,8 @@ v1::Hello Node::MakeHello() const {
   hello.set_cluster_id(view_.known()->map.cluster_id());
   *hello.mutable_node() = self_;
   hello.set_process(process_);
+  hello.set_election_timeout_ms(static_cast<uint64_t>(config_.election_timeout.count()));
+  hello.set_leases(config_.read_mode == ReadConfirmation::kLease);
   return hello;
 }
 

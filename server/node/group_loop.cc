@@ -296,8 +296,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
     Hosted& hosted = *Find(group);
     // It will be of this index or a later one.
     hosted.retention.BringUp(send.follower, hosted.group.core().status().applied, log_bytes_);
-    ports_.feed.Put(
-        CheckpointForFollower{group, hosted.group.self(), hosted.group.core().term(), send});
+    ports_.feed.Put(CheckpointForFollower{group, hosted.group.self(), send.term, send});
   }
 }
 

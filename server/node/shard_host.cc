@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/node/hand_over.h"
 #include "server/shard/meta_commands.h"
 #include "server/shard/shard_commands.h"
 
@@ -31,11 +32,6 @@ const char* RoleName(raft::Role role) {
       return "candidate";
   }
   return "follower";
-}
-
-bool HasActiveFollower(const raft::CoreStatus& status) {
-  return std::any_of(status.followers.begin(), status.followers.end(),
-                     [](const raft::FollowerStatus& follower) { return follower.recently_active; });
 }
 
 // Asks a loop by `ask(reply)` and waits for a second at most.
@@ -267,17 +263,11 @@ size_t ShardHost::HandOver(std::chrono::milliseconds limit) {
   constexpr std::chrono::milliseconds kPeriod{5};
   const MonotonicTime until = ports_.clock.Now() + limit;
   for (;;) {
-    size_t led = 0;
-    for (const GroupState& state : States()) {
-      if (state.core.leadership.role != raft::Role::kLeader || !HasActiveFollower(state.core)) {
-        continue;
-      }
-      ++led;
-      // A transfer that failed is asked for anew.
-      if (state.core.transfer_to != raft::ReplicaId(0)) continue;
-      Put(GroupEvent(TransferAsked{state.group, raft::ReplicaId(0), [](raft::TransferAnswer) {}}));
+    const HandOverStep step = PlanHandOver(States());
+    for (const raft::GroupId group : step.ask) {
+      Put(GroupEvent(TransferAsked{group, raft::ReplicaId(0), [](raft::TransferAnswer) {}}));
     }
-    if (led == 0 || ports_.clock.Now() >= until) return led;
+    if (step.led == 0 || ports_.clock.Now() >= until) return step.led;
     std::this_thread::sleep_for(kPeriod);
   }
 }

@@ -28,7 +28,7 @@ absl::Status ReplaceFile(FileSystem& file_system, const std::string& directory,
                          const std::string& name, std::string_view bytes) {
   const std::string path = fmt::format("{}/{}", directory, name);
   const std::string temporary = path + ".tmp";
-  if (const absl::Status removed = file_system.Remove(temporary);
+  if (absl::Status removed = file_system.Remove(temporary);
       !removed.ok() && removed.code() != absl::StatusCode::kNotFound) {
     return removed;
   }

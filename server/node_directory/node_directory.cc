@@ -13,7 +13,6 @@
 
 namespace basalt::server {
 
-using storage::File;
 using storage::FileSystem;
 
 namespace {

@@ -92,10 +92,10 @@ class Connection final : public httplib::Stream {
   size_t bytes_read_ = 0;
 };
 
-void Answer(httplib::Response& response, int code, std::string body, const char* type) {
+void Answer(httplib::Response& response, int code, const std::string& body, const char* type) {
   response.status = code;
   response.set_header("Cache-Control", "no-store");
-  response.set_content(std::move(body), type);
+  response.set_content(body, type);
 }
 
 }  // namespace

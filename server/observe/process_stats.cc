@@ -75,14 +75,14 @@ void ReadStat(ProcessStats& stats) {
   constexpr size_t kVirtualBytes = 20;
   constexpr size_t kResidentPages = 21;
   if (words.size() <= kResidentPages) return;
-  static const auto ticks_per_second = static_cast<double>(::sysconf(_SC_CLK_TCK));
-  static const uint64_t boot_time = BootTime();
+  static const auto kTicksPerSecond = static_cast<double>(::sysconf(_SC_CLK_TCK));
+  static const uint64_t kBootTime = BootTime();
   stats.cpu_seconds =
       static_cast<double>(ToNumber(words[kUserTicks]) + ToNumber(words[kSystemTicks])) /
-      ticks_per_second;
+      kTicksPerSecond;
   stats.threads = ToNumber(words[kThreads]);
-  stats.start_time_seconds = static_cast<double>(boot_time) +
-                             static_cast<double>(ToNumber(words[kStartTicks])) / ticks_per_second;
+  stats.start_time_seconds = static_cast<double>(kBootTime) +
+                             static_cast<double>(ToNumber(words[kStartTicks])) / kTicksPerSecond;
   stats.virtual_bytes = ToNumber(words[kVirtualBytes]);
   stats.resident_bytes =
       ToNumber(words[kResidentPages]) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));

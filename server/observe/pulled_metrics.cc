@@ -149,6 +149,7 @@ std::vector<MetricFamily> SampleFamilies(const std::vector<PulledSample>& sample
     at->second.metric.push_back(Sample(sample.labels, sample.value, at->second.type));
   }
   std::vector<MetricFamily> families;
+  families.reserve(by_name.size());
   for (auto& [name, family] : by_name) families.push_back(std::move(family));
   return families;
 }

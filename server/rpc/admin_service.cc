@@ -67,8 +67,9 @@ grpc::ServerUnaryReactor* AdminService::InitCluster(grpc::CallbackServerContext*
                                                     v1::InitClusterReply* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::StatusOr<v1::ClusterMap> map = handlers_.init_cluster(*request);
-  if (map.ok()) *response->mutable_map() = *std::move(map);
-  reactor->Finish(map.ok() ? grpc::Status::OK : ToGrpc(map.status()));
+  const absl::Status status = map.status();
+  if (status.ok()) *response->mutable_map() = *std::move(map);
+  reactor->Finish(status.ok() ? grpc::Status::OK : ToGrpc(status));
   return reactor;
 }
 

@@ -1,5 +1,7 @@
 #include "server/rpc/peer_transport.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "base/status.h"
@@ -33,6 +35,13 @@ std::string PeerTransport::CheckHello(const v1::Hello& hello) {
   const uint64_t node_id = hello.node().node_id();
   if (node_id == self_.node().node_id())
     return "two processes call themselves node " + std::to_string(node_id);
+  // A leader's lease is as long as its own timeout allows, and its followers keep what it rests on
+  // for as long as theirs.
+  if ((hello.leases() || self_.leases()) &&
+      hello.election_timeout_ms() != self_.election_timeout_ms()) {
+    return fmt::format("election timeout {} ms here is {} ms, and leases are on",
+                       hello.election_timeout_ms(), self_.election_timeout_ms());
+  }
   const auto known = view_.known();
   if (known == nullptr) return "not ready";
   for (const v1::NodeDescriptor& node : known->map.nodes()) {

@@ -1,6 +1,9 @@
 #include "tests/simulator/fault_injector.h"
 
+#include <algorithm>
 #include <utility>
+
+#include "raft/core/configuration.h"
 
 namespace basalt::testing {
 namespace {
@@ -9,6 +12,21 @@ namespace {
 constexpr seconds kStartAgainAfter{1};
 // Longer than two election timeouts on the slowest clock.
 constexpr seconds kLongCut{4};
+// Longer than an election timeout.
+constexpr seconds kTransferGivenUpAfter{2};
+constexpr microseconds kLookAgainAfter{1500};
+constexpr int kLooksForNextLeader = 1500;
+
+uint64_t ShardOf(const Fault& fault, uint64_t shards) {
+  return fault.leader_of != 0 ? fault.leader_of : 1 + fault.amount / 65536 % shards;
+}
+
+// Whether one replica's word is enough: it needs to hear nobody.
+bool IsAlone(const raft::CoreStatus& status) {
+  const auto& members = status.configuration.members;
+  return std::count_if(members.begin(), members.end(),
+                       [](const raft::Member& member) { return raft::IsVoting(member.role); }) <= 1;
+}
 
 }  // namespace
 
@@ -38,11 +56,14 @@ void FaultInjector::Do(const Fault& fault) {
     case FaultKind::kCutInside:
     case FaultKind::kPowerCutAll:
     case FaultKind::kPause:
+    case FaultKind::kHoldGroups:
+    case FaultKind::kStop:
       return DoToProcess(fault, victim);
     case FaultKind::kCutLink:
     case FaultKind::kCutOneWay:
     case FaultKind::kDeafen:
     case FaultKind::kIsolate:
+    case FaultKind::kCutClients:
     case FaultKind::kSplit:
     case FaultKind::kChain:
     case FaultKind::kFlap:
@@ -58,7 +79,12 @@ void FaultInjector::Do(const Fault& fault) {
       return DoToDisk(fault, victim);
     case FaultKind::kJumpWall:
     case FaultKind::kChangeRate:
+    case FaultKind::kSlowestLeader:
       return DoToClock(fault, victim);
+    case FaultKind::kTransfer:
+      return Transfer(fault, victim);
+    case FaultKind::kChangeMembers:
+      return ChangeMembers(fault, victim);
   }
 }
 
@@ -89,6 +115,11 @@ void FaultInjector::DoToProcess(const Fault& fault, uint64_t victim) {
         StartAfter(node, fault.lasts / static_cast<int64_t>(node));
       }
       return;
+    case FaultKind::kStop:
+      cluster_.Stop(victim);
+      break;
+    case FaultKind::kHoldGroups:
+      return cluster_.HoldGroups(victim, fault.lasts);
     default:
       return cluster_.Pause(victim, fault.lasts);
   }
@@ -126,7 +157,7 @@ void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) 
     if (cluster_.paused_since(victim, since)) return;
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);
-      if (then == before.end()) continue;
+      if (then == before.end() || IsAlone(status) || IsAlone(then->second)) continue;
       cluster_.Require(status.hard_state.term <= then->second.hard_state.term + 1,
                        "a node that heard nobody raised its term");
     }
@@ -142,6 +173,7 @@ void FaultInjector::ExpectStepDown(uint64_t victim, server::MonotonicTime lasts)
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);
       if (then == before.end() || then->second.leadership.role != raft::Role::kLeader) continue;
+      if (IsAlone(status) || IsAlone(then->second)) continue;
       cluster_.findings().Mark("a leader that heard nobody stepped down");
       cluster_.Require(status.leadership.role != raft::Role::kLeader ||
                            status.leadership.term != then->second.leadership.term,
@@ -212,6 +244,12 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
       ExpectPreVote(victim, fault.lasts);
       ExpectStepDown(victim, fault.lasts);
       return CutAll(victim, false, fault.lasts);
+    case FaultKind::kCutClients:
+      for (uint64_t client = 1; client < cluster_.options().workload.clients; client += 2) {
+        CutFor(victim, kFirstClient + client, fault.lasts);
+        CutFor(kFirstClient + client, victim, fault.lasts);
+      }
+      return;
     case FaultKind::kSplit:
       return Split(fault, victim);
     case FaultKind::kChain:
@@ -260,7 +298,63 @@ void FaultInjector::DoToClock(const Fault& fault, uint64_t victim) {
     cluster_.clock(victim).JumpWall(by - std::chrono::hours(1));
     return;
   }
-  cluster_.clock(victim).SetRate(cluster_.DrawRate());
+  if (fault.kind == FaultKind::kChangeRate) {
+    return cluster_.clock(victim).SetRate(cluster_.DrawRate());
+  }
+  for (uint64_t node = 1; node <= cluster_.options().nodes; ++node) {
+    cluster_.clock(node).SetRate(node == victim ? cluster_.SlowestRate() : cluster_.FastestRate());
+  }
+}
+
+// Some come to nothing: the link is cut as the word is sent, or the successor sleeps and wakes up
+// when it was given up.
+void FaultInjector::Transfer(const Fault& fault, uint64_t victim) {
+  const uint64_t shard = ShardOf(fault, cluster_.options().shards);
+  if (const uint64_t leader = cluster_.LeaderOf(shard); leader != 0) victim = leader;
+  const uint64_t other = 1 + (victim - 1 + fault.other) % cluster_.options().nodes;
+  const uint64_t dice = fault.amount % 4;
+  raft::ReplicaId to(0);
+  if (dice != 0) to = cluster_.ReplicaOf(other, shard).value_or(to);
+  if (dice == 1) CutFor(victim, other, kTransferGivenUpAfter);
+  if (dice == 2) cluster_.Pause(other, milliseconds(600 + fault.amount / 4 % 1500));
+  cluster_.Visit(victim, 0, [this, shard, to](VirtualProcess& process) {
+    process.Put(server::GroupEvent(
+        server::TransferAsked{raft::GroupId(shard), to, [this](raft::TransferAnswer answer) {
+                                if (answer == raft::TransferAnswer::kStarted) {
+                                  cluster_.findings().Mark("transfers begun on request");
+                                }
+                              }}));
+  });
+}
+
+void FaultInjector::ChangeUnderNextLeader(uint64_t shard, uint64_t leader, int looks) {
+  if (looks == 0) return;
+  Later(kLookAgainAfter, [this, shard, leader, looks] {
+    const uint64_t next = cluster_.LeaderOf(shard);
+    if (next == 0 || next == leader) return ChangeUnderNextLeader(shard, leader, looks - 1);
+    cluster_.members().Step(shard);
+  });
+}
+
+void FaultInjector::ChangeMembers(const Fault& fault, uint64_t victim) {
+  const uint64_t shard = ShardOf(fault, cluster_.options().shards);
+  const auto steps = static_cast<int64_t>(1 + fault.amount / 8 % 8);
+  for (int64_t step = 0; step < steps; ++step) {
+    Later(step * (fault.lasts / steps), [this, shard] { cluster_.members().Step(shard); });
+  }
+  const uint64_t dice = fault.amount % 8;
+  if (dice > 2) return;
+  const uint64_t operations = 1 + fault.amount / 64 % (dice == 0 ? 12 : 60);
+  const Death death = fault.amount / 4096 % 2 == 0 ? Death::kProcess : Death::kPower;
+  Later(fault.lasts * static_cast<int64_t>(fault.amount / 8192 % 8) / 8,
+        [this, victim, shard, dice, death, operations] {
+          const uint64_t leader = cluster_.LeaderOf(shard);
+          const uint64_t dies = dice < 2 && leader != 0 ? leader : victim;
+          cluster_.members().Step(shard);
+          cluster_.DieInside(dies, death, operations);
+          ChangeUnderNextLeader(shard, leader, kLooksForNextLeader);
+          StartAfter(dies, kStartAgainAfter);
+        });
 }
 
 }  // namespace basalt::testing

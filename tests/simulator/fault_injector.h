@@ -27,6 +27,11 @@ class FaultInjector {
   void DoToNetwork(const Fault& fault, uint64_t victim);
   void DoToDisk(const Fault& fault, uint64_t victim);
   void DoToClock(const Fault& fault, uint64_t victim);
+  void Transfer(const Fault& fault, uint64_t victim);
+  void ChangeMembers(const Fault& fault, uint64_t victim);
+  // A change as soon as somebody else than `leader` leads: before it has committed anything, and
+  // from the configuration that the leader before had perhaps changed.
+  void ChangeUnderNextLeader(uint64_t shard, uint64_t leader, int looks);
   void CutAll(uint64_t victim, bool deaf_only, server::MonotonicTime lasts);
   void Split(const Fault& fault, uint64_t victim);
   void Chain(server::MonotonicTime lasts);

@@ -10,8 +10,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kFamilyNames[] = {"calm",   "network", "disk",      "crash",
-                                             "clocks", "lawless", "everything"};
+constexpr std::string_view kFamilyNames[] = {"calm",   "network", "disk",       "crash",
+                                             "clocks", "lawless", "everything", "members"};
 constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "power cut",
                                                        "kill inside a change",
@@ -22,6 +22,7 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "link cut one way",
                                                        "deaf node",
                                                        "isolated node",
+                                                       "clients cut off",
                                                        "split",
                                                        "chain",
                                                        "flapping link",
@@ -34,7 +35,12 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "full disk",
                                                        "flipped bit",
                                                        "wall clock jumps",
-                                                       "clock rate changes"};
+                                                       "clock rate changes",
+                                                       "slowest clock leads",
+                                                       "groups held up",
+                                                       "transfer",
+                                                       "clean stop",
+                                                       "change of members"};
 
 // How often each kind comes in a family, and how it looks.
 struct Share {
@@ -43,24 +49,30 @@ struct Share {
 };
 
 constexpr Share kCalmMix[] = {{FaultKind::kSlowNetwork, 1}, {FaultKind::kSlowDisk, 1}};
-constexpr Share kNetworkMix[] = {{FaultKind::kCutLink, 4},     {FaultKind::kCutOneWay, 4},
-                                 {FaultKind::kDeafen, 3},      {FaultKind::kIsolate, 5},
-                                 {FaultKind::kSplit, 4},       {FaultKind::kChain, 2},
-                                 {FaultKind::kFlap, 3},        {FaultKind::kBadNetwork, 4},
-                                 {FaultKind::kSlowNetwork, 2}, {FaultKind::kPause, 1}};
+constexpr Share kNetworkMix[] = {
+    {FaultKind::kCutLink, 4}, {FaultKind::kCutOneWay, 4},  {FaultKind::kDeafen, 3},
+    {FaultKind::kIsolate, 5}, {FaultKind::kSplit, 4},      {FaultKind::kChain, 2},
+    {FaultKind::kFlap, 3},    {FaultKind::kBadNetwork, 4}, {FaultKind::kSlowNetwork, 2},
+    {FaultKind::kPause, 1},   {FaultKind::kTransfer, 2},   {FaultKind::kCutClients, 2}};
 constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},
                               {FaultKind::kFailLogSync, 3}, {FaultKind::kFailStateSync, 2},
                               {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
                               {FaultKind::kPowerCut, 4},    {FaultKind::kCutInside, 4},
                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kBadNetwork, 1}};
-constexpr Share kCrashMix[] = {{FaultKind::kKill, 4},        {FaultKind::kPowerCut, 3},
-                               {FaultKind::kKillInside, 6},  {FaultKind::kCutInside, 5},
-                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
-                               {FaultKind::kBadNetwork, 3},  {FaultKind::kIsolate, 1}};
-constexpr Share kClocksMix[] = {{FaultKind::kJumpWall, 4}, {FaultKind::kChangeRate, 5},
-                                {FaultKind::kPause, 5},    {FaultKind::kKill, 2},
-                                {FaultKind::kPowerCut, 1}, {FaultKind::kIsolate, 3},
-                                {FaultKind::kStallDisk, 1}};
+constexpr Share kCrashMix[] = {
+    {FaultKind::kKill, 4},       {FaultKind::kPowerCut, 3},    {FaultKind::kKillInside, 6},
+    {FaultKind::kCutInside, 5},  {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
+    {FaultKind::kBadNetwork, 3}, {FaultKind::kIsolate, 1},     {FaultKind::kStop, 2}};
+constexpr Share kClocksMix[] = {
+    {FaultKind::kJumpWall, 4},   {FaultKind::kChangeRate, 5}, {FaultKind::kPause, 5},
+    {FaultKind::kKill, 2},       {FaultKind::kPowerCut, 1},   {FaultKind::kIsolate, 3},
+    {FaultKind::kStallDisk, 1},  {FaultKind::kSplit, 3},      {FaultKind::kSlowestLeader, 4},
+    {FaultKind::kHoldGroups, 2}, {FaultKind::kTransfer, 2}};
+constexpr Share kMembersMix[] = {
+    {FaultKind::kChangeMembers, 14}, {FaultKind::kTransfer, 2}, {FaultKind::kStop, 2},
+    {FaultKind::kKill, 1},           {FaultKind::kPowerCut, 1}, {FaultKind::kCutInside, 2},
+    {FaultKind::kIsolate, 2},        {FaultKind::kSplit, 2},    {FaultKind::kDeafen, 1},
+    {FaultKind::kBadNetwork, 2},     {FaultKind::kPause, 2},    {FaultKind::kStallDisk, 1}};
 
 std::span<const Share> MixOf(Family family) {
   switch (family) {
@@ -75,6 +87,8 @@ std::span<const Share> MixOf(Family family) {
     case Family::kClocks:
     case Family::kLawless:
       return kClocksMix;
+    case Family::kMembers:
+      return kMembersMix;
     case Family::kEverything:
       return {};
   }
@@ -84,7 +98,8 @@ std::span<const Share> MixOf(Family family) {
 FaultKind Draw(std::span<const Share> mix, base::Random& random) {
   if (mix.empty()) {
     // Everything: one of the others, each as likely, and of its mix.
-    constexpr Family kOthers[] = {Family::kNetwork, Family::kDisk, Family::kCrash, Family::kClocks};
+    constexpr Family kOthers[] = {Family::kNetwork, Family::kDisk, Family::kCrash, Family::kClocks,
+                                  Family::kMembers};
     return Draw(MixOf(kOthers[random.Below(std::size(kOthers))]), random);
   }
   uint64_t total = 0;
@@ -113,6 +128,7 @@ milliseconds DrawSpan(FaultKind kind, base::Random& random) {
     case FaultKind::kKillInside:
     case FaultKind::kCutInside:
     case FaultKind::kPowerCutAll:
+    case FaultKind::kStop:
     case FaultKind::kFailLogSync:
     case FaultKind::kFailStateSync:
     case FaultKind::kFlipBit:
@@ -158,7 +174,7 @@ std::string_view NameOf(FaultKind kind) { return kFaultNames[static_cast<int>(ki
 std::vector<Fault> PlanFaults(const FaultPlanOptions& options) {
   base::Random random(options.seed);
   // Some runs are quiet for seconds between two faults, some never.
-  const uint64_t gap_max_ms = options.family == Family::kCalm ? 8000 : random.Between(400, 2400);
+  const uint64_t gap_max_ms = options.family == Family::kCalm ? 8000 : random.Between(600, 4000);
   std::vector<Fault> plan;
   server::MonotonicTime at = milliseconds(random.Between(0, 1500));
   while (at < options.duration) {
@@ -175,6 +191,29 @@ std::vector<Fault> PlanFaults(const FaultPlanOptions& options) {
     fault.amount = DrawAmount(fault.kind, random);
     plan.push_back(fault);
     at += milliseconds(random.Between(1, gap_max_ms));
+  }
+  return plan;
+}
+
+std::vector<Fault> PlanTrialOfLeases(const FaultPlanOptions& options) {
+  base::Random random(options.seed);
+  std::vector<Fault> plan;
+  server::MonotonicTime at = milliseconds(random.Between(1000, 2000));
+  while (at < options.duration) {
+    Fault fault;
+    fault.leader_of = random.Between(1, options.shards);
+    fault.other = 1;
+    fault.at = at;
+    fault.kind = FaultKind::kSlowestLeader;
+    plan.push_back(fault);
+    fault.kind = FaultKind::kCutClients;
+    fault.lasts = milliseconds(5000);
+    plan.push_back(fault);
+    fault.at = at + milliseconds(random.Between(1500, 2500));
+    fault.kind = FaultKind::kIsolate;
+    fault.lasts = milliseconds(2500);
+    plan.push_back(fault);
+    at += milliseconds(random.Between(6000, 7000));
   }
   return plan;
 }

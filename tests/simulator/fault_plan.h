@@ -21,10 +21,11 @@ enum class Family : uint8_t {
   kClocks,
   kLawless,  // clocks keep to no bound
   kEverything,
+  kMembers,
 };
-inline constexpr Family kFamilies[] = {Family::kCalm,      Family::kNetwork, Family::kDisk,
-                                       Family::kCrash,     Family::kClocks,  Family::kLawless,
-                                       Family::kEverything};
+inline constexpr Family kFamilies[] = {Family::kCalm,       Family::kNetwork, Family::kDisk,
+                                       Family::kCrash,      Family::kClocks,  Family::kLawless,
+                                       Family::kEverything, Family::kMembers};
 
 std::string_view NameOf(Family family);
 std::optional<Family> FamilyOf(std::string_view name);
@@ -40,6 +41,7 @@ enum class FaultKind : uint8_t {
   kCutOneWay,   // the victim hears nothing from one node
   kDeafen,      // the victim hears nothing from any node, and is heard
   kIsolate,     // from the other nodes, not from clients
+  kCutClients,  // every other client from the victim
   kSplit,       // a minority, with some clients, from the rest
   kChain,       // only neighbours in a row hear each other
   kFlap,        // a link goes and comes, `amount` times
@@ -53,8 +55,13 @@ enum class FaultKind : uint8_t {
   kFlipBit,
   kJumpWall,
   kChangeRate,
+  kSlowestLeader,  // the victim's clock runs as slowly as any may, all others' as fast
+  kHoldGroups,     // the thread of the victim's groups gets no processor; its others do
+  kTransfer,       // of a leadership
+  kStop,           // clean
+  kChangeMembers,  // of a shard, in some steps; at some of them somebody dies
 };
-inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kChangeRate) + 1;
+inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kChangeMembers) + 1;
 std::string_view NameOf(FaultKind kind);
 
 struct Fault {
@@ -77,5 +84,9 @@ struct FaultPlanOptions {
 
 // In order of time.
 std::vector<Fault> PlanFaults(const FaultPlanOptions& options);
+
+// What shows a lease that outlives its promise: again and again a leader's clock is the slowest,
+// every other client loses it and looks for another, and then the other nodes lose it.
+std::vector<Fault> PlanTrialOfLeases(const FaultPlanOptions& options);
 
 }  // namespace basalt::testing

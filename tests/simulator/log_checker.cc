@@ -4,6 +4,7 @@
 #include <utility>
 #include <variant>
 
+#include "raft/core/configuration.h"
 #include "tests/simulator/trace.h"
 
 namespace basalt::testing {
@@ -97,7 +98,9 @@ void LogChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
     if (recovered.applied.index < found.last())
       findings_.Mark("entries applied again after a restart");
   }
-  replica = {options.self, true, recovered.applied.configuration.members.size(), found, found, {}};
+  replica = {options.self, true, found, found, {}};
+  raft::Configuration& members = groups_[options.group].members;
+  if (members.members.empty()) members = recovered.applied.configuration;
 }
 
 void LogChecker::Match(raft::GroupId group, raft::LogIndex index, const Known& known) {
@@ -114,17 +117,21 @@ void LogChecker::Match(raft::GroupId group, raft::LogIndex index, const Known& k
   all[index.value()].push_back(known);
 }
 
-bool LogChecker::IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry,
-                              size_t members) {
-  size_t holders = 0;
+bool LogChecker::IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry) {
+  const raft::Configuration& members = groups_[group].members;
+  if (raft::IsJoint(members)) return false;
+  const auto voters =
+      std::count_if(members.members.begin(), members.members.end(),
+                    [](const raft::Member& member) { return raft::IsVoting(member.role); });
+  int64_t holders = 0;
   for (const auto& [place, replica] : replicas_) {
     const Log& log = replica.durable;
-    if (place.second == group && log.Holds(index) &&
+    if (place.second == group && log.Holds(index) && raft::IsVoter(members, replica.id) &&
         log.entries[index.value() - log.base.value() - 1] == entry) {
       ++holders;
     }
   }
-  return holders > members / 2;
+  return holders > voters / 2;
 }
 
 // What a write throws away.
@@ -140,7 +147,7 @@ void LogChecker::JudgeTruncation(raft::GroupId group, const Replica& replica,
       findings_.Violation("a replica throws a committed entry away" + At(group, index));
       return;
     }
-    if (IsOnMajority(group, index, entry, replica.members)) {
+    if (IsOnMajority(group, index, entry)) {
       findings_.Mark("an entry that a majority held was replaced");
     }
   }
@@ -202,6 +209,9 @@ void LogChecker::OnCommitted(uint64_t node, raft::GroupId group,
     }
     if (place == committed.size()) {
       committed.push_back({seen, by});
+      if (auto members = raft::ConfigurationOf(entry)) {
+        groups_[group].members = *std::move(members);
+      }
     } else if (committed[place].entry != seen) {
       findings_.Violation("node " + std::to_string(node) + " applies another entry" +
                           At(group, entry.index));

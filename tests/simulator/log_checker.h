@@ -33,6 +33,7 @@ class LogChecker final : public ReplicaWatcher {
                    std::span<const raft::Entry> entries) override;
   void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader, raft::Term term) override;
   void OnDied(uint64_t node) override;
+  void OnRemoved(uint64_t node, raft::GroupId group) override { replicas_.erase({node, group}); }
 
   uint64_t committed(raft::GroupId group) { return groups_[group].committed.size(); }
 
@@ -69,7 +70,6 @@ class LogChecker final : public ReplicaWatcher {
   struct Replica {
     raft::ReplicaId id;
     bool opened = false;
-    size_t members = 0;  // of its group
     Log queued;
     Log durable;
     std::deque<Change> pending;
@@ -81,6 +81,7 @@ class LogChecker final : public ReplicaWatcher {
   struct Group {
     std::vector<std::vector<Known>> known;  // by index
     std::vector<Committed> committed;       // by index - 1
+    raft::Configuration members;            // the newest that was committed
   };
 
   static Change ChangeOf(const raft::Persist& persist);
@@ -88,7 +89,8 @@ class LogChecker final : public ReplicaWatcher {
   static std::string Difference(const Log& expected, const Log& found);
   void Match(raft::GroupId group, raft::LogIndex index, const Known& known);
   void JudgeTruncation(raft::GroupId group, const Replica& replica, const Change& change);
-  bool IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry, size_t members);
+  // Of the newest members that were committed; false while these change.
+  bool IsOnMajority(raft::GroupId group, raft::LogIndex index, const Seen& entry);
 
   Findings& findings_;
   std::map<std::pair<uint64_t, raft::GroupId>, Replica> replicas_;

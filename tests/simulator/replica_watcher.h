@@ -63,6 +63,8 @@ class ReplicaWatcher {
   // Asked for now and then.
   virtual void OnState(uint64_t /*node*/, const server::GroupState& /*state*/) {}
   virtual void OnDied(uint64_t /*node*/) {}
+  // The node's log has a durable tombstone of its replica.
+  virtual void OnRemoved(uint64_t /*node*/, raft::GroupId /*group*/) {}
 };
 
 // Passes everything on to several.
@@ -110,6 +112,9 @@ class ReplicaWatchers final : public ReplicaWatcher {
   }
   void OnDied(uint64_t node) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnDied(node);
+  }
+  void OnRemoved(uint64_t node, raft::GroupId group) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnRemoved(node, group);
   }
 
  private:

@@ -17,11 +17,22 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   cluster.process.memory_bytes_max = size_t{1} << random.Between(11, 15);
   cluster.process.flush_every_bytes = size_t{1} << random.Between(13, 16);
   cluster.workload.keys = random.Between(3, 20);
+  cluster.workload.think_max = milliseconds(random.Between(8, 40));
   cluster.process.leases = !random.OneIn(4);
+  if (options.family == Family::kMembers) {
+    // Somewhere to go.
+    cluster.nodes = random.Between(4, 5);
+    cluster.replicas = 3;
+  }
   if (options.family == Family::kLawless) {
     // Clocks keep to no bound, so no lease may rest on them.
-    cluster.drift_percent = 300;
+    if (!options.clocks_within_bound) cluster.drift_percent = 300;
     cluster.process.leases = options.leases_all_the_same;
+  }
+  if (options.leases_all_the_same) {
+    cluster.workload.clients = 4;
+    cluster.workload.half_only_read = true;
+    cluster.workload.keys = cluster.shards;
   }
   if (options.family == Family::kClocks || options.family == Family::kEverything) {
     cluster.wall_error_max = std::chrono::hours(1);
@@ -31,8 +42,9 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
 
 std::vector<Fault> PlanOf(const RunOptions& options) {
   const VirtualClusterOptions cluster = ClusterOf(options);
-  return PlanFaults(
-      {options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes, cluster.shards});
+  const FaultPlanOptions plan{options.family, Mix(cluster.seed, 1), options.duration, cluster.nodes,
+                              cluster.shards};
+  return options.leases_all_the_same ? PlanTrialOfLeases(plan) : PlanFaults(plan);
 }
 
 RunReport RunSimulation(const RunOptions& options) {

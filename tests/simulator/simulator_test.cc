@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "tests/simulator/child_run.h"
 #include "tests/simulator/kept_files.h"
@@ -37,6 +40,59 @@ TEST(SimulatorReplay, CommandNamesFamilySeedAndSpan) {
             "./dev sim --family disk --seed 44");
   EXPECT_EQ(ReplayCommand({.family = Family::kCalm, .seed = 1, .duration = seconds(7)}),
             "./dev sim --family calm --seed 1 --seconds 7");
+}
+
+std::map<std::string, uint64_t> ReachedBy(Family family, uint64_t seeds) {
+  std::map<std::string, uint64_t> reached;
+  for (uint64_t seed = 1; seed <= seeds; ++seed) {
+    const RunOptions options{.family = family, .seed = seed, .duration = seconds(12)};
+    const RunReport report = RunInChild([&] { return RunSimulation(options); });
+    for (const std::string& violation : report.violations) {
+      ADD_FAILURE() << ReplayCommand(options) << ": " << violation;
+    }
+    for (const auto& [mark, count] : report.reached) reached[mark] += count;
+    for (const auto& [kind, count] : report.faults) reached["fault: " + kind] += count;
+  }
+  return reached;
+}
+
+TEST(SimulatorFamilies, MembersChangeWhileFaultsGoOn) {
+  auto reached = ReachedBy(Family::kMembers, 8);
+  EXPECT_GT(reached["joint configurations committed"], 20u);
+  EXPECT_GT(reached["replicas made"], 20u);
+  EXPECT_GT(reached["replicas removed"], 20u);
+  EXPECT_GT(reached["a checkpoint told a new replica its members"], 10u);
+  EXPECT_GT(reached["a leader that had taken itself out stepped down"], 0u);
+  EXPECT_GT(reached["a change was asked for while another was under way"], 0u);
+  EXPECT_GT(reached["deaths in the midst of a change to the disk"], 0u);
+}
+
+TEST(SimulatorFamilies, ClocksDriftAndJump) {
+  auto reached = ReachedBy(Family::kClocks, 6);
+  EXPECT_GT(reached["fault: wall clock jumps"], 0u);
+  EXPECT_GT(reached["fault: clock rate changes"], 0u);
+  EXPECT_GT(reached["fault: slowest clock leads"], 0u);
+  EXPECT_GT(reached["reads by lease on arrival"], 1000u);
+}
+
+// Leases on clocks that drift further than their bound: somebody must object; to the same runs with
+// clocks that keep to it, nobody.
+TEST(SimulatorLeases, DriftBeyondTheBoundIsFound) {
+  constexpr uint64_t kSeeds = 4;
+  std::vector<uint64_t> found;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    RunOptions options{.family = Family::kLawless, .seed = seed, .leases_all_the_same = true};
+    const RunReport beyond = RunInChild([&] { return RunSimulation(options); });
+    if (!beyond.violations.empty()) found.push_back(seed);
+    for (const std::string& what : beyond.violations) {
+      std::printf("seed %d: %s\n", static_cast<int>(seed), what.c_str());
+    }
+    options.clocks_within_bound = true;
+    const RunReport within = RunInChild([&] { return RunSimulation(options); });
+    EXPECT_TRUE(within.violations.empty()) << "seed " << seed << ": " << within.violations[0];
+    EXPECT_GT(within.reached.at("reads by lease on arrival"), 100u) << "seed " << seed;
+  }
+  EXPECT_GE(found.size(), 2u) << "leases beyond the bound passed most of " << kSeeds << " seeds";
 }
 
 TEST(SimulatorPlan, ComesFromTheSeedAlone) {

@@ -56,13 +56,6 @@ std::string_view NameOfDeath(absl::StatusCode failure) {
   }
 }
 
-bool HasReplica(const v1::ShardDescriptor& shard, uint64_t node) {
-  for (const v1::Replica& replica : shard.replicas()) {
-    if (replica.node_id() == node) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
@@ -74,8 +67,10 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       logs_(findings_),
       states_(findings_),
       marks_(findings_),
+      membership_marks_(findings_),
       leases_(findings_, time_),
       layout_(MakeLayout(options)),
+      members_(*this, layout_),
       workload_(options.workload, {time_, network_, *this, findings_},
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
   trace_.WriteTo(options.trace);
@@ -83,6 +78,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(logs_);
   watchers_.Add(states_);
   watchers_.Add(marks_);
+  watchers_.Add(membership_marks_);
   watchers_.Add(leases_);
   network_.faults = options.faults;
   for (uint64_t id = 1; id <= options_.nodes; ++id) {
@@ -155,7 +151,7 @@ bool VirtualCluster::Start(uint64_t id) {
   options.seed = random_.Next();
   trace_.Add(time_.Now(), TraceKind::kStart, id, node.life);
   node.process = std::make_unique<VirtualProcess>(options, PortsOf(id, node));
-  const absl::Status started = node.process->Start(layout_);
+  const absl::Status started = node.process->Start(layout_, members_.map());
   if (node.view->dead()) {
     BuryDead(id, node);
     return false;
@@ -184,25 +180,31 @@ bool VirtualCluster::Visit(uint64_t id, uint64_t life,
     return true;
   }
   visit(*node.process);
-  if (node.view->dead()) BuryDead(id, node);
+  if (node.view->dead()) {
+    BuryDead(id, node);
+  } else if (node.process->stopped()) {
+    Bury(id, node, Death::kStop);
+  }
   return true;
+}
+
+void VirtualCluster::EndLife(uint64_t id, Node& node) {
+  if (!node.process->changing().empty()) findings_.Mark(node.process->changing());
+  watchers_.OnDied(id);
+  node.process = nullptr;
 }
 
 void VirtualCluster::BuryDead(uint64_t id, Node& node) {
   const absl::StatusCode failure = node.view->failure().code();
   findings_.Mark(NameOfDeath(failure));
   std::unique_ptr<FakeFileSystem> left_behind = node.view->TakeLeftBehind();
-  watchers_.OnDied(id);
-  node.process = nullptr;
+  EndLife(id, node);
   node.disk = std::move(left_behind);
   Bury(id, node, failure == absl::StatusCode::kOk ? node.planned_death : Death::kProcess);
 }
 
 void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
-  if (node.process != nullptr) {
-    watchers_.OnDied(id);
-    node.process = nullptr;
-  }
+  if (node.process != nullptr) EndLife(id, node);
   trace_.Add(time_.Now(), TraceKind::kDeath, id, node.life);
   if (death == Death::kPower) {
     findings_.Mark("power cuts");
@@ -212,7 +214,7 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     node.disk->CutPower(random_);
     node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
   } else {
-    findings_.Mark("kills");
+    findings_.Mark(death == Death::kStop ? "clean stops" : "kills");
     node.disk->Kill();
     workload_.OnProcessEnded(id);
   }
@@ -222,6 +224,14 @@ void VirtualCluster::Die(uint64_t id, Death death) {
   Node& node = nodes_.at(id);
   // The power may go after the process did: the page cache had outlived it.
   if (node.process != nullptr || death == Death::kPower) Bury(id, node, death);
+}
+
+void VirtualCluster::Stop(uint64_t id) {
+  Visit(id, 0, [](VirtualProcess& process) { process.Stop(); });
+}
+
+void VirtualCluster::HoldGroups(uint64_t id, server::MonotonicTime duration) {
+  Visit(id, 0, [duration](VirtualProcess& process) { process.HoldGroups(duration); });
 }
 
 void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
@@ -308,22 +318,34 @@ uint64_t VirtualCluster::LeaderOf(uint64_t shard_id) {
 }
 
 std::optional<raft::CoreStatus> VirtualCluster::StatusOf(uint64_t id, uint64_t shard_id) {
-  const Node& node = nodes_.at(id);
-  if (node.process == nullptr) return std::nullopt;
-  for (server::GroupState& state : node.process->States()) {
+  const auto node = nodes_.find(id);
+  if (node == nodes_.end() || node->second.process == nullptr) return std::nullopt;
+  for (server::GroupState& state : node->second.process->States()) {
     if (state.group.value() == shard_id) return std::move(state.core);
   }
   return std::nullopt;
 }
 
+std::optional<raft::ReplicaId> VirtualCluster::ReplicaOf(uint64_t id, uint64_t shard_id) const {
+  const Node& node = nodes_.at(id);
+  if (node.process == nullptr) return std::nullopt;
+  return node.process->ReplicaOf(raft::GroupId(shard_id));
+}
+
 // The slowest and the fastest are as far apart as the bound allows, and often just that.
+uint64_t VirtualCluster::SlowestRate() const {
+  return NodeClock::kExact * 1000 / (1000 + 5 * options_.drift_percent);
+}
+
+uint64_t VirtualCluster::FastestRate() const {
+  return SlowestRate() + SlowestRate() * options_.drift_percent / 100;
+}
+
 uint64_t VirtualCluster::DrawRate() {
-  const uint64_t slowest = NodeClock::kExact * 1000 / (1000 + 5 * options_.drift_percent);
-  const uint64_t range = slowest * options_.drift_percent / 100;
   const uint64_t dice = random_.Below(4);
-  if (dice == 0) return slowest;
-  if (dice == 1) return slowest + range;
-  return slowest + random_.Below(range + 1);
+  if (dice == 0) return SlowestRate();
+  if (dice == 1) return FastestRate();
+  return SlowestRate() + random_.Below(FastestRate() - SlowestRate() + 1);
 }
 
 void VirtualCluster::AskStates() {
@@ -396,7 +418,7 @@ void VirtualCluster::CompareReplicas() {
   for (const v1::ShardDescriptor& shard : layout_.shards()) {
     std::optional<check::StoredVersions> first;
     for (uint64_t id = 1; id <= options_.nodes; ++id) {
-      if (!HasReplica(shard, id)) continue;
+      if (ReplicaOf(id, shard.shard_id()) == raft::ReplicaId(0)) continue;
       check::StoredVersions stored = Store(shard.shard_id(), id);
       if (!first) first = stored;
       if (stored != *first) {
@@ -431,6 +453,7 @@ RunReport VirtualCluster::Finish() {
   network_.faults = {};
   for (auto& [id, node] : nodes_) {
     if (node.view != nullptr) node.view->Spare();
+    if (node.process != nullptr) node.process->ReleaseGroups();
     node.paused_until = {};
     Resume(id);
     node.disk_speed = {};
@@ -441,6 +464,7 @@ RunReport VirtualCluster::Finish() {
   const server::MonotonicTime healed = time_.Now();
   const auto all_written = [&] {
     StartAll();
+    members_.Follow();
     return AllWrittenSince(healed);
   };
   if (!RunUntil(kConvergenceLimit, all_written)) {
@@ -451,7 +475,7 @@ RunReport VirtualCluster::Finish() {
   RunFor(options_.workload.timeout + milliseconds(500));
   const auto all_equal = [&] {
     StartAll();
-    return AllEqual();
+    return members_.Settle() && AllEqual();
   };
   if (!RunUntil(kConvergenceLimit, all_equal)) {
     findings_.Violation("replicas do not get equal within ten seconds of healing" + Describe());

@@ -16,6 +16,8 @@
 #include "tests/simulator/lease_recorder.h"
 #include "tests/simulator/log_checker.h"
 #include "tests/simulator/mark_watcher.h"
+#include "tests/simulator/member_changes.h"
+#include "tests/simulator/membership_marks.h"
 #include "tests/simulator/run_report.h"
 #include "tests/simulator/state_checker.h"
 #include "tests/simulator/virtual_process.h"
@@ -38,7 +40,7 @@ struct VirtualClusterOptions {
   std::FILE* trace = nullptr;
 };
 
-enum class Death : uint8_t { kProcess, kPower };
+enum class Death : uint8_t { kProcess, kPower, kStop };
 
 class VirtualCluster final : public ProcessDirectory {
  public:
@@ -55,6 +57,10 @@ class VirtualCluster final : public ProcessDirectory {
   void DieInside(uint64_t node, Death death, uint64_t operations);
   // Stands still, as a stopped process or a starved machine does; what comes waits for it.
   void Pause(uint64_t node, server::MonotonicTime duration);
+  // As somebody does who means it well: it hands over, answers, and ends.
+  void Stop(uint64_t node);
+  // The thread of the groups alone stands still; the process goes on answering.
+  void HoldGroups(uint64_t node, server::MonotonicTime duration);
   // False: it runs already, or what is on its disk does not let it.
   bool Start(uint64_t node);
   // Whatever is written or synced takes until then at least.
@@ -73,8 +79,10 @@ class VirtualCluster final : public ProcessDirectory {
   bool paused_since(uint64_t node, server::MonotonicTime time) const {
     return nodes_.at(node).paused_until > time;
   }
-  // A rate that a clock of this cluster may have, in millionths.
+  // A rate that a clock of this cluster may have, in millionths; and the two ends.
   uint64_t DrawRate();
+  uint64_t SlowestRate() const;
+  uint64_t FastestRate() const;
   // 0: none is known to any node. Of several, the one of the highest term.
   uint64_t LeaderOf(uint64_t shard_id);
 
@@ -88,6 +96,9 @@ class VirtualCluster final : public ProcessDirectory {
   const MarkWatcher& marks() const { return marks_; }
   // Of the group at this node; nothing when it does not live.
   std::optional<raft::CoreStatus> StatusOf(uint64_t node, uint64_t shard_id);
+  // Likewise; 0: no replica of the group lives there.
+  std::optional<raft::ReplicaId> ReplicaOf(uint64_t node, uint64_t shard_id) const;
+  MemberChanges& members() { return members_; }
   // What a scenario itself expects.
   void Require(bool condition, const std::string& otherwise) {
     if (!condition) findings_.Violation(otherwise);
@@ -125,6 +136,7 @@ class VirtualCluster final : public ProcessDirectory {
 
   void After(uint64_t node, uint64_t life, server::MonotonicTime delay, VirtualTime::Event event);
   VirtualProcess::Ports PortsOf(uint64_t id, Node& node);
+  void EndLife(uint64_t id, Node& node);
   void BuryDead(uint64_t id, Node& node);
   void Bury(uint64_t id, Node& node, Death death);
   static void UndoFlip(Node& node);
@@ -151,9 +163,11 @@ class VirtualCluster final : public ProcessDirectory {
   LogChecker logs_;
   StateChecker states_;
   MarkWatcher marks_;
+  MembershipMarks membership_marks_;
   LeaseRecorder leases_;
   ReplicaWatchers watchers_;
-  v1::ClusterMap layout_;
+  const v1::ClusterMap layout_;  // that the cluster was founded with
+  MemberChanges members_;
   std::map<uint64_t, Node> nodes_;
   Workload workload_;
   uint64_t next_life_ = 1;

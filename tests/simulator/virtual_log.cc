@@ -27,6 +27,12 @@ void VirtualLog::Append(std::vector<raft::LogWrite> writes) {
   if (!busy_) Begin();
 }
 
+void VirtualLog::Make(Change change, VirtualTime::Event done) {
+  if (ports_.disk.dead()) return;
+  changes_.push_back({std::move(change), std::move(done)});
+  if (!busy_) Begin();
+}
+
 absl::StatusOr<std::vector<raft::Entry>> VirtualLog::Read(raft::GroupId group, raft::LogIndex first,
                                                           raft::LogIndex last, size_t bytes_max) {
   BASALT_CHECK(!IsPending(group));
@@ -52,6 +58,7 @@ bool VirtualLog::Goes(const absl::Status& status) {
 void VirtualLog::Begin() {
   busy_ = true;
   taken_.swap(queue_);
+  taken_changes_.swap(changes_);
   // Now and then the disk is slow.
   const uint64_t time_max_us = ports_.random.OneIn(200) ? 100'000 : 1'000;
   ports_.after(microseconds(ports_.random.Between(100, time_max_us)) + ports_.speed.slower_by,
@@ -62,16 +69,36 @@ void VirtualLog::Commit() {
   if (ports_.time.Now() < ports_.speed.stalled_until) {
     return ports_.after(kStallLooks, [this] { Commit(); });
   }
-  if (!Goes(log_->Commit(taken_))) return;
+  if (!Write()) return;
   done_.clear();
   for (const raft::LogWrite& write : taken_) done_.push_back({write.group, write.persist.id});
   taken_.clear();
   ++commits_;
-  ports_.listener.OnDurable(done_);
+  if (!done_.empty()) ports_.listener.OnDurable(done_);
+  for (WaitingChange& made : std::exchange(taken_changes_, {})) made.done();
   OrderSpare();
-  if (!queue_.empty()) return Begin();
+  if (!queue_.empty() || !changes_.empty()) return Begin();
   busy_ = false;
   ports_.after(kIdleAfter, [this, commits = commits_] { MarkIdle(commits); });
+}
+
+bool VirtualLog::Write() {
+  if (!Goes(log_->Commit(taken_))) return false;
+  for (const WaitingChange& waiting : taken_changes_) {
+    if (!Goes(waiting.change(*log_))) return false;
+  }
+  return true;
+}
+
+void VirtualLog::Stop() {
+  if (!Write()) return;
+  taken_.swap(queue_);
+  taken_changes_.swap(changes_);
+  if (!Write()) return;
+  for (;;) {
+    const absl::StatusOr<bool> done = log_->MarkIdle();
+    if (!Goes(done.status()) || *done) return;
+  }
 }
 
 void VirtualLog::OrderSpare() {

@@ -43,16 +43,29 @@ class VirtualLog final : public raft::LogStore {
   absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId group, raft::LogIndex first,
                                                 raft::LogIndex last, size_t bytes_max) override;
   bool IsPending(raft::GroupId group) const;
+  // Makes a group known or ends one, with the next commit, as LogWriter does: once the completions
+  // of what was queued before have been reported, `done` is called.
+  using Change = std::function<absl::Status(storage::RaftLog&)>;
+  void Make(Change change, VirtualTime::Event done);
+  // A clean stop: writes what is queued, reports nothing, marks the log.
+  void Stop();
 
   storage::RaftLog& log() { return *log_; }
 
  private:
+  struct WaitingChange {
+    Change change;
+    VirtualTime::Event done;
+  };
+
   void Begin();
   void Commit();
+  // False: the process ends.
+  bool Write();
   void OrderSpare();
   void PrepareSpare(storage::raft_log::FileNumber number);
   void MarkIdle(uint64_t commits);
-  // False: the process ends.
+  // Likewise.
   bool Goes(const absl::Status& status);
 
   Ports ports_;
@@ -60,6 +73,8 @@ class VirtualLog final : public raft::LogStore {
   const uint64_t segment_bytes_;
   std::vector<raft::LogWrite> queue_;
   std::vector<raft::LogWrite> taken_;
+  std::vector<WaitingChange> changes_;
+  std::vector<WaitingChange> taken_changes_;
   std::vector<raft::PersistDone> done_;
   bool busy_ = false;
   bool spare_ordered_ = false;

@@ -14,6 +14,7 @@ namespace {
 constexpr milliseconds kTick{50};
 constexpr milliseconds kMaintenance{250};
 constexpr uint64_t kRequestBytesMax = 64u << 20;
+constexpr uint64_t kInstallMax = 80;  // milliseconds
 
 }  // namespace
 
@@ -23,7 +24,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
       random_(options.seed),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
       budget_(kRequestBytesMax),
-      dispatch_({}, {view_, *this, budget_, ports_.clock, lease_reads_}),
+      dispatch_({}, {view_, *this, budget_, ports_.clock, lease_reads_, this}),
       apply_loop_({*this, ports_.clock,
                    [this](uint64_t shard_id) { return view_.leader(shard_id); },
                    [](const absl::Status& why) { BASALT_CHECK_MSG(false, base::Message(why)); }}),
@@ -38,7 +39,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
 
 VirtualProcess::~VirtualProcess() = default;
 
-absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
+absl::Status VirtualProcess::Start(const v1::ClusterMap& founding, const v1::ClusterMap& map) {
   for (const std::string& directory :
        {kShardsDirectory, kCheckpointsDirectory, kIncomingDirectory}) {
     BASALT_RETURN_IF_ERROR(ports_.disk.CreateDirectory(directory));
@@ -51,9 +52,9 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
   }
   BASALT_RETURN_IF_ERROR(ports_.disk.SyncDirectory("/"));
   BASALT_ASSIGN_OR_RETURN(std::unique_ptr<storage::RaftLog> log, OpenLog());
-  BASALT_RETURN_IF_ERROR(replicas_.Found(*log, layout));
+  BASALT_RETURN_IF_ERROR(replicas_.Found(*log, founding));
   BASALT_ASSIGN_OR_RETURN(std::vector<server::OpenedReplica> opened,
-                          replicas_.OpenAll(*log, layout));
+                          replicas_.OpenAll(*log, founding));
   log_ = std::make_unique<VirtualLog>(
       VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
                         ports_.watcher, options_.node, random_},
@@ -65,14 +66,13 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& layout) {
       loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock},
       server::HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
   for (server::OpenedReplica& replica : opened) {
-    const raft::CoreOptions core_options = CoreOptionsOf(replica);
-    ports_.watcher.OnOpened(options_.node, core_options, replica.recovered);
-    apply_loop_.AddReplica(*replica.machine);
+    const raft::CoreOptions core_options = Host(replica);
+    server::ReplicaStateMachine& opened_machine = machine(replica.group);
+    apply_loop_.AddReplica(opened_machine);
     group_loop_->AddGroup(core_options, std::move(replica.recovered),
-                          replica.machine->highest_stamp(), false);
-    hosted_.emplace(replica.group, Hosted{replica.self, std::move(replica.machine)});
+                          opened_machine.highest_stamp(), false);
   }
-  view_.Set(layout);
+  view_.Set(map);
   ports_.after(milliseconds(random_.Between(0, 50)), [this] { Tick(); });
   ports_.after(kMaintenance, [this] { Maintain(); });
   return absl::OkStatus();
@@ -91,7 +91,6 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.group = replica.group;
   core_options.self = replica.self;
   core_options.node = raft::NodeId(options_.node);
-  core_options.node = raft::NodeId(options_.node);
   core_options.seed = options_.seed + replica.group.value();
   core_options.memory_bytes_max = options_.memory_bytes_max;
   core_options.check_thoroughly = options_.check_thoroughly;
@@ -102,6 +101,16 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
       raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
   core_options.disk_stall = core_options.election_timeout;
   core_options.life = random_.Next();
+  return core_options;
+}
+
+raft::CoreOptions VirtualProcess::Host(server::OpenedReplica& opened) {
+  const raft::CoreOptions core_options = CoreOptionsOf(opened);
+  ports_.watcher.OnOpened(options_.node, core_options, opened.recovered);
+  const std::shared_ptr<server::ReplicaStateMachine> machine = std::move(opened.machine);
+  lease_reads_.Add(opened.group, machine);
+  const bool added = hosted_.emplace(opened.group, Hosted{opened.self, machine}).second;
+  BASALT_CHECK(added);
   return core_options;
 }
 
@@ -125,7 +134,13 @@ void VirtualProcess::PlanGroupRound() {
 }
 
 void VirtualProcess::GroupRound() {
+  if (ports_.time.Now() < groups_held_until_) {
+    return ports_.after(groups_held_until_ - ports_.time.Now() + microseconds(1),
+                        [this] { GroupRound(); });
+  }
   group_round_planned_ = false;
+  // As many as were missed count as one.
+  if (std::exchange(tick_due_, false)) group_events_.push_back(server::TickPassed{});
   for (server::GroupEvent& event : std::exchange(group_events_, {})) {
     group_loop_->Handle(std::move(event));
   }
@@ -138,15 +153,19 @@ void VirtualProcess::Put(server::ApplyWork work) {
       ports_.watcher.OnLeaseRead(options_.node, serve->group);
     }
   }
+  const bool installs = std::holds_alternative<server::InstallCheckpoint>(work);
   apply_works_.push_back(std::move(work));
-  PlanApplyRound();
+  PlanApplyRound(installs);
 }
 
 void VirtualProcess::PutQuietly(server::ApplyWork work) { apply_works_.push_back(std::move(work)); }
 
-void VirtualProcess::PlanApplyRound() {
+void VirtualProcess::PlanApplyRound(bool installs) {
   if (std::exchange(apply_round_planned_, true)) return;
-  ports_.after(Pause(), [this] { ApplyRound(); });
+  // For an install a replica is closed, moved and opened.
+  const server::MonotonicTime delay =
+      installs ? milliseconds(random_.Between(1, kInstallMax)) : Pause();
+  ports_.after(delay, [this] { ApplyRound(); });
 }
 
 void VirtualProcess::ApplyRound() {
@@ -178,10 +197,14 @@ void VirtualProcess::ReportApplied() {
 
 void VirtualProcess::Tick() {
   ports_.after(kTick, [this] { Tick(); });
-  group_events_.push_back(server::TickPassed{});
-  GroupRound();
+  tick_due_ = true;
+  if (ports_.time.Now() < groups_held_until_) {
+    PlanGroupRound();
+  } else {
+    GroupRound();
+  }
   // The apply thread looks at what was put quietly twice a second at least.
-  PlanApplyRound();
+  PlanApplyRound(/*installs=*/false);
 }
 
 void VirtualProcess::Maintain() {
@@ -211,6 +234,16 @@ void VirtualProcess::OnLeader(raft::GroupId group, raft::NodeId leader, raft::Te
   if (dead()) return;
   view_.OnLeader(group, leader, term);
   ports_.watcher.OnLeader(options_.node, group, leader, term);
+}
+
+void VirtualProcess::OnLease(raft::GroupId group, std::optional<raft::LeaseGrant> lease) {
+  lease_reads_.Publish(group, lease);
+}
+
+void VirtualProcess::OnAnswered(server::RequestKind /*kind*/, uint64_t shard_id, v1::Code /*code*/,
+                                server::MonotonicTime /*took*/) {
+  ports_.findings.Mark("reads by lease on arrival");
+  ports_.watcher.OnLeaseRead(options_.node, raft::GroupId(shard_id));
 }
 
 void VirtualProcess::OnDurable(std::span<const raft::PersistDone> done) {
@@ -285,7 +318,7 @@ void VirtualProcess::Fetch(const server::FetchForFollower& work) {
   auto entries = log_->Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
     const bool damaged = entries.status().code() == absl::StatusCode::kDataLoss;
-    if (damaged && fetch.follower == work.self) {
+    if (damaged && fetch.follower == work.self && ReplicaOf(work.group) == work.self) {
       ports_.disk.EndProcess(entries.status());
       return;
     }

@@ -3,14 +3,17 @@
 // that misbehave.
 //
 // It lives from Start until its owner destroys it, at the end of any event or (DyingDisk) in the
-// midst of one: from that moment on it says nothing any more.
+// midst of one: from that moment on it says nothing any more. Its replicas come and go meanwhile
+// (virtual_process_changes.cc).
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proto/types.pb.h"
@@ -59,6 +62,7 @@ class VirtualProcess final : public server::GroupInbox,
                              public server::ApplyInbox,
                              public server::FeedInbox,
                              public server::LeaderObserver,
+                             public server::RequestObserver,
                              public raft::LogStoreListener,
                              public raft::Transport {
  public:
@@ -78,14 +82,33 @@ class VirtualProcess final : public server::GroupInbox,
   VirtualProcess(const ProcessOptions& options, Ports ports);
   ~VirtualProcess() override;
 
-  // Opens the log and the node's replicas as basaltd does, and lets the loops go.
-  absl::Status Start(const v1::ClusterMap& layout);
+  // Opens the log and the node's replicas as basaltd does, and lets the loops go. `founding` is the
+  // layout that the node was formed with, `map` what it tells clients.
+  absl::Status Start(const v1::ClusterMap& founding, const v1::ClusterMap& map);
+
+  // As ShardHost, step by step, with time to die between any two. Nothing happens when the replica
+  // may not be made or does not live here, or while another change is under way.
+  void MakeReplica(const v1::ShardDescriptor& founding, raft::ReplicaId replica);
+  void RemoveReplica(raft::GroupId group, raft::ReplicaId replica);
+  // As a node that is told to stop: hands over what it leads, answers what is under way, and is
+  // then `stopped`.
+  void Stop();
+  bool stopped() const { return stopped_; }
+  // The thread of the groups gets no processor for so long; all others do.
+  void HoldGroups(server::MonotonicTime duration);
+  void ReleaseGroups() { groups_held_until_ = {}; }
+  // What it would mean to die now, in the midst of a change of its replicas; empty: there is none.
+  std::string_view changing() const { return changing_; }
 
   void Put(server::GroupEvent event) override;
   void Put(server::ApplyWork work) override;
   void PutQuietly(server::ApplyWork work) override;
   void Put(server::FeedWork work) override;
   void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) override;
+  void OnLease(raft::GroupId group, std::optional<raft::LeaseGrant> lease) override;
+  // A read by lease, on the thread that brought it.
+  void OnAnswered(server::RequestKind kind, uint64_t shard_id, v1::Code code,
+                  server::MonotonicTime took) override;
   void OnDurable(std::span<const raft::PersistDone> done) override;
   void Send(std::vector<raft::Message> messages) override;
 
@@ -99,22 +122,32 @@ class VirtualProcess final : public server::GroupInbox,
   server::MonotonicTime Pause();  // how long a thread needs to wake up
   base::Random& random() { return random_; }
   CheckpointStreams& checkpoints() { return checkpoints_; }
-  const server::ClusterView& view() const { return view_; }
+  server::ClusterView& view() { return view_; }
   std::vector<server::GroupState> States();
   server::ReplicaStateMachine& machine(raft::GroupId group) { return *hosted_.at(group).machine; }
-  bool hosts(raft::GroupId group) const { return hosted_.contains(group); }
+  // 0: none of the group lives here.
+  raft::ReplicaId ReplicaOf(raft::GroupId group) const;
 
  private:
   struct Hosted {
     raft::ReplicaId replica;
-    std::unique_ptr<server::ReplicaStateMachine> machine;
+    std::shared_ptr<server::ReplicaStateMachine> machine;
   };
 
   absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
   raft::CoreOptions CoreOptionsOf(const server::OpenedReplica& replica);
+  // Of a replica that takes part from now on.
+  raft::CoreOptions Host(server::OpenedReplica& opened);
+
+  void OpenMade(const v1::ShardDescriptor& founding);
+  void DropRemoved(raft::GroupId group, raft::ReplicaId replica);
+  void RemoveFiles(raft::GroupId group, raft::ReplicaId replica);
+  void HandOver(server::MonotonicTime until);
+  void Drain(server::MonotonicTime until);
+  void End();
 
   void PlanGroupRound();
-  void PlanApplyRound();
+  void PlanApplyRound(bool installs);
   void GroupRound();
   void ApplyRound();
   void ReportApplied();
@@ -129,7 +162,7 @@ class VirtualProcess final : public server::GroupInbox,
   std::unique_ptr<VirtualLog> log_;
   server::ClusterView view_;
   server::RequestBudget budget_;
-  server::LeaseReads lease_reads_;  // nothing is published: reads by lease go through the loop
+  server::LeaseReads lease_reads_;
   server::Dispatch dispatch_;
   server::ApplyLoop apply_loop_;
   server::ReplicaSet replicas_;
@@ -141,6 +174,11 @@ class VirtualProcess final : public server::GroupInbox,
   std::vector<server::ApplyWork> apply_works_;
   bool group_round_planned_ = false;
   bool apply_round_planned_ = false;
+  server::MonotonicTime groups_held_until_{};
+  bool tick_due_ = false;
+  std::string_view changing_;
+  bool stopping_ = false;
+  bool stopped_ = false;
 };
 
 }  // namespace basalt::testing

@@ -51,6 +51,11 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       routing_(std::move(routing)),
       random_(random),
       keys_(SpreadKeys(routing_, options.keys)) {
+  std::map<uint64_t, std::vector<std::string>> of_shard;
+  for (const std::string& key : keys_) {
+    of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
+  }
+  for (auto& [shard, keys] : of_shard) keys_of_shards_.push_back(std::move(keys));
   for (size_t client = 0; client < options_.clients; ++client) {
     clients_.push_back(
         std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes, random_.Next()));
@@ -59,8 +64,7 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
 
 void Workload::Start() {
   for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
-    ports_.time.After(milliseconds(random_.Between(0, 100)),
-                      [this, call] { Begin(call % options_.clients); });
+    ports_.time.After(milliseconds(random_.Between(0, 100)), [this, call] { Begin(call); });
   }
 }
 
@@ -69,13 +73,22 @@ server::MonotonicTime Workload::NewestWrite(uint64_t shard_id) const {
   return newest == newest_write_.end() ? server::MonotonicTime{} : newest->second;
 }
 
-void Workload::Begin(size_t client) {
+const std::string& Workload::DrawKey(size_t call) {
+  const size_t shards = keys_of_shards_.size();
+  const std::vector<std::string>& keys =
+      call < options_.clients ? keys_of_shards_[call % shards] : keys_;
+  return keys[random_.Below(keys.size())];
+}
+
+void Workload::Begin(size_t call) {
   if (stopped_) return;
+  const size_t client = call % options_.clients;
+  const bool only_reads = options_.half_only_read && client % 2 == 0;
   client::Operation asked;
   check::Operation operation;
   operation.client = client;
-  operation.key = keys_[random_.Below(keys_.size())];
-  const uint64_t dice = random_.Below(10);
+  operation.key = DrawKey(call);
+  const uint64_t dice = only_reads ? 10 : random_.Below(10);
   const size_t number = history_.size();
   if (dice < options_.puts) {
     operation.kind = Kind::kPut;
@@ -87,7 +100,7 @@ void Workload::Begin(size_t client) {
     operation.kind = Kind::kDelete;
     asked.kind = client::OperationKind::kDelete;
   }
-  if (random_.OneIn(4)) asked.read_mode = ReadMode::kReadIndex;
+  if (!only_reads && random_.OneIn(4)) asked.read_mode = ReadMode::kReadIndex;
   asked.key = operation.key;
   operation.invoked_ns = ports_.time.Now().count();
   ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
@@ -96,10 +109,10 @@ void Workload::Begin(size_t client) {
   ++open_calls_;
   clients_[client]->Start(
       std::move(asked), options_.timeout,
-      [this, client, number](const client::CallResult& result) { End(client, number, result); });
+      [this, call, number](const client::CallResult& result) { End(call, number, result); });
 }
 
-void Workload::End(size_t client, size_t number, const client::CallResult& result) {
+void Workload::End(size_t call, size_t number, const client::CallResult& result) {
   check::Operation& operation = history_[number];
   --open_calls_;
   operation.responded_ns = ports_.time.Now().count();
@@ -116,13 +129,13 @@ void Workload::End(size_t client, size_t number, const client::CallResult& resul
     operation.version = VersionOf(result.payload.version);
     if (result.payload.found) operation.value = result.payload.value;
   }
-  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + operation.client,
                           Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
   const auto think_max = static_cast<uint64_t>(options_.think_max.count());
   const microseconds think = result.status.ok()
                                  ? microseconds(random_.Between(think_max / 8, think_max))
                                  : microseconds(random_.Between(5000, 40000));
-  ports_.time.After(think, [this, client] { Begin(client); });
+  ports_.time.After(think, [this, call] { Begin(call); });
 }
 
 size_t Workload::CountUnanswered() {

@@ -23,6 +23,8 @@ struct WorkloadOptions {
   uint64_t puts = 5;
   uint64_t deletes = 1;
   size_t value_bytes_max = 300;
+  // Every other client, from the first on, only reads, and in the way that is the nodes' default.
+  bool half_only_read = false;
 };
 
 class Workload {
@@ -42,14 +44,18 @@ class Workload {
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
 
  private:
-  void Begin(size_t client);
-  void End(size_t client, size_t number, const client::CallResult& result);
+  // `call` is one of those that the client has under way at a time.
+  void Begin(size_t call);
+  void End(size_t call, size_t number, const client::CallResult& result);
+  // Half of the calls keep to one shard each, so that one without a leader does not stop them all.
+  const std::string& DrawKey(size_t call);
 
   const WorkloadOptions options_;
   VirtualClient::Ports ports_;
   const server::RoutingTable routing_;
   base::Random random_;
   const std::vector<std::string> keys_;
+  std::vector<std::vector<std::string>> keys_of_shards_;
   std::vector<std::unique_ptr<VirtualClient>> clients_;
   bool stopped_ = false;
   size_t open_calls_ = 0;

@@ -275,11 +275,11 @@ bool Cluster::Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Te
 void Cluster::CarryCheckpoint(ReplicaId id, bool arrives) {
   Replica& from = replica(id);
   if (!from.running() || from.checkpoints.empty()) return;
-  const auto [send, term] = from.checkpoints.front();
+  const SendCheckpoint send = from.checkpoints.front();
   from.checkpoints.pop_front();
   Replica& to = replica(send.follower);
   arrives = arrives && to.running() && cut_.count({id, send.follower}) == 0;
-  if (arrives && Arrive(from.machine, id, send.follower, term)) {
+  if (arrives && Arrive(from.machine, id, send.follower, send.term)) {
     installing_.push_back({id, from.life, send.follower});
     return;
   }
@@ -407,7 +407,7 @@ void Cluster::Collect(Replica& at) {
   }
   for (const SendCheckpoint& send : effects.checkpoints) {
     Trace(id, "sends a checkpoint to", send.follower);
-    at.checkpoints.push_back({send, at.core->term()});
+    at.checkpoints.push_back(send);
   }
 }
 

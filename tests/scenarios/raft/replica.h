@@ -73,11 +73,7 @@ struct Replica {
   bool installing = false;
 
   std::deque<FetchEntries> fetches;
-  struct AskedCheckpoint {
-    SendCheckpoint what;
-    Term term;  // of the leader that asked for it
-  };
-  std::deque<AskedCheckpoint> checkpoints;
+  std::deque<SendCheckpoint> checkpoints;
 };
 
 }  // namespace basalt::raft

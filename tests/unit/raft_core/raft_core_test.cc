@@ -431,6 +431,78 @@ TEST(RaftCore, AStaleFetchDoesNotReachAFollower) {
   EXPECT_EQ(effects.checkpoints[0].follower, ReplicaId(2));
 }
 
+TEST(RaftCore, WhatWasCompactedWhileItWasFetchedIsNotSent) {
+  CoreOptions options = Options();
+  options.memory_bytes_max = 0;
+  RecoveredState state = Fresh(3);
+  state.hard_state = {Term(1), ReplicaId(0)};
+  state.entries = MakeEntries(1, {1, 1, 1, 1});
+  state.applied = MakeBase(4, 1);
+  Driven one(std::move(state), options);
+  one.core.Campaign();
+  one.Turn();
+  one.core.Step(From(2, 2, VoteReply{true, true}));
+  one.Turn();
+  one.core.Step(From(2, 2, VoteReply{false, true}));
+  one.Turn();
+  one.core.Step(From(2, 2, AppendReply{false, LogIndex(4), LogIndex(2), Term(1), Round(1)}));
+  one.Turn();
+  one.core.Step(From(2, 2, AppendReply{true, LogIndex(2), {}, {}, Round(1)}));
+  Effects effects = one.core.TakeEffects();
+  ASSERT_EQ(effects.fetches.size(), 1u);
+  EXPECT_EQ(effects.fetches[0].first, LogIndex(3));
+  // The base moves to the very entry that comes next.
+  one.core.Compact(LogIndex(3));
+  one.core.OnEntriesFetched(ReplicaId(2), MakeEntries(3, {1, 1}));
+  effects = one.core.TakeEffects();
+  for (const Message& message : effects.messages) EXPECT_NE(message.to, ReplicaId(2));
+  ASSERT_EQ(effects.checkpoints.size(), 1u);
+}
+
+TEST(RaftCore, ACheckpointIsOfTheTermInWhichItWasAskedFor) {
+  Driven one(Fresh(3));
+  one.Lead();
+  AppendReply empty{false, LogIndex(0), {}, {}, Round(1)};
+  empty.needs_checkpoint = true;
+  one.core.Step(From(2, 1, empty));
+  one.core.Step(From(3, 2, HeartbeatRequest{LogIndex(0), Round(1), LogIndex(0)}));
+  const Effects effects = one.core.TakeEffects();
+  ASSERT_EQ(effects.checkpoints.size(), 1u);
+  EXPECT_EQ(effects.checkpoints[0].term, Term(1)) << "the leader of term 2 is another";
+}
+
+TEST(RaftCore, AGrantThatNobodyAskedForElectsNobody) {
+  Driven one(Fresh(3));
+  one.core.Campaign();
+  one.core.Step(From(2, 1, VoteReply{true, true}));
+  const Effects effects = one.core.TakeEffects();
+  ASSERT_TRUE(effects.persist);
+  // Before the own vote is durable, no request has left.
+  one.core.Step(From(2, 1, VoteReply{false, true}));
+  one.core.Step(From(3, 1, VoteReply{false, true}));
+  EXPECT_FALSE(one.core.is_leader());
+  one.core.OnPersisted(effects.persist->id);
+  EXPECT_FALSE(one.core.is_leader());
+  one.core.Step(From(2, 1, VoteReply{false, true}));
+  EXPECT_TRUE(one.core.is_leader());
+}
+
+TEST(RaftCore, ARefusalAndAnAcknowledgementOfATurnStayTwo) {
+  Driven one(Fresh(3));
+  one.core.Step(From(2, 1, AppendRequest{LogIndex(4), Term(1), LogIndex(0), Round(1), {}}));
+  one.core.Step(
+      From(2, 1, AppendRequest{LogIndex(0), Term(0), LogIndex(0), Round(2), MakeEntries(1, {1})}));
+  const Effects effects = one.core.TakeEffects();
+  EXPECT_TRUE(effects.messages.empty()) << "the term in which they answer is not durable yet";
+  ASSERT_EQ(effects.messages_after_persist.size(), 2u);
+  const auto& refusal = std::get<AppendReply>(effects.messages_after_persist[0].body);
+  EXPECT_FALSE(refusal.accepted);
+  EXPECT_EQ(refusal.round, Round(1));
+  const auto& acknowledgement = std::get<AppendReply>(effects.messages_after_persist[1].body);
+  EXPECT_TRUE(acknowledgement.accepted);
+  EXPECT_EQ(acknowledgement.index, LogIndex(1));
+}
+
 TEST(RaftCore, AcknowledgementsOfATurnBecomeOne) {
   Driven one(Fresh(3));
   for (uint64_t i = 0; i < 5; ++i) {

@@ -2,7 +2,8 @@
 // crashes that lose what is not durable, slow disks, slow state machines, compaction, checkpoints,
 // cuts; in some, members that come and go all the while.
 //
-// BASALT_RAFT_SEED=n runs one seed and prints its trace; BASALT_RAFT_SEEDS=n sets how many run.
+// BASALT_RAFT_SEED=n runs one seed and prints its trace; BASALT_RAFT_SEEDS=n sets how many run,
+// BASALT_RAFT_FIRST_SEED=n where they begin: then nothing is said of what they reach.
 
 #include <cstdio>
 #include <cstdlib>
@@ -357,7 +358,8 @@ TEST(RandomCluster, KeepsItsPromisesUnderFaults) {
     return;
   }
   const uint64_t seeds = Setting("BASALT_RAFT_SEEDS", 4000);
-  for (uint64_t seed = 1; seed <= seeds; ++seed) {
+  const uint64_t first = Setting("BASALT_RAFT_FIRST_SEED", 1);
+  for (uint64_t seed = first; seed < first + seeds; ++seed) {
     // A failed CHECK ends the process: the last line says where to look.
     if (seed % 100 == 1) {
       std::printf("seeds from %lu\n", seed);
@@ -365,7 +367,7 @@ TEST(RandomCluster, KeepsItsPromisesUnderFaults) {
     }
     ASSERT_EQ(RunSeed(seed, false, sum), "") << "seed " << seed;
   }
-  ExpectReached(sum);
+  if (first == 1) ExpectReached(sum);
 }
 
 }  // namespace

@@ -7,7 +7,8 @@
 // is an offence by itself. With clocks beyond the bound the judge must object: else it sees
 // nothing.
 //
-// BASALT_LEASE_SEED=n runs one seed and prints its trace; BASALT_LEASE_SEEDS=n sets how many run.
+// BASALT_LEASE_SEED=n runs one seed and prints its trace; BASALT_LEASE_SEEDS=n sets how many run,
+// BASALT_LEASE_FIRST_SEED=n where they begin: then nothing is said of what they reach.
 
 #include <cstdio>
 #include <cstdlib>
@@ -336,13 +337,15 @@ TEST(RandomLeases, NoReadIsStaleWithinTheDriftBound) {
     return;
   }
   const uint64_t seeds = Setting("BASALT_LEASE_SEEDS", 1500);
-  for (uint64_t seed = 1; seed <= seeds; ++seed) {
+  const uint64_t first = Setting("BASALT_LEASE_FIRST_SEED", 1);
+  for (uint64_t seed = first; seed < first + seeds; ++seed) {
     if (seed % 100 == 1) {
       std::printf("seeds from %lu\n", seed);
       std::fflush(stdout);
     }
     ASSERT_EQ(RunSeed(seed, 100 + kDriftPercent, false, sum), "") << "seed " << seed;
   }
+  if (first != 1) return;
   EXPECT_GT(sum.overlapping_leaders, 0u);
   EXPECT_GT(sum.lease_reads_refused, 0u);
   EXPECT_GT(sum.follower_reads, 0u);

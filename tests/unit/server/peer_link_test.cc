@@ -141,6 +141,7 @@ v1::Hello MakeHello(uint64_t node, const std::string& store = "") {
   v1::Hello hello;
   hello.set_wire_version(kWireVersion);
   hello.set_cluster_id("0123456789abcdef");
+  hello.set_election_timeout_ms(600);
   *hello.mutable_node() = testing::MakeNode(node, store);
   return hello;
 }
@@ -171,6 +172,22 @@ TEST_F(PeerTransportTest, HelloTellsFriendFromStranger) {
   hello.mutable_node()->set_peer_address("moved");
   EXPECT_EQ(transport_.CheckHello(hello), "");
   EXPECT_EQ(view_.known()->map.nodes(2).peer_address(), "moved");
+}
+
+TEST_F(PeerTransportTest, LeasesNeedEqualElectionTimeouts) {
+  v1::Hello other = MakeHello(2);
+  other.set_election_timeout_ms(500);
+  EXPECT_EQ(transport_.CheckHello(other), "") << "nobody's lease rests on it";
+  other.set_leases(true);
+  EXPECT_EQ(transport_.CheckHello(other),
+            "election timeout 500 ms here is 600 ms, and leases are on");
+  v1::Hello self = MakeHello(1);
+  self.set_leases(true);
+  PeerTransport leasing(peers_, self, view_, inbox_, clock_);
+  other.set_leases(false);
+  EXPECT_THAT(leasing.CheckHello(other), HasSubstr("leases are on"));
+  other.set_election_timeout_ms(600);
+  EXPECT_EQ(leasing.CheckHello(other), "");
 }
 
 // A replica may live on a node that was not there when this process started.

@@ -1,0 +1,41 @@
+#include "tests/mutants/mutant.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+namespace basalt::testing {
+namespace {
+
+constexpr std::array<std::string_view, BASALT_MUTANT_COUNT> kNames = {BASALT_MUTANT_NAMES};
+
+int ReadMutant() {
+  const char* name = std::getenv("BASALT_MUTANT");  // NOLINT(concurrency-mt-unsafe): one thread
+  if (name == nullptr || *name == '\0') return 0;
+  for (size_t i = 0; i < kNames.size(); ++i) {
+    if (kNames[i] == name) return static_cast<int>(i) + 1;
+  }
+  std::fprintf(stderr, "no mutant is named %s\n", name);
+  std::_Exit(2);
+}
+
+bool ReadCoreChecks() {
+  const char* word =
+      std::getenv("BASALT_CORE_CHECKS");  // NOLINT(concurrency-mt-unsafe): one thread
+  return word == nullptr || std::string_view(word) != "off";
+}
+
+}  // namespace
+
+int PlantedMutant() {
+  static const int planted = ReadMutant();
+  return planted;
+}
+
+bool CoreChecksAreOn() {
+  static const bool on = ReadCoreChecks();
+  return on;
+}
+
+}  // namespace basalt::testing
