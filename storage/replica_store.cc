@@ -182,7 +182,6 @@ void ReplicaStore::Commit(Batch& batch, AppliedRow applied) {
   current->engine->Write(batch);
   current->applied_index.store(applied.base.index.value(), std::memory_order_release);
   applied_ = std::move(applied);
-  if (!retired_.empty()) RemoveRetired();
 }
 
 std::shared_ptr<ReplicaStore::Mounted> ReplicaStore::mounted() const {
@@ -250,19 +249,32 @@ absl::Status ReplicaStore::Install(const std::string& directory,
   BASALT_RETURN_IF_ERROR(Written(ports_.files.Rename(directory, path)));
   BASALT_RETURN_IF_ERROR(Written(ports_.files.SyncDirectory(directory_)));
   BASALT_RETURN_IF_ERROR(WritePointer(ports_.files, directory_, name));
-  const std::shared_ptr<Mounted> old = mounted();
+  std::shared_ptr<Mounted> old = mounted();
   // REPLICA names the new engine: what cannot be opened now could not be opened after a restart.
   if (const absl::Status mounted = Mount(name); !mounted.ok()) {
     base::DiskFailed(fmt::format("{}: {}", path, base::Message(mounted)));
   }
-  retired_.push_back({directory_ + "/" + old->name, old->closed});
+  base::MutexLock lock(mutex_);
+  retired_.push_back(std::move(old));
   return absl::OkStatus();
 }
 
 void ReplicaStore::RemoveRetired() {
-  std::erase_if(retired_, [&](const Retired& retired) {
-    return retired.closed->load() && ports_.files.RemoveTree(retired.path).ok();
-  });
+  std::vector<std::shared_ptr<Mounted>> unread;
+  {
+    base::MutexLock lock(mutex_);
+    // Nobody can begin to read it any more.
+    std::erase_if(retired_, [&](std::shared_ptr<Mounted>& retired) {
+      if (retired.use_count() > 1) return false;
+      unread.push_back(std::move(retired));
+      return true;
+    });
+  }
+  for (std::shared_ptr<Mounted>& retired : unread) {
+    const std::string path = directory_ + "/" + retired->name;
+    retired = nullptr;
+    (void)ports_.files.RemoveTree(path).ok();  // else the next Open does
+  }
 }
 
 }  // namespace basalt::storage

@@ -10,7 +10,8 @@
 //
 // Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), standing(),
 // flushed(), Flush(): any thread. Who holds an engine() across an Install goes on reading the old
-// contents; their files go once nobody does.
+// contents; RemoveRetired, for any thread that may wait for a disk, closes them and removes their
+// files once nobody does.
 #pragma once
 
 #include <atomic>
@@ -66,6 +67,7 @@ class ReplicaStore {
   // The highest applied index that a crash cannot take back.
   raft::LogIndex flushed();
   void Flush();
+  void RemoveRetired() BASALT_EXCLUDES(mutex_);
 
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory);
   // Takes over the checkpoint in `directory` (moved away, or removed when refused), once `check`
@@ -77,26 +79,11 @@ class ReplicaStore {
  private:
   // One engine and what is known of its flushes.
   struct Mounted {
-    Mounted() = default;
-    ~Mounted() {
-      engine.reset();
-      closed->store(true);
-    }
-    Mounted(const Mounted&) = delete;
-    Mounted& operator=(const Mounted&) = delete;
-
     std::string name;  // db-<n>
     std::unique_ptr<Engine> engine;
     // Raised once a batch can be read. Of this engine: after an install the old one lags for good.
     std::atomic<uint64_t> applied_index{0};
     std::atomic<uint64_t> flush_count_seen{0};
-    // An engine uses its files until it is closed, by whoever reads it last.
-    const std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);
-  };
-
-  struct Retired {
-    std::string path;
-    std::shared_ptr<const std::atomic<bool>> closed;
   };
 
   ReplicaStore(const Ports& ports, std::string directory)
@@ -105,15 +92,14 @@ class ReplicaStore {
   absl::Status Mount(const std::string& name);
   std::shared_ptr<Mounted> mounted() const BASALT_EXCLUDES(mutex_);
   absl::Status RemoveLeftOvers(const std::string& except);
-  void RemoveRetired();
 
   const Ports ports_;
   const std::string directory_;
   AppliedRow applied_;
   std::atomic<uint64_t> flushed_index_{0};  // never falls
   uint64_t next_number_ = 1;                // of db-<n>
-  std::vector<Retired> retired_;
   mutable base::Mutex mutex_;
+  std::vector<std::shared_ptr<Mounted>> retired_ BASALT_GUARDED_BY(mutex_);  // replaced
   std::shared_ptr<Mounted> mounted_ BASALT_GUARDED_BY(mutex_);
 };
 

@@ -105,14 +105,13 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
   BASALT_RETURN_IF_ERROR(node->OpenDirectory());
   node->host_ = std::make_unique<ShardHost>(
       MakeHostOptions(config, *node->directory_),
-      ShardHost::Ports{*node->files_, node->clock_, node->view_, logger, node->metrics_,
-                       [raw = node.get()](const CheckpointToSend& checkpoint) {
-                         return raw->SendCheckpoint(checkpoint);
-                       },
-                       &node->reporter_,
-                       [raw = node.get()](raft::NodeId peer) {
-                         return raw->transport_->Link(peer)->connected();
-                       }});
+      ShardHost::Ports{
+          *node->files_, node->clock_, node->view_, logger, node->metrics_,
+          [raw = node.get()](const CheckpointToSend& checkpoint) {
+            return raw->SendCheckpoint(checkpoint);
+          },
+          &node->reporter_,
+          [raw = node.get()](raft::NodeId peer) { return raw->transport_->IsConnected(peer); }});
   BASALT_RETURN_IF_ERROR(node->ListenForHttp());
   BASALT_RETURN_IF_ERROR(node->ListenForPeers());
   BASALT_RETURN_IF_ERROR(node->ListenForClients());
@@ -286,6 +285,7 @@ absl::Status Node::Poll() {
 void Node::Housekeep() {
   if (running_.load()) {
     host_->Maintain();
+    receiver_->RemoveDiscarded();
     if (transport_->unknown_messages() > 0 && !std::exchange(said_unknown_messages_, true)) {
       logger_.Warn({},
                    "peers of a newer release send what this one does not know: it is dropped, "

@@ -92,7 +92,7 @@ NodeStatus Node::Status() {
     for (const v1::NodeDescriptor& node : known->map.nodes()) {
       if (node.node_id() == config_.node_id) continue;
       status.peers.push_back({node.node_id(), node.peer_address(), node.http_address(),
-                              transport_->Link(raft::NodeId(node.node_id()))->connected()});
+                              transport_->IsConnected(raft::NodeId(node.node_id()))});
     }
   }
   for (const v1::ReplicaStatus& replica : replicas) {
@@ -162,7 +162,7 @@ v1::StatusReply Node::AdminStatus() {
     if (node.node_id() == config_.node_id) continue;
     v1::PeerState* peer = reply.add_peers();
     *peer->mutable_node() = node;
-    peer->set_connected(transport_->Link(raft::NodeId(node.node_id()))->connected());
+    peer->set_connected(transport_->IsConnected(raft::NodeId(node.node_id())));
   }
   return reply;
 }

@@ -23,30 +23,49 @@ FollowerFeed::FollowerFeed(Ports ports, std::string directory)
                 [this](std::vector<FetchForFollower>& works) {
                   for (const FetchForFollower& work : works) Fetch(work);
                 }},
-               ports_.clock),
-      checkpoints_({"checkpoint", kPause,
-                    [this](std::vector<CheckpointForFollower>& works) {
-                      for (const CheckpointForFollower& work : works) Send(work);
-                    }},
-                   ports_.clock) {}
+               ports_.clock) {}
 
-void FollowerFeed::Start() {
-  fetches_.Start();
-  checkpoints_.Start();
-}
+void FollowerFeed::Start() { fetches_.Start(); }
 
 void FollowerFeed::Stop() {
   stopping_.store(true);
+  std::vector<Sender*> senders;
+  {
+    base::MutexLock lock(mutex_);
+    stopped_ = true;
+    for (auto& [node, sender] : senders_) senders.push_back(sender.get());
+  }
   fetches_.Stop();
-  checkpoints_.Stop();
+  for (Sender* sender : senders) sender->thread->Stop();
+}
+
+FollowerFeed::Sender* FollowerFeed::SenderTo(raft::NodeId node) {
+  base::MutexLock lock(mutex_);
+  if (stopped_) return nullptr;
+  std::unique_ptr<Sender>& sender = senders_[node];
+  if (sender == nullptr) {
+    sender = std::make_unique<Sender>();
+    sender->thread = std::make_unique<LoopThread<CheckpointForFollower>>(
+        LoopThread<CheckpointForFollower>::Options{
+            "checkpoint-" + std::to_string(node.value() % 1000), kPause,
+            [this, sender = sender.get()](std::vector<CheckpointForFollower>& works) {
+              for (const CheckpointForFollower& work : works) {
+                Send(work, sender->not_before[{work.group, work.send.follower}]);
+              }
+            }},
+        ports_.clock);
+    sender->thread->Start();
+  }
+  return sender.get();
 }
 
 void FollowerFeed::Put(FeedWork work) {
   if (auto* fetch = std::get_if<FetchForFollower>(&work)) {
     fetches_.mailbox().Put(*fetch);
-  } else {
-    checkpoints_.mailbox().Put(std::get<CheckpointForFollower>(work));
+    return;
   }
+  const auto& checkpoint = std::get<CheckpointForFollower>(work);
+  if (Sender* sender = SenderTo(checkpoint.send.node)) sender->thread->mailbox().Put(checkpoint);
 }
 
 void FollowerFeed::Fetch(const FetchForFollower& work) {
@@ -70,8 +89,7 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   ports_.groups.Put(EntriesFetched{work.group, fetch.follower, *std::move(entries)});
 }
 
-void FollowerFeed::Send(const CheckpointForFollower& work) {
-  MonotonicTime& not_before = not_before_[{work.group, work.send.follower}];
+void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_before) {
   const bool reachable = !ports_.reachable || ports_.reachable(work.send.node);
   if (!reachable || ports_.clock.Now() < not_before) {
     ports_.groups.Put(CheckpointSent{work.group, work.send.follower, std::nullopt});
@@ -97,8 +115,8 @@ void FollowerFeed::Send(const CheckpointForFollower& work) {
 
 absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {
   CheckpointToSend checkpoint{work.group, work.self, work.term, work.send, {}, {}};
-  checkpoint.directory =
-      directory_ + "/" + std::to_string(work.group.value()) + "-" + std::to_string(next_number_++);
+  checkpoint.directory = directory_ + "/" + std::to_string(work.group.value()) + "-" +
+                         std::to_string(next_number_.fetch_add(1));
   // What is in the memtable would be flushed while the apply thread waits; so it goes first.
   ports_.flush(work.group);
   std::promise<absl::StatusOr<raft::LogBase>> made;
@@ -115,6 +133,7 @@ absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::
   BASALT_RETURN_IF_ERROR(created.status());
   ports_.metrics.created->Increment();
   checkpoint.base = base = *created;
+  ports_.groups.Put(CheckpointMade{work.group, work.send.follower, base.index});
   absl::Status status = ports_.send(checkpoint);
   (void)ports_.files.RemoveTree(checkpoint.directory).ok();  // emptied at start anyway
   return status;

@@ -1,5 +1,6 @@
 // FollowerFeed: work for followers that lag: reads old entries from the log, makes checkpoints and
-// streams them. Two threads, because a checkpoint may take minutes.
+// streams them. A checkpoint may take minutes, and longer to a node whose disk stalls: so each node
+// that ever needed one has a thread of its own, and gets one at a time.
 #pragma once
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "base/mutex.h"
 #include "raft/log_store.h"
 #include "server/node/apply_loop.h"
 #include "server/node/loop_thread.h"
@@ -58,18 +60,28 @@ class FollowerFeed final : public FeedInbox {
   void Put(FeedWork work) override;
 
  private:
+  // The checkpoints for one node.
+  struct Sender {
+    // Its thread only: when a follower that refused the last one gets another.
+    std::map<std::pair<raft::GroupId, raft::ReplicaId>, MonotonicTime> not_before;
+    std::unique_ptr<LoopThread<CheckpointForFollower>> thread;
+  };
+
   void Fetch(const FetchForFollower& work);
-  void Send(const CheckpointForFollower& work);
+  // Null once this stops.
+  Sender* SenderTo(raft::NodeId node) BASALT_EXCLUDES(mutex_);
+  void Send(const CheckpointForFollower& work, MonotonicTime& not_before);
   absl::Status MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base);
 
   Ports ports_;
   const std::string directory_;
-  uint64_t next_number_ = 1;  // checkpoint thread
-  // Checkpoint thread: when a follower that refused the last one gets another.
-  std::map<std::pair<raft::GroupId, raft::ReplicaId>, MonotonicTime> not_before_;
+  std::atomic<uint64_t> next_number_{1};
   std::atomic<bool> stopping_{false};
   LoopThread<FetchForFollower> fetches_;
-  LoopThread<CheckpointForFollower> checkpoints_;
+  base::Mutex mutex_;
+  bool stopped_ BASALT_GUARDED_BY(mutex_) = false;
+  // They stay until this goes.
+  std::map<raft::NodeId, std::unique_ptr<Sender>> senders_ BASALT_GUARDED_BY(mutex_);
 };
 
 }  // namespace basalt::server

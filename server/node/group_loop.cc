@@ -19,7 +19,9 @@ void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState 
                          uint64_t highest_stamp, bool campaign) {
   hybrid_clock_.Pass(highest_stamp);
   const raft::LogBase applied = recovered.applied;
-  auto hosted = std::make_unique<Hosted>(options, std::move(recovered));
+  LogRetention retention({options_.retained_log_bytes, options_.checkpoint_log_bytes_max});
+  retention.Recovered(recovered.entries);
+  auto hosted = std::make_unique<Hosted>(options, std::move(recovered), std::move(retention));
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
   hosted->campaign = campaign;
@@ -116,9 +118,16 @@ void GroupLoop::On(EntriesFetched& event) {
   MarkDirty(*hosted);
 }
 
+void GroupLoop::On(CheckpointMade& event) {
+  Hosted* hosted = Find(event.group);
+  if (hosted == nullptr) return;  // removed meanwhile
+  hosted->retention.BringUp(event.follower, event.base, log_bytes_);
+}
+
 void GroupLoop::On(CheckpointSent& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
+  hosted->retention.CheckpointSent(event.follower, event.installed.has_value());
   hosted->group.core().OnCheckpointSent(event.follower, event.installed);
   MarkDirty(*hosted);
 }
@@ -162,6 +171,7 @@ void GroupLoop::On(StateFlushed& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr || hosted->group.self() != event.replica) return;  // removed meanwhile
   if (event.index > hosted->flushed) hosted->flushed = event.index;
+  hosted->retention.LetGo(event.let_go);
 }
 
 void GroupLoop::On(MembershipChangeAsked& event) {
@@ -183,16 +193,15 @@ void GroupLoop::On(StatesAsked& event) {
   event.reply(std::move(states));
 }
 
-// Lets the log go below what the state machine has flushed, but keeps the newest
-// `retained_log_bytes` for followers that were away for a while.
+// Lets the log go below what the state machine has flushed, but for what is retained for followers.
 void GroupLoop::Compact(Hosted& hosted) {
   const raft::CoreStatus status = hosted.group.core().status();
   hosted.disk_stalled = status.disk_stalled;
-  hosted.SampleLog(status.last);
-  raft::LogIndex target = hosted.FirstRetained(options_.retained_log_bytes);
-  if (target > hosted.flushed) target = hosted.flushed;
-  if (target > status.applied) target = status.applied;
-  if (target > status.base && !hosted.installing) hosted.group.core().Compact(target);
+  const uint64_t given_up = hosted.retention.given_up();
+  const raft::LogIndex through =
+      hosted.retention.MayDropThrough(status, hosted.flushed, log_bytes_);
+  Count(counters_.checkpoint_logs_given_up, hosted.retention.given_up() - given_up);
+  if (through > status.base && !hosted.installing) hosted.group.core().Compact(through);
 }
 
 void GroupLoop::FinishTurn() {
@@ -218,6 +227,7 @@ void GroupLoop::FinishTurn() {
       }
     }
     CarryOut(turn);
+    for (Hosted* hosted : dirty) FollowConfiguration(*hosted);
   }
   replies_.Flush();
 }
@@ -272,9 +282,9 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   if (!turn.messages.empty()) ports_.transport.Send(std::move(turn.messages));
   if (!turn.writes.empty()) {
     for (const raft::LogWrite& write : turn.writes) {
-      Hosted* hosted = Find(write.group);
+      Find(write.group)->retention.Appended(write.persist.entries);
       for (const raft::Entry& entry : write.persist.entries) {
-        hosted->log_bytes += raft::EntryBytes(entry);
+        log_bytes_ += raft::EntryBytes(entry);
       }
     }
     writes_per_append_.push_back(static_cast<uint32_t>(turn.writes.size()));
@@ -291,11 +301,16 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
     ports_.feed.Put(FetchForFollower{group, Find(group)->group.self(), fetch});
   }
   for (auto& [group, send] : turn.checkpoints) {
-    ports_.feed.Put(CheckpointForFollower{group, Find(group)->group.self(), send.term, send});
+    Hosted& hosted = *Find(group);
+    // It will be of this index or a later one.
+    hosted.retention.BringUp(send.follower, hosted.group.core().status().applied, log_bytes_);
+    ports_.feed.Put(CheckpointForFollower{group, hosted.group.self(), send.term, send});
   }
 }
 
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
+  hosted.leader = leadership.leader;
+  hosted.leader_term = leadership.term;
   hosted.leader_node = hosted.NodeOf(leadership.leader);
   const bool leads = leadership.role == raft::Role::kLeader;
   if (leadership.role == raft::Role::kCandidate) Count(counters_.campaigns);
@@ -305,6 +320,17 @@ void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership)
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
   if (!leads) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
+}
+
+// A replica may hear of its leader before it has a configuration that names it. One that was left
+// out of the configuration leads on for a while, from where it was.
+void GroupLoop::FollowConfiguration(Hosted& hosted) {
+  if (hosted.leader == raft::ReplicaId(0)) return;
+  const raft::NodeId node = hosted.NodeOf(hosted.leader);
+  if (node == raft::NodeId(0) || node == hosted.leader_node) return;
+  hosted.leader_node = node;
+  hosted.campaign = false;
+  ports_.leaders.OnLeader(hosted.group.id(), node, hosted.leader_term);
 }
 
 void GroupLoop::OnInstall(Hosted& hosted, raft::LogBase base) {

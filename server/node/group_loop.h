@@ -31,6 +31,7 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> proposals_refused{0};
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
+  std::atomic<uint64_t> checkpoint_logs_given_up{0};
   // Replicas with a write under way for too long to lead; looked at with compaction.
   std::atomic<uint64_t> disks_stalled{0};
 };
@@ -43,6 +44,9 @@ struct GroupLoopOptions {
   size_t gathered_bytes_max = 64u << 20;
   // Recent log kept for followers that lag, per group, in bytes.
   uint64_t retained_log_bytes = 16u << 20;
+  // What the node may log, all groups together, while a group keeps its log for a follower that is
+  // brought up by a checkpoint.
+  uint64_t checkpoint_log_bytes_max = 4ull << 30;
   uint32_t ticks_per_compaction_check = 20;
 };
 
@@ -86,6 +90,7 @@ class GroupLoop {
   void On(WritesPersisted& event);
   void On(EntriesApplied& event);
   void On(EntriesFetched& event);
+  void On(CheckpointMade& event);
   void On(CheckpointSent& event);
   void On(CheckpointStaged& event);
   void On(CheckpointInstalled& event);
@@ -117,6 +122,7 @@ class GroupLoop {
   void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
+  void FollowConfiguration(Hosted& hosted);
   void OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read);
   void OnRefusedRead(Hosted& hosted, raft::ReadId read);
   void OnInstall(Hosted& hosted, raft::LogBase base);
@@ -140,6 +146,7 @@ class GroupLoop {
   std::deque<uint32_t> writes_per_append_;  // writes not yet durable of each append under way
   uint64_t next_read_ = 1;
   uint64_t ticks_ = 0;
+  uint64_t log_bytes_ = 0;  // of all groups, since the start
   raft::Time now_;
 };
 

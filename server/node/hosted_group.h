@@ -11,21 +11,18 @@
 
 #include "raft/core/configuration.h"
 #include "server/node/group_loop.h"
+#include "server/node/log_retention.h"
 
 namespace basalt::server {
 
 struct GroupLoop::Hosted {
-  Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered)
-      : group(options, std::move(recovered)) {}
+  Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered, LogRetention retains)
+      : retention(std::move(retains)), group(options, std::move(recovered)) {}
 
   struct Staged {
     raft::LogIndex index;
     std::string directory;
     std::function<void(std::string)> done;
-  };
-  struct LogSample {
-    raft::LogIndex last;
-    uint64_t bytes = 0;  // log_bytes when `last` was the last index
   };
 
   raft::NodeId NodeOf(raft::ReplicaId replica) const {
@@ -33,22 +30,12 @@ struct GroupLoop::Hosted {
     return member == nullptr ? raft::NodeId(0) : member->node;
   }
 
-  void SampleLog(raft::LogIndex last) {
-    if (samples.empty() || samples.back().bytes != log_bytes) samples.push_back({last, log_bytes});
-  }
-  // The newest sampled index behind which at least `bytes` were logged; 0 when there is none.
-  raft::LogIndex FirstRetained(uint64_t bytes) {
-    raft::LogIndex first(0);
-    while (!samples.empty() && log_bytes - samples.front().bytes >= bytes) {
-      first = samples.front().last;
-      samples.pop_front();
-    }
-    return first;
-  }
-
   raft::Term applied_term;  // of the last applied entry
-  raft::NodeId leader_node;
+  raft::ReplicaId leader;   // as the last effect said
+  raft::Term leader_term;
+  raft::NodeId leader_node;  // 0: there is none, or no configuration has named it yet
   raft::LogIndex flushed;
+  LogRetention retention;
   raft::Group group;
   bool campaign = false;
   bool leads = false;  // as the last effect said
@@ -64,9 +51,6 @@ struct GroupLoop::Hosted {
   std::vector<PendingRead> reads;
   // Rounds under way. Reads of one round share a ReadId.
   std::map<raft::ReadId, std::vector<PendingRead>> rounds;
-
-  uint64_t log_bytes = 0;
-  std::deque<LogSample> samples;
 };
 
 }  // namespace basalt::server

@@ -327,12 +327,17 @@ void ShardHost::ProposeFormation() {
 
 void ShardHost::Maintain() {
   ProposeFormation();
-  for (const auto& pinning : log_->log().GroupsPinning()) {
-    if (const auto machine = MachineOf(pinning.group)) machine->Flush();
+  std::map<std::pair<raft::GroupId, raft::ReplicaId>, raft::LogIndex> pinning;
+  for (const auto& [group, replica, through] : log_->log().GroupsPinning()) {
+    pinning[{group, replica}] = through;
   }
   for (const Hosted& hosted : AllHosted()) {
-    Put(GroupEvent(
-        StateFlushed{hosted.machine->group(), hosted.replica, hosted.machine->flushed()}));
+    const raft::GroupId group = hosted.machine->group();
+    const auto pins = pinning.find({group, hosted.replica});
+    const raft::LogIndex let_go = pins == pinning.end() ? raft::LogIndex(0) : pins->second;
+    if (hosted.machine->flushed() < let_go) hosted.machine->Flush();
+    Put(GroupEvent(StateFlushed{group, hosted.replica, hosted.machine->flushed(), let_go}));
+    hosted.machine->store().RemoveRetired();
   }
   RemoveRetired();
 }
@@ -443,6 +448,9 @@ std::vector<PulledSample> ShardHost::Samples() const {
       reads("lease", "arrival", lease_reads_.reads()),
       reads("lease", "apply", apply.lease_reads.load(std::memory_order_relaxed)),
       reads("read-index", "apply", apply.round_reads.load(std::memory_order_relaxed)),
+      counter("basalt_raft_checkpoint_logs_given_up_total",
+              "Followers for which too much log would have been kept behind a checkpoint.",
+              groups.checkpoint_logs_given_up),
       counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",

@@ -66,6 +66,13 @@ struct EntriesFetched {
   std::vector<raft::Entry> entries;
 };
 
+// A checkpoint for the follower is about to be sent.
+struct CheckpointMade {
+  raft::GroupId group;
+  raft::ReplicaId follower;
+  raft::LogIndex base;
+};
+
 struct CheckpointSent {
   raft::GroupId group;
   raft::ReplicaId follower;
@@ -105,11 +112,13 @@ struct StatesAsked {
   std::function<void(std::vector<GroupState>)> reply;  // called on the group thread
 };
 
-// Everything up to `index` survives a crash of the state machine.
+// Everything up to `index` survives a crash of the state machine. The log up to `let_go` is wanted
+// back, whatever is retained for followers.
 struct StateFlushed {
   raft::GroupId group;
   raft::ReplicaId replica;  // of which: another one may have taken its place meanwhile
   raft::LogIndex index;
+  raft::LogIndex let_go;
 };
 
 // A replica that was made while the node runs. Its log and its store are durable.
@@ -139,9 +148,9 @@ struct MembershipChangeAsked {
 
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointSent,
-                 CheckpointStaged, CheckpointInstalled, CheckpointRefused, StatesAsked,
-                 StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
+                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointMade,
+                 CheckpointSent, CheckpointStaged, CheckpointInstalled, CheckpointRefused,
+                 StatesAsked, StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

@@ -83,8 +83,9 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
         [self = shared_from_this()](std::string problem) { self->OnInstallEnded(problem); }});
   }
 
+  // On a loop's thread.
   void OnInstallEnded(const std::string& problem) {
-    (void)receiver_.files_.RemoveTree(staging_->directory()).ok();  // mostly consumed by now
+    receiver_.Discard(staging_->directory());
     End(problem);
   }
 
@@ -114,6 +115,22 @@ grpc::ServerReadReactor<v1::CheckpointChunk>* CheckpointReceiver::Accept(
   auto reception = std::make_shared<Reception>(*this, reply);
   reception->Begin();
   return reception.get();
+}
+
+void CheckpointReceiver::Discard(std::string directory) {
+  base::MutexLock lock(mutex_);
+  discarded_.push_back(std::move(directory));
+}
+
+void CheckpointReceiver::RemoveDiscarded() {
+  std::vector<std::string> discarded;
+  {
+    base::MutexLock lock(mutex_);
+    discarded.swap(discarded_);
+  }
+  for (const std::string& directory : discarded) {
+    (void)files_.RemoveTree(directory).ok();  // else the next start does
+  }
 }
 
 bool CheckpointReceiver::Reserve(uint64_t group) {

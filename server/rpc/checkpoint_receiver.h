@@ -7,6 +7,7 @@
 #include <atomic>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/mutex.h"
 #include "proto/peer.grpc.pb.h"
@@ -27,12 +28,17 @@ class CheckpointReceiver {
   // Owned by itself until gRPC is done with it.
   grpc::ServerReadReactor<v1::CheckpointChunk>* Accept(v1::CheckpointReply* reply);
 
+  // Removes what the loops have refused or left over. Gigabytes go slowly, so whoever calls this
+  // may wait for the disk; the loops may not.
+  void RemoveDiscarded() BASALT_EXCLUDES(mutex_);
+
  private:
   class Reception;
 
   // One at a time per group. False: one is under way.
   bool Reserve(uint64_t group) BASALT_EXCLUDES(mutex_);
   void Release(uint64_t group) BASALT_EXCLUDES(mutex_);
+  void Discard(std::string directory) BASALT_EXCLUDES(mutex_);
 
   storage::FileSystem& files_;
   const std::string directory_;
@@ -42,6 +48,7 @@ class CheckpointReceiver {
 
   base::Mutex mutex_;
   std::set<uint64_t> receiving_ BASALT_GUARDED_BY(mutex_);
+  std::vector<std::string> discarded_ BASALT_GUARDED_BY(mutex_);
 };
 
 }  // namespace basalt::server

@@ -29,11 +29,14 @@ struct OutgoingCheckpoint {
 
 struct SendLimits {
   uint64_t bytes_per_second = 64u << 20;  // 0: no limit
-  std::chrono::milliseconds timeout{600000};
-  const std::atomic<bool>* stop = nullptr;  // ends the transfer early
+  // However large it is: a receiver that takes no piece for so long is given up, and one that has
+  // them all and does not answer.
+  std::chrono::milliseconds stall_max{60'000};
+  std::chrono::milliseconds install_max{600'000};
+  const std::atomic<bool>* stop = nullptr;  // ends the transfer soon, whatever it waits for
 };
 
-// Blocks until the receiver installed the checkpoint or refused it. `sent_bytes` may be null.
+// Blocks until the receiver installed the checkpoint or refused it, or until a limit is reached.
 absl::Status SendCheckpointFiles(const std::shared_ptr<grpc::Channel>& channel,
                                  storage::FileSystem& files, const OutgoingCheckpoint& checkpoint,
                                  const SendLimits& limits, const Clock& clock);

@@ -61,6 +61,11 @@ PeerLink* PeerTransport::Link(raft::NodeId node) {
   return place == links_.end() ? nullptr : place->second.get();
 }
 
+bool PeerTransport::IsConnected(raft::NodeId node) {
+  const PeerLink* link = Link(node);
+  return link != nullptr && link->connected();
+}
+
 std::vector<raft::NodeId> PeerTransport::Peers() const {
   std::vector<raft::NodeId> peers;
   for (const auto& [node, link] : links_) peers.push_back(node);

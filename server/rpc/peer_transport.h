@@ -32,6 +32,8 @@ class PeerTransport final : public raft::Transport {
   std::string CheckHello(const v1::Hello& hello);
   // nullptr: no such peer.
   PeerLink* Link(raft::NodeId node);
+  // Not to a node that this process has not met as a peer.
+  bool IsConnected(raft::NodeId node);
   std::vector<raft::NodeId> Peers() const;
 
   // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it. What

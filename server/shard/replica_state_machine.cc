@@ -55,18 +55,21 @@ absl::StatusOr<std::unique_ptr<ReplicaStateMachine>> ReplicaStateMachine::Open(
     const storage::ReplicaStore::Ports& ports, const std::string& directory,
     std::unique_ptr<CommandSet> commands, ApplyObserver* observer) {
   BASALT_ASSIGN_OR_RETURN(auto store, storage::ReplicaStore::Open(ports, directory));
-  std::unique_ptr<ReplicaStateMachine> machine(
-      new ReplicaStateMachine(std::move(store), std::move(commands), observer));
-  if (const absl::Status loaded = machine->Load(); !loaded.ok()) {
-    return base::MakeStatus(loaded.code(), fmt::format("{}: {}", directory, base::Message(loaded)));
-  }
+  const auto in_directory = [&](const absl::Status& why) {
+    return base::MakeStatus(why.code(), fmt::format("{}: {}", directory, base::Message(why)));
+  };
+  const absl::StatusOr<v1::ShardDescriptor> descriptor = ReadDescriptor(*store->engine());
+  if (!descriptor.ok()) return in_directory(descriptor.status());
+  std::unique_ptr<ReplicaStateMachine> machine(new ReplicaStateMachine(
+      raft::GroupId(descriptor->shard_id()), std::move(store), std::move(commands), observer));
+  if (const absl::Status loaded = machine->Load(); !loaded.ok()) return in_directory(loaded);
   return machine;
 }
 
 absl::Status ReplicaStateMachine::Load() {
   const std::shared_ptr<storage::Engine> engine = store_->engine();
   BASALT_ASSIGN_OR_RETURN(descriptor_, ReadDescriptor(*engine));
-  group_ = raft::GroupId(descriptor_.shard_id());
+  BASALT_CHECK(descriptor_.shard_id() == group_.value());  // what is installed is checked for it
   BASALT_RETURN_IF_ERROR(hash_.Load(*engine->NewIterator(Family::kState, nullptr)));
   return commands_->Load(*engine);
 }

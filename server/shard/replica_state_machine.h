@@ -66,6 +66,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory) override;
   absl::Status Install(const std::string& directory, const raft::LogBase& base) override;
 
+  // Any thread.
   raft::GroupId group() const { return group_; }
   storage::ReplicaStore& store() { return *store_; }
   // Apply thread only.
@@ -74,9 +75,12 @@ class ReplicaStateMachine : public raft::StateMachine {
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
 
  private:
-  ReplicaStateMachine(std::unique_ptr<storage::ReplicaStore> store,
+  ReplicaStateMachine(raft::GroupId group, std::unique_ptr<storage::ReplicaStore> store,
                       std::unique_ptr<CommandSet> commands, ApplyObserver* observer)
-      : store_(std::move(store)), commands_(std::move(commands)), observer_(observer) {}
+      : group_(group),
+        store_(std::move(store)),
+        commands_(std::move(commands)),
+        observer_(observer) {}
 
   // Descriptor, hash and command set as the store holds them.
   absl::Status Load();
@@ -86,10 +90,10 @@ class ReplicaStateMachine : public raft::StateMachine {
                         std::span<const v1::CommandBatch* const> batches);
   absl::Status Stop(const absl::Status& why);
 
+  const raft::GroupId group_;
   const std::unique_ptr<storage::ReplicaStore> store_;
   const std::unique_ptr<CommandSet> commands_;
   ApplyObserver* const observer_;
-  raft::GroupId group_;
   v1::ShardDescriptor descriptor_;
   storage::AppliedHash hash_;
   storage::Batch batch_;

@@ -210,13 +210,19 @@ void VirtualProcess::Tick() {
 void VirtualProcess::Maintain() {
   ports_.after(kMaintenance, [this] { Maintain(); });
   if (ports_.time.Now() < ports_.disk_speed.stalled_until) return;
+  std::map<raft::GroupId, raft::LogIndex> let_go;
   for (const auto& pinning : log_->log().GroupsPinning()) {
     const auto hosted = hosted_.find(pinning.group);
-    if (hosted != hosted_.end()) hosted->second.machine->Flush();
+    if (hosted == hosted_.end() || hosted->second.replica != pinning.replica) continue;
+    hosted->second.machine->Flush();
     if (dead()) return;
+    let_go[pinning.group] = pinning.through;
   }
   for (const auto& [group, hosted] : hosted_) {
-    Put(server::GroupEvent(server::StateFlushed{group, hosted.replica, hosted.machine->flushed()}));
+    Put(server::GroupEvent(
+        server::StateFlushed{group, hosted.replica, hosted.machine->flushed(), let_go[group]}));
+    hosted.machine->store().RemoveRetired();
+    if (dead()) return;
   }
   const auto free_bytes = ports_.disk.FreeBytes("/");
   const bool full = free_bytes.ok() && *free_bytes < options_.free_bytes_min;

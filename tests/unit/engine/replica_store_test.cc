@@ -266,17 +266,35 @@ TEST_F(OnFakeDisk, FilesOfAnOldEngineStayUntilItIsClosed) {
   auto store = *ReplicaStore::Open({disk_, engines}, kReplica);
   std::shared_ptr<Engine> reader = store->engine();
   ASSERT_TRUE(store->Install(kStaged, Anything).ok());
+  store->RemoveRetired();
+  EXPECT_TRUE(*disk_.Exists("/replica/db-1"));
   gates.may_close.store(false);
   gates.closing.store(false);
-  std::thread last_reader([&] { reader.reset(); });
+  reader.reset();
+  EXPECT_FALSE(gates.closing.load()) << "a reader does not wait for the disk";
+  std::thread housekeeping([&] { store->RemoveRetired(); });
   while (!gates.closing.load()) std::this_thread::yield();
-  Batch batch = Rows("ten");
-  store->Commit(batch, At(10));
   EXPECT_TRUE(*disk_.Exists("/replica/db-1"));
   gates.may_close.store(true);
-  last_reader.join();
-  batch = Rows("eleven");
-  store->Commit(batch, At(11));
+  housekeeping.join();
+  EXPECT_FALSE(*disk_.Exists("/replica/db-1"));
+}
+
+// Removing gigabytes takes a while, and whoever applies has no time for it.
+TEST_F(OnFakeDisk, WhoeverCommitsRemovesNothing) {
+  Prepare();
+  SlowToClose::Gates gates;
+  SlowToCloseFactory engines(disk_, gates);
+  auto store = *ReplicaStore::Open({disk_, engines}, kReplica);
+  gates.closing.store(false);
+  ASSERT_TRUE(store->Install(kStaged, Anything).ok());
+  const bool closed_by_check = gates.closing.exchange(false);
+  EXPECT_TRUE(closed_by_check) << "the one that was opened to look at it";
+  Batch batch = Rows("ten");
+  store->Commit(batch, At(10));
+  EXPECT_FALSE(gates.closing.load());
+  EXPECT_TRUE(*disk_.Exists("/replica/db-1"));
+  store->RemoveRetired();
   EXPECT_FALSE(*disk_.Exists("/replica/db-1"));
 }
 
@@ -351,6 +369,7 @@ TEST_P(ReplicaStores, ReadersOfTheOldContentsFinishAfterAnInstall) {
   rows.reset();
   old.reset();
   Commit(8, "eight");
+  store_->RemoveRetired();
   EXPECT_FALSE(*bench_.files().Exists(bench_.Path("r/db-1"))) << "gone with its last reader";
   EXPECT_EQ(RowOf(*store_->engine()), "eight");
   store_->Flush();

@@ -133,6 +133,8 @@ TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWith
   ASSERT_TRUE(staged.has_value());
   EXPECT_TRUE(files.Exists(staged->directory + "/a").value());
   staged->done("");
+  EXPECT_TRUE(files.Exists(staged->directory).value()) << "a loop does not wait for the disk";
+  receiver.RemoveDiscarded();
   EXPECT_FALSE(files.Exists(staged->directory).value());
 }
 

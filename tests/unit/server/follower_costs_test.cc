@@ -24,6 +24,7 @@ class EmptyLog final : public raft::LogStore {
 class SentInbox final : public GroupInbox {
  public:
   void Put(GroupEvent event) override {
+    if (!std::holds_alternative<CheckpointSent>(event)) return;
     base::MutexLock lock(mutex_);
     sent_ = std::get<CheckpointSent>(event);
     arrived_.NotifyAll();

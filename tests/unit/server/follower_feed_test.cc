@@ -49,7 +49,20 @@ class CountingInbox final : public GroupInbox {
   void Put(GroupEvent event) override {
     base::MutexLock lock(mutex_);
     if (std::holds_alternative<EntriesFetched>(event)) ++fetched_;
-    if (std::holds_alternative<CheckpointSent>(event)) ++sent_;
+    const auto* sent = std::get_if<CheckpointSent>(&event);
+    if (sent == nullptr) return;
+    ++sent_;
+    if (sent->installed) ++installed_;
+    sent_changed_.NotifyAll();
+  }
+  // False: there were not so many within half a minute.
+  bool AwaitInstalled(uint64_t count) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    base::MutexLock lock(mutex_);
+    while (installed_ < count && std::chrono::steady_clock::now() < until) {
+      sent_changed_.WaitFor(mutex_, std::chrono::seconds(1));
+    }
+    return installed_ >= count;
   }
   uint64_t fetched() {
     base::MutexLock lock(mutex_);
@@ -62,6 +75,8 @@ class CountingInbox final : public GroupInbox {
 
  private:
   base::Mutex mutex_;
+  base::CondVar sent_changed_;
+  uint64_t installed_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t fetched_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t sent_ BASALT_GUARDED_BY(mutex_) = 0;
 };
@@ -84,10 +99,14 @@ class ApplyThread final : public ApplyInbox {
   LoopThread<ApplyWork> thread_;
 };
 
-// A transfer that lasts until its owner ends it.
+constexpr raft::NodeId kSlowNode{2};
+constexpr raft::NodeId kQuickNode{3};
+
+// A transfer to the slow node lasts until its owner ends it.
 class LongTransfer {
  public:
-  absl::Status Send() {
+  absl::Status Send(const CheckpointToSend& checkpoint) {
+    if (checkpoint.send.node != kSlowNode) return absl::OkStatus();
     base::MutexLock lock(mutex_);
     begun_ = true;
     changed_.NotifyAll();
@@ -123,7 +142,7 @@ class FollowerFeedTest : public ::testing::Test {
   void PutOneOfEach() {
     feed_.Put(
         FetchForFollower{kGroup, kSelf, {kFollower, raft::LogIndex(1), raft::LogIndex(2), 1000}});
-    feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, raft::NodeId(2)}});
+    feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, kSlowNode}});
   }
 
   const SystemClock clock_{};
@@ -135,10 +154,11 @@ class FollowerFeedTest : public ::testing::Test {
   CountingInbox groups_;
   ApplyThread apply_{clock_};
   LongTransfer transfer_;
-  FollowerFeed feed_{{log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
-                      [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
-                      [this](const CheckpointToSend&) { return transfer_.Send(); }},
-                     "/checkpoints"};
+  FollowerFeed feed_{
+      {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_, [](raft::GroupId) {},
+       [](raft::GroupId, raft::ReplicaId) { return true; },
+       [this](const CheckpointToSend& checkpoint) { return transfer_.Send(checkpoint); }},
+      "/checkpoints"};
 };
 
 TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
@@ -163,6 +183,19 @@ TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
   late.join();
   EXPECT_GE(groups_.fetched(), kThreads * kEach);
   EXPECT_GE(groups_.sent(), kThreads * kEach);
+}
+
+TEST_F(FollowerFeedTest, ANodeThatStallsHoldsUpNoOther) {
+  feed_.Start();
+  PutOneOfEach();
+  ASSERT_TRUE(transfer_.AwaitBegun());
+  for (uint64_t group = 1; group <= 3; ++group) {
+    feed_.Put(CheckpointForFollower{
+        raft::GroupId(group), kSelf, raft::Term(1), {raft::ReplicaId(13), kQuickNode}});
+  }
+  EXPECT_TRUE(groups_.AwaitInstalled(3));
+  transfer_.Stop();
+  feed_.Stop();
 }
 
 }  // namespace

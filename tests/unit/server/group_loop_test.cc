@@ -62,7 +62,8 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
 // This node is node 1 with replica 1; two more are played by the test.
 class GroupLoopTest : public ::testing::Test {
  protected:
-  void Make(uint64_t replicas, GroupLoopOptions options = {}) {
+  void Make(uint64_t replicas, GroupLoopOptions options = {},
+            std::vector<raft::Entry> entries = {}) {
     loop_ = std::make_unique<GroupLoop>(
         options, GroupLoop::Ports{around_, around_, around_, around_, around_, clock_},
         HybridClock(1000, clock_.now));
@@ -79,6 +80,12 @@ class GroupLoopTest : public ::testing::Test {
           {raft::ReplicaId(id), raft::NodeId(id), raft::MemberRole::kVoter});
     }
     recovered.applied = recovered.base;
+    if (!entries.empty()) {
+      recovered.hard_state.term = entries.back().term;
+      recovered.applied.index = entries.back().index;
+      recovered.applied.term = entries.back().term;
+    }
+    recovered.entries = std::move(entries);
     loop_->AddGroup(core, recovered, 0, true);
     loop_->FinishTurn();
   }
@@ -416,6 +423,29 @@ TEST_F(GroupLoopTest, ARefusedCheckpointLeavesTheReplicaAsItWas) {
   EXPECT_THAT(answers, IsEmpty()) << "answered by the apply loop";
 }
 
+// It hears of its leader before it has a configuration that says where that lives.
+TEST_F(GroupLoopTest, AReplicaWithoutMembersLearnsWhereItsLeaderIs) {
+  Make(0);
+  Persist();
+  FromPeer(2, 4, raft::AppendRequest{});
+  EXPECT_EQ(around_.leader, raft::NodeId(0));
+  raft::LogBase base{raft::LogIndex(10), raft::Term(4), {}};
+  for (uint64_t id = 1; id <= 2; ++id) {
+    base.configuration.members.push_back(
+        {raft::ReplicaId(id), raft::NodeId(10 * id), raft::MemberRole::kVoter});
+  }
+  Handle(CheckpointStaged{{kGroup, raft::ReplicaId(2), raft::ReplicaId(1), raft::NodeId(1),
+                           raft::Term(4), raft::CheckpointArrived{base}},
+                          "/staged",
+                          [](const std::string&) {}});
+  ASSERT_EQ(around_.Take<InstallCheckpoint>().size(), 1u);
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(4), 0});
+  EXPECT_EQ(around_.leader, raft::NodeId(20));
+  Handle(Writes({1}));
+  ASSERT_EQ(replies_->all.size(), 1u);
+  EXPECT_EQ(replies_->all[0].leader().node_id(), 20u);
+}
+
 class GroupLoopLeaseTest : public GroupLoopTest {
  protected:
   GroupLoopLeaseTest() { leases_ = true; }
@@ -530,6 +560,127 @@ TEST_F(GroupLoopLeaseTest, AFollowerAsksItsLeaderForARound) {
   Handle(Insisting(3));
   FromPeer(3, 5, raft::HeartbeatRequest{});
   EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER")) << "the leader changed";
+}
+
+// ---- what the log keeps ----
+
+class GroupLoopRetentionTest : public GroupLoopTest {
+ protected:
+  static constexpr uint64_t kRetained = 10'000;
+  static constexpr size_t kValue = 1000;  // an entry of one is somewhat more
+
+  static GroupLoopOptions Options() {
+    GroupLoopOptions options;
+    options.retained_log_bytes = kRetained;
+    options.ticks_per_compaction_check = 1;
+    return options;
+  }
+  // One entry each, applied, and looked at for compaction.
+  void WriteEntries(int count) {
+    for (int i = 0; i < count; ++i) {
+      Handle(Writes({next_write_++}, kValue));
+      Persist();
+      Apply();
+      Handle(TickPassed{});
+      Persist();
+    }
+  }
+  void Flushed(raft::LogIndex index) {
+    Handle(StateFlushed{kGroup, raft::ReplicaId(1), index});
+    Handle(TickPassed{});
+    Persist();
+  }
+  raft::CoreStatus Status() {
+    raft::CoreStatus status;
+    Handle(StatesAsked{[&](std::vector<GroupState> all) { status = all.at(0).core; }});
+    return status;
+  }
+
+  uint64_t next_write_ = 1;
+};
+
+// What is flushed only after the writes have ended is let go all the same.
+TEST_F(GroupLoopRetentionTest, ALateFlushLetsGoWhatIsOlderThanWhatIsRetained) {
+  MakeLeaderAlone(Options());
+  WriteEntries(30);
+  EXPECT_EQ(Status().base, raft::LogIndex(0)) << "nothing is flushed";
+  Flushed(Status().last);
+  const raft::CoreStatus status = Status();
+  EXPECT_GE(status.last - status.base, kRetained / (kValue + 200));
+  EXPECT_LE(status.last - status.base, kRetained / kValue + 2);
+}
+
+TEST_F(GroupLoopRetentionTest, ARestartRemembersHowMuchThereIs) {
+  std::vector<raft::Entry> entries;
+  for (uint64_t index = 1; index <= 30; ++index) {
+    entries.push_back({raft::LogIndex(index), raft::Term(1), raft::EntryKind::kCommands,
+                       std::make_shared<const std::string>(kValue, 'v')});
+  }
+  Make(1, Options(), std::move(entries));
+  for (int i = 0; i < 3; ++i) {
+    Persist();
+    Apply();
+  }
+  Handle(TickPassed{});
+  Persist();
+  const raft::CoreStatus status = Status();
+  EXPECT_GE(status.last - status.base, kRetained / (kValue + 200));
+  EXPECT_LE(status.last - status.base, kRetained / kValue + 3);
+}
+
+TEST_F(GroupLoopRetentionTest, WhatKeepsAnOldSegmentIsLetGoOnceItIsFlushed) {
+  MakeLeaderAlone(Options());
+  WriteEntries(5);
+  const raft::LogIndex last = Status().last;
+  Handle(StateFlushed{kGroup, raft::ReplicaId(1), last - 2, last - 1});
+  Handle(TickPassed{});
+  Persist();
+  EXPECT_EQ(Status().base, last - 2);
+  Flushed(last);
+  EXPECT_EQ(Status().base, last - 1);
+}
+
+// Else it would need the next one as soon as it has installed the last, for ever.
+TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehindIt) {
+  MakeLeaderOfThree(Options());
+  const auto write = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      Handle(Writes({next_write_++}, kValue));
+      Persist();
+      Acknowledge(Status().last.value());
+      Apply();
+      Flushed(Status().applied);
+    }
+  };
+  write(30);
+  const auto accept = [&](raft::LogIndex index) {
+    FromPeer(3, 1,
+             raft::AppendReply{.accepted = true,
+                               .index = index,
+                               .hint_index = {},
+                               .hint_term = {},
+                               .round = NewestRound()});
+  };
+  ASSERT_GT(Status().base, raft::LogIndex(0));
+  FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()});
+  ASSERT_EQ(around_.feeds.size(), 1u);
+  const raft::LogIndex asked_at = Status().applied;
+  write(30);
+  EXPECT_LE(Status().base, asked_at) << "it will be of this index at least";
+  const raft::LogIndex made_at = Status().applied;
+  Handle(CheckpointMade{kGroup, raft::ReplicaId(3), made_at});
+  write(30);
+  EXPECT_EQ(Status().base, made_at);
+
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), made_at});
+  accept(made_at);
+  write(30);
+  EXPECT_EQ(around_.feeds.size(), 1u) << "no other is asked for";
+  EXPECT_EQ(Status().base, made_at) << "it has not acknowledged more";
+  accept(Status().last);
+  write(1);
+  EXPECT_GT(Status().base, made_at);
+  EXPECT_EQ(loop_->counters().checkpoint_logs_given_up, 0u);
 }
 
 TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {

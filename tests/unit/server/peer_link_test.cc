@@ -190,6 +190,14 @@ TEST_F(PeerTransportTest, LeasesNeedEqualElectionTimeouts) {
   EXPECT_EQ(leasing.CheckHello(other), "");
 }
 
+// A replica may live on a node that was not there when this process started.
+TEST_F(PeerTransportTest, ANodeThatIsNoPeerIsNotConnected) {
+  EXPECT_FALSE(transport_.IsConnected(raft::NodeId(99)));
+  EXPECT_FALSE(transport_.IsConnected(raft::NodeId(2)));
+  ASSERT_TRUE(transport_.Link(raft::NodeId(2))->Attach(std::make_shared<Writer>(), 1));
+  EXPECT_TRUE(transport_.IsConnected(raft::NodeId(2)));
+}
+
 TEST_F(PeerTransportTest, OneFrameANodeForAllGroups) {
   auto to_two = std::make_shared<Writer>();
   auto to_three = std::make_shared<Writer>();

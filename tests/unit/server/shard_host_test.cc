@@ -129,6 +129,7 @@ class ShardHostTest : public ::testing::Test {
       options.shards_directory = path + "/shards";
       options.checkpoints_directory = path + "/checkpoints";
       options.log_segment_bytes = 1u << 20;
+      options.log_retained_bytes = log_retained_bytes_;
       options.leases = leases_;
       options.seed = id;
       node.host = std::make_shared<ShardHost>(
@@ -230,6 +231,44 @@ class ShardHostTest : public ::testing::Test {
       host.Put(GroupEvent(std::move(reads)));
     }
   }
+  // Puts `count` values of 64 KiB, few at a time; how many were acknowledged.
+  size_t PutLargeValues(uint64_t shard_id, size_t count) {
+    constexpr size_t kAtOnce = 8;  // an entry of them fits into a segment
+    std::string tag = "{a}";
+    while (ShardOf(tag) != shard_id) ++tag[1];
+    ShardHost* const leader = AwaitLeaderOnce(shard_id);
+    size_t applied = 0;
+    for (size_t done = 0; leader != nullptr && done < count; done += kAtOnce) {
+      const auto answers = std::make_shared<Answers>();
+      for (size_t i = done; i < done + kAtOnce; ++i) {
+        v1::Command command;
+        command.mutable_put()->set_key(tag + std::to_string(i % 32));
+        command.mutable_put()->set_value(std::string(64u << 10, static_cast<char>('a' + i % 26)));
+        WritesArrived arrived{raft::GroupId(shard_id), {}};
+        arrived.writes.push_back(
+            {answers, nullptr, i, clock_.Now() + seconds(60), EncodeCommandElement(command)});
+        leader->Put(GroupEvent(std::move(arrived)));
+      }
+      for (const v1::Response& response : answers->Await(kAtOnce)) {
+        if (response.outcome() == v1::OUTCOME_APPLIED) ++applied;
+      }
+    }
+    return applied;
+  }
+  // The most segments in use on any host, once housekeeping has had its way; at most a minute.
+  uint64_t AwaitSegmentsAtMost(uint64_t wanted) {
+    const MonotonicTime until = clock_.Now() + seconds(60);
+    uint64_t most = 0;
+    do {
+      most = 0;
+      for (auto& [id, node] : nodes_) {
+        node.host->Maintain();
+        (void)node.host->States();  // asks the loop, so this does not spin
+        most = std::max(most, node.host->log().log().counters().segments_live.load());
+      }
+    } while (most > wanted && clock_.Now() < until);
+    return most;
+  }
   ShardHost* AwaitLeaderOnce(uint64_t shard_id) {
     ShardHost*& known = leaders_[shard_id];
     if (known == nullptr) known = AwaitLeader(shard_id);
@@ -237,6 +276,7 @@ class ShardHostTest : public ::testing::Test {
   }
 
   bool leases_ = false;
+  uint64_t log_retained_bytes_ = 64u << 20;
   SystemClock clock_;
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   std::unique_ptr<TemporaryDirectory> directory_;
@@ -271,6 +311,31 @@ TEST_F(ShardHostTest, WritesSurviveARestartOfAll) {
       EXPECT_EQ(place.first->second, state.hash);
     }
   }
+}
+
+// A shard that nobody writes to any more lies at the log's old end, with more than is worth copying
+// and less than is retained for followers: the others' segments do not pile up behind it.
+TEST_F(ShardHostTest, AnIdleShardDoesNotKeepTheLogOfTheOthers) {
+  log_retained_bytes_ = 1u << 20;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutLargeValues(2, 8), 8u);
+  EXPECT_EQ(PutLargeValues(1, 160), 160u);
+  EXPECT_LE(AwaitSegmentsAtMost(6), 6u);
+}
+
+// Nor when what it retains is from before a start.
+TEST_F(ShardHostTest, AShardIdleSinceTheStartDoesNotKeepTheLogOfTheOthers) {
+  log_retained_bytes_ = 1u << 20;
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutLargeValues(2, 8), 8u);
+  StopAll();
+  leaders_.clear();
+  StartAll();
+  ASSERT_FALSE(HasFatalFailure());
+  EXPECT_EQ(PutLargeValues(1, 96), 96u);
+  EXPECT_LE(AwaitSegmentsAtMost(6), 6u);
 }
 
 // Requests that are under way when everything stops are answered, each once.

@@ -129,9 +129,7 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
   std::vector<std::thread> senders;
   for (uint64_t group = 1; group <= kGroups; ++group) {
     senders.emplace_back([this, group] {
-      // A timeout that rises from nothing cuts the transfer off at every stage.
-      for (int i = 0; i < 25; ++i) (void)Send(group, {.timeout = milliseconds(2 * i)}).ok();
-      for (int i = 0; i < 10; ++i) {
+      for (int i = 0; i < 35; ++i) {
         std::atomic<bool> stop{false};
         std::thread stopper([&] {
           for (int turns = 0; turns < 20 * i; ++turns) std::this_thread::yield();
@@ -152,15 +150,95 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
 }
 
 TEST_F(CheckpointStreamTest, TheReceiverStopsWhileOneArrives) {
-  std::future<absl::Status> sent = std::async(std::launch::async, [this] {
-    return Send(1, {.bytes_per_second = 100'000, .timeout = seconds(60)});
-  });
+  std::future<absl::Status> sent =
+      std::async(std::launch::async, [this] { return Send(1, {.bytes_per_second = 100'000}); });
   const std::string staged = directory_->path() + "/incoming/1-1";
   EXPECT_TRUE(Within(seconds(30), [&] { return files_->Exists(staged).value(); }));
   server_->Stop();
   EXPECT_FALSE(sent.get().ok());
   EXPECT_EQ(installer_->installed(), 0u);
   EXPECT_FALSE(files_->Exists(staged).value()) << "what will never be whole is removed";
+}
+
+// A receiver that takes what it is given up to a point, and then nothing any more.
+class StalledReceiver final : public v1::Peer::CallbackService {
+ public:
+  explicit StalledReceiver(bool takes_pieces) : takes_pieces_(takes_pieces) {}
+
+  grpc::ServerReadReactor<v1::CheckpointChunk>* Checkpoint(grpc::CallbackServerContext*,
+                                                           v1::CheckpointReply*) override {
+    return new Reception(takes_pieces_, began_);
+  }
+  bool began() const { return began_; }
+
+ private:
+  class Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk> {
+   public:
+    Reception(bool takes_pieces, std::atomic<bool>& began)
+        : takes_pieces_(takes_pieces), began_(began) {
+      StartRead(&chunk_);
+    }
+    void OnReadDone(bool ok) override {
+      began_ = true;
+      if (ok && takes_pieces_) StartRead(&chunk_);
+    }
+    void OnCancel() override { Finish(grpc::Status::CANCELLED); }
+    void OnDone() override { delete this; }
+
+   private:
+    const bool takes_pieces_;
+    std::atomic<bool>& began_;
+    v1::CheckpointChunk chunk_;
+  };
+
+  const bool takes_pieces_;
+  std::atomic<bool> began_{false};
+};
+
+class StalledCheckpointTest : public CheckpointStreamTest,
+                              public ::testing::WithParamInterface<bool> {
+ protected:
+  StalledCheckpointTest() {
+    // More than what may lie between the two.
+    auto file = files_->Open(outgoing_.directory + "/d", storage::FileSystem::OpenMode::kCreate);
+    EXPECT_TRUE(file.ok()) << file.status();
+    for (uint64_t i = 0; i < 16; ++i) {
+      EXPECT_TRUE((*file)->WriteAt(i << 20, std::string(1u << 20, 'd')).ok());
+    }
+    channel_ = MakePeerChannel(stalled_server_.address(), ChannelUse::kCalls);
+  }
+
+  StalledReceiver stalled_{GetParam()};
+  LocalServer stalled_server_{stalled_};
+};
+
+TEST_P(StalledCheckpointTest, AStopWaitsForNoReceiver) {
+  std::atomic<bool> stop{false};
+  std::future<absl::Status> sent = std::async(
+      std::launch::async, [&] { return Send(1, {.bytes_per_second = 0, .stop = &stop}); });
+  EXPECT_TRUE(Within(seconds(30), [&] { return stalled_.began(); }));
+  EXPECT_EQ(sent.wait_for(milliseconds(300)), std::future_status::timeout);
+  stop = true;
+  EXPECT_EQ(sent.wait_for(seconds(20)), std::future_status::ready);
+  EXPECT_FALSE(sent.get().ok());
+}
+
+TEST_P(StalledCheckpointTest, IsGivenUp) {
+  const absl::Status sent = Send(
+      1, {.bytes_per_second = 0, .stall_max = milliseconds(300), .install_max = milliseconds(300)});
+  EXPECT_EQ(sent.message(), "the receiver stands still");
+}
+
+INSTANTIATE_TEST_SUITE_P(At, StalledCheckpointTest, ::testing::Bool(),
+                         [](const auto& param) { return param.param ? "TheInstall" : "APiece"; });
+
+// A limit of progress, not of time.
+TEST_F(CheckpointStreamTest, MayTakeLongerThanAnyOfItsSteps) {
+  const MonotonicTime begun = clock_.Now();
+  const absl::Status sent =
+      Send(1, {.bytes_per_second = 300'000, .stall_max = seconds(2), .install_max = seconds(60)});
+  EXPECT_TRUE(sent.ok()) << sent;
+  EXPECT_GT(clock_.Now() - begun, seconds(2));
 }
 
 }  // namespace

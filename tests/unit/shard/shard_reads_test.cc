@@ -120,8 +120,8 @@ TEST_P(Reads, APageHoldsAtLeastOneRowAndSaysWhereToGoOn) {
   EXPECT_EQ(page.resume, std::nullopt);
 }
 
-// Stored scans and newest reads on other threads beside applies and installs: what is seen is one
-// applied index, whole.
+// Stored scans, newest reads and housekeeping on other threads beside applies and installs: what is
+// seen is one applied index, whole.
 TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
   // Each of another applied index. (Memory has one lock, which the writer holds most of the time.)
   const uint64_t scans_wanted = GetParam() == EngineKind::kRocksDb ? 150 : 20;
@@ -150,6 +150,14 @@ TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
     read();  // returns early when it finds a fault
     done.store(true);
   });
+  const raft::GroupId group = machine_->group();
+  std::thread housekeeping([&] {
+    while (!done.load()) {
+      EXPECT_EQ(machine_->group(), group);
+      machine_->store().RemoveRetired();
+      std::this_thread::yield();
+    }
+  });
   const std::string staged = bench_.Path("staged");
   for (uint64_t index = 1; !done.load(); ++index) {
     ASSERT_TRUE(ApplyOne(*machine_, EntryBuilder(index, index * 10)
@@ -164,6 +172,7 @@ TEST_P(Reads, StandForOneAppliedIndexBesideAppliesAndInstalls) {
     }
   }
   reader.join();
+  housekeeping.join();
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Reads,
