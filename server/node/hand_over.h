@@ -9,7 +9,7 @@
 namespace basalt::server {
 
 struct HandOverStep {
-  size_t led = 0;                   // groups that this node leads and somebody else could
+  size_t led = 0;                  // groups that this node leads and somebody else could
   std::vector<raft::GroupId> ask;  // of those, who has no transfer under way
 };
 

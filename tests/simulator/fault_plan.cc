@@ -16,6 +16,8 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "power cut",
                                                        "kill inside a change",
                                                        "power cut inside a change",
+                                                       "death inside an install",
+                                                       "death inside a replacement",
                                                        "power cut of all",
                                                        "pause",
                                                        "link cut",
@@ -49,34 +51,31 @@ struct Share {
 };
 
 constexpr Share kCalmMix[] = {{FaultKind::kSlowNetwork, 1}, {FaultKind::kSlowDisk, 1}};
-constexpr Share kNetworkMix[] = {{FaultKind::kCutLink, 4},     {FaultKind::kCutOneWay, 4},
-                                 {FaultKind::kDeafen, 3},      {FaultKind::kIsolate, 5},
-                                 {FaultKind::kSplit, 4},       {FaultKind::kChain, 2},
-                                 {FaultKind::kFlap, 3},        {FaultKind::kBadNetwork, 4},
-                                 {FaultKind::kSlowNetwork, 2}, {FaultKind::kPause, 1},
-                                 {FaultKind::kTransfer, 2},    {FaultKind::kCutClients, 2}};
+constexpr Share kNetworkMix[] = {
+    {FaultKind::kCutLink, 4}, {FaultKind::kCutOneWay, 4},  {FaultKind::kDeafen, 3},
+    {FaultKind::kIsolate, 5}, {FaultKind::kSplit, 4},      {FaultKind::kChain, 2},
+    {FaultKind::kFlap, 3},    {FaultKind::kBadNetwork, 4}, {FaultKind::kSlowNetwork, 2},
+    {FaultKind::kPause, 1},   {FaultKind::kTransfer, 2},   {FaultKind::kCutClients, 2}};
 constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},
                               {FaultKind::kFailLogSync, 3}, {FaultKind::kFailStateSync, 2},
                               {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
                               {FaultKind::kPowerCut, 4},    {FaultKind::kCutInside, 4},
                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kBadNetwork, 1}};
-constexpr Share kCrashMix[] = {{FaultKind::kKill, 4},        {FaultKind::kPowerCut, 3},
-                               {FaultKind::kKillInside, 6},  {FaultKind::kCutInside, 5},
-                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
-                               {FaultKind::kBadNetwork, 3},  {FaultKind::kIsolate, 1},
-                               {FaultKind::kStop, 2}};
-constexpr Share kClocksMix[] = {{FaultKind::kJumpWall, 4}, {FaultKind::kChangeRate, 5},
-                                {FaultKind::kPause, 5},    {FaultKind::kKill, 2},
-                                {FaultKind::kPowerCut, 1}, {FaultKind::kIsolate, 3},
-                                {FaultKind::kStallDisk, 1},     {FaultKind::kSplit, 3},
-                                {FaultKind::kSlowestLeader, 4}, {FaultKind::kHoldGroups, 2},
-                                {FaultKind::kTransfer, 2}};
-constexpr Share kMembersMix[] = {{FaultKind::kChangeMembers, 14}, {FaultKind::kTransfer, 2},
-                                 {FaultKind::kStop, 2},           {FaultKind::kKill, 1},
-                                 {FaultKind::kPowerCut, 1},       {FaultKind::kCutInside, 2},
-                                 {FaultKind::kIsolate, 2},        {FaultKind::kSplit, 2},
-                                 {FaultKind::kDeafen, 1},         {FaultKind::kBadNetwork, 2},
-                                 {FaultKind::kPause, 2},          {FaultKind::kStallDisk, 1}};
+constexpr Share kCrashMix[] = {
+    {FaultKind::kKill, 4},          {FaultKind::kPowerCut, 3},    {FaultKind::kKillInside, 6},
+    {FaultKind::kCutInside, 5},     {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
+    {FaultKind::kBadNetwork, 3},    {FaultKind::kIsolate, 1},     {FaultKind::kStop, 2},
+    {FaultKind::kDieInstalling, 2}, {FaultKind::kDieReplacing, 2}};
+constexpr Share kClocksMix[] = {
+    {FaultKind::kJumpWall, 4},   {FaultKind::kChangeRate, 5}, {FaultKind::kPause, 5},
+    {FaultKind::kKill, 2},       {FaultKind::kPowerCut, 1},   {FaultKind::kIsolate, 3},
+    {FaultKind::kStallDisk, 1},  {FaultKind::kSplit, 3},      {FaultKind::kSlowestLeader, 4},
+    {FaultKind::kHoldGroups, 2}, {FaultKind::kTransfer, 2}};
+constexpr Share kMembersMix[] = {
+    {FaultKind::kChangeMembers, 14}, {FaultKind::kTransfer, 2}, {FaultKind::kStop, 2},
+    {FaultKind::kKill, 1},           {FaultKind::kPowerCut, 1}, {FaultKind::kCutInside, 2},
+    {FaultKind::kIsolate, 2},        {FaultKind::kSplit, 2},    {FaultKind::kDeafen, 1},
+    {FaultKind::kBadNetwork, 2},     {FaultKind::kPause, 2},    {FaultKind::kStallDisk, 1}};
 
 std::span<const Share> MixOf(Family family) {
   switch (family) {
@@ -103,7 +102,7 @@ FaultKind Draw(std::span<const Share> mix, base::Random& random) {
   if (mix.empty()) {
     // Everything: one of the others, each as likely, and of its mix.
     constexpr Family kOthers[] = {Family::kNetwork, Family::kDisk, Family::kCrash, Family::kClocks,
-                                    Family::kMembers};
+                                  Family::kMembers};
     return Draw(MixOf(kOthers[random.Below(std::size(kOthers))]), random);
   }
   uint64_t total = 0;
@@ -133,6 +132,7 @@ milliseconds DrawSpan(FaultKind kind, base::Random& random) {
     case FaultKind::kCutInside:
     case FaultKind::kPowerCutAll:
     case FaultKind::kStop:
+    case FaultKind::kDieInstalling:
     case FaultKind::kFailLogSync:
     case FaultKind::kFailStateSync:
     case FaultKind::kFlipBit:

@@ -70,8 +70,7 @@ void MemberChanges::Look(Shard& shard) {
   const auto status = cluster_.StatusOf(cluster_.LeaderOf(shard.id), shard.id);
   if (!status || status->configuration_index > status->commit) return;
   if (!shard.members.members.empty() && status->configuration_index <= shard.newest) return;
-  const raft::Configuration before =
-      std::exchange(shard.members, status->configuration);
+  const raft::Configuration before = std::exchange(shard.members, status->configuration);
   shard.newest = status->configuration_index;
   for (const raft::Member& member : shard.members.members) shard.joined.insert(member.replica);
   for (const raft::Member& member : before.members) {

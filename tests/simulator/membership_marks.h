@@ -41,7 +41,7 @@ class MembershipMarks final : public ReplicaWatcher {
     std::vector<Placed> configurations;  // of its log, the base's first; the newest is in force
     raft::LogIndex last;
     raft::LogIndex applied;
-    raft::Term leads;             // 0: it does not
+    raft::Term leads;              // 0: it does not
     raft::Term told_to_take_over;  // this replica's leadership of that term sent TimeoutNow
     raft::Term had_lease;
     raft::ReplicaId transfer_to;

@@ -1,7 +1,7 @@
 // The marks of membership on small stories: each is seen when it happens, and only then.
-#include <gtest/gtest.h>
-
 #include "tests/simulator/membership_marks.h"
+
+#include <gtest/gtest.h>
 
 namespace basalt::testing {
 namespace {
@@ -136,8 +136,7 @@ TEST_F(MarksOfMembership, ALeaderThatDiesInAChange) {
 }
 
 TEST_F(MarksOfMembership, ATransferGivenUpUnderALease) {
-  constexpr std::string_view kMark =
-      "a transfer was given up under a lease when its word had left";
+  constexpr std::string_view kMark = "a transfer was given up under a lease when its word had left";
   server::GroupState state;
   state.group = kGroup;
   state.core.leadership = {raft::Role::kLeader, raft::Term(1), raft::ReplicaId(1)};

@@ -77,7 +77,8 @@ bool MeasureSpeed() {
   }
   const double operations_per_second = static_cast<double>(all_operations) / all_seconds;
   if (operations_per_second < kOperationsPerSecondLeast) {
-    std::fprintf(stderr, "%.0f operations in a virtual second are too few\n", operations_per_second);
+    std::fprintf(stderr, "%.0f operations in a virtual second are too few\n",
+                 operations_per_second);
     passed = false;
   }
   std::sort(rates.begin(), rates.end());

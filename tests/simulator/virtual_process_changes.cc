@@ -60,10 +60,10 @@ void VirtualProcess::RemoveReplica(raft::GroupId group, raft::ReplicaId replica)
   const auto forgotten = [this, group, replica] {
     ports_.after(Pause(), [this, group, replica] { DropRemoved(group, replica); });
   };
-  Put(server::GroupEvent(server::GroupRemoved{group, [this, group, forgotten] {
-                                                Put(server::ApplyWork(
-                                                    server::ReplicaRemoved{group, forgotten}));
-                                              }}));
+  Put(server::GroupEvent(
+      server::GroupRemoved{group, [this, group, forgotten] {
+                             Put(server::ApplyWork(server::ReplicaRemoved{group, forgotten}));
+                           }}));
 }
 
 void VirtualProcess::DropRemoved(raft::GroupId group, raft::ReplicaId replica) {

@@ -64,8 +64,7 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
 
 void Workload::Start() {
   for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
-    ports_.time.After(milliseconds(random_.Between(0, 100)),
-                      [this, call] { Begin(call); });
+    ports_.time.After(milliseconds(random_.Between(0, 100)), [this, call] { Begin(call); });
   }
 }
 
@@ -130,8 +129,7 @@ void Workload::End(size_t call, size_t number, const client::CallResult& result)
     operation.version = VersionOf(result.payload.version);
     if (result.payload.found) operation.value = result.payload.value;
   }
-  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall,
-                          kFirstClient + operation.client,
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + operation.client,
                           Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
   const auto think_max = static_cast<uint64_t>(options_.think_max.count());
   const microseconds think = result.status.ok()
