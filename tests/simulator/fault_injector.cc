@@ -16,9 +16,14 @@ constexpr seconds kLongCut{4};
 constexpr seconds kTransferGivenUpAfter{2};
 constexpr microseconds kLookAgainAfter{1500};
 constexpr int kLooksForNextLeader = 1500;
+constexpr int kLooksForDeath = 12;
 
 uint64_t ShardOf(const Fault& fault, uint64_t shards) {
   return fault.leader_of != 0 ? fault.leader_of : 1 + fault.amount / 65536 % shards;
+}
+
+Death DeathOf(const Fault& fault) {
+  return fault.amount / 4096 % 2 == 0 ? Death::kProcess : Death::kPower;
 }
 
 // Whether one replica's word is enough: it needs to hear nobody.
@@ -54,6 +59,8 @@ void FaultInjector::Do(const Fault& fault) {
     case FaultKind::kPowerCut:
     case FaultKind::kKillInside:
     case FaultKind::kCutInside:
+    case FaultKind::kDieInstalling:
+    case FaultKind::kDieReplacing:
     case FaultKind::kPowerCutAll:
     case FaultKind::kPause:
     case FaultKind::kHoldGroups:
@@ -95,6 +102,12 @@ void FaultInjector::StartAfter(uint64_t node, server::MonotonicTime lasts) {
   });
 }
 
+void FaultInjector::StartWhenDead(uint64_t node, int looks) {
+  if (looks == 0) return;
+  StartAfter(node, looks * kStartAgainAfter);
+  StartWhenDead(node, looks - 1);
+}
+
 void FaultInjector::DoToProcess(const Fault& fault, uint64_t victim) {
   switch (fault.kind) {
     case FaultKind::kKill:
@@ -109,6 +122,16 @@ void FaultInjector::DoToProcess(const Fault& fault, uint64_t victim) {
     case FaultKind::kCutInside:
       cluster_.DieInside(victim, Death::kPower, fault.amount);
       break;
+    case FaultKind::kDieInstalling:
+      cluster_.Die(victim, Death::kProcess);
+      cluster_.DieAtMoment(victim, DeadlyMoment::kInstall, DeathOf(fault), 1 + fault.amount % 30);
+      StartWhenDead(victim, kLooksForDeath);
+      break;
+    case FaultKind::kDieReplacing:
+      cluster_.DieAtMoment(victim, DeadlyMoment::kReplacement, DeathOf(fault),
+                           1 + fault.amount % 3);
+      StartWhenDead(victim, kLooksForDeath);
+      return CutAll(victim, false, fault.lasts);
     case FaultKind::kPowerCutAll:
       for (uint64_t node = 1; node <= cluster_.options().nodes; ++node) {
         cluster_.Die(node, Death::kPower);
@@ -345,7 +368,7 @@ void FaultInjector::ChangeMembers(const Fault& fault, uint64_t victim) {
   const uint64_t dice = fault.amount % 8;
   if (dice > 2) return;
   const uint64_t operations = 1 + fault.amount / 64 % (dice == 0 ? 12 : 60);
-  const Death death = fault.amount / 4096 % 2 == 0 ? Death::kProcess : Death::kPower;
+  const Death death = DeathOf(fault);
   Later(fault.lasts * static_cast<int64_t>(fault.amount / 8192 % 8) / 8,
         [this, victim, shard, dice, death, operations] {
           const uint64_t leader = cluster_.LeaderOf(shard);

@@ -42,6 +42,8 @@ class FaultInjector {
   void NoteReplacement(uint64_t victim, server::MonotonicTime lasts);
   void CutFor(uint64_t from, uint64_t to, server::MonotonicTime lasts);
   void StartAfter(uint64_t node, server::MonotonicTime lasts);
+  // For one that is going to die at some time or other.
+  void StartWhenDead(uint64_t node, int looks);
   void Later(server::MonotonicTime delay, std::function<void()> event);
 
   using Statuses = std::map<uint64_t, raft::CoreStatus>;

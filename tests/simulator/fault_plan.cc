@@ -16,6 +16,8 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "power cut",
                                                        "kill inside a change",
                                                        "power cut inside a change",
+                                                       "death inside an install",
+                                                       "death inside a replacement",
                                                        "power cut of all",
                                                        "pause",
                                                        "link cut",
@@ -60,9 +62,10 @@ constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDis
                               {FaultKind::kPowerCut, 4},    {FaultKind::kCutInside, 4},
                               {FaultKind::kPowerCutAll, 1}, {FaultKind::kBadNetwork, 1}};
 constexpr Share kCrashMix[] = {
-    {FaultKind::kKill, 4},       {FaultKind::kPowerCut, 3},    {FaultKind::kKillInside, 6},
-    {FaultKind::kCutInside, 5},  {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
-    {FaultKind::kBadNetwork, 3}, {FaultKind::kIsolate, 1},     {FaultKind::kStop, 2}};
+    {FaultKind::kKill, 4},          {FaultKind::kPowerCut, 3},    {FaultKind::kKillInside, 6},
+    {FaultKind::kCutInside, 5},     {FaultKind::kPowerCutAll, 1}, {FaultKind::kPause, 2},
+    {FaultKind::kBadNetwork, 3},    {FaultKind::kIsolate, 1},     {FaultKind::kStop, 2},
+    {FaultKind::kDieInstalling, 2}, {FaultKind::kDieReplacing, 2}};
 constexpr Share kClocksMix[] = {
     {FaultKind::kJumpWall, 4},   {FaultKind::kChangeRate, 5}, {FaultKind::kPause, 5},
     {FaultKind::kKill, 2},       {FaultKind::kPowerCut, 1},   {FaultKind::kIsolate, 3},
@@ -129,6 +132,7 @@ milliseconds DrawSpan(FaultKind kind, base::Random& random) {
     case FaultKind::kCutInside:
     case FaultKind::kPowerCutAll:
     case FaultKind::kStop:
+    case FaultKind::kDieInstalling:
     case FaultKind::kFailLogSync:
     case FaultKind::kFailStateSync:
     case FaultKind::kFlipBit:

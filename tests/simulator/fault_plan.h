@@ -31,11 +31,13 @@ std::string_view NameOf(Family family);
 std::optional<Family> FamilyOf(std::string_view name);
 
 enum class FaultKind : uint8_t {
-  kKill,         // the process; comes back after `lasts`, as do the next three
-  kPowerCut,     // of one machine
-  kKillInside,   // before the `amount`-th change to the disk
-  kCutInside,    // likewise, by a power cut
-  kPowerCutAll,  // of all machines at once
+  kKill,           // the process; comes back after `lasts`, as do the next three
+  kPowerCut,       // of one machine
+  kKillInside,     // before the `amount`-th change to the disk
+  kCutInside,      // likewise, by a power cut
+  kDieInstalling,  // the victim falls behind and dies in the install of a checkpoint
+  kDieReplacing,   // it is cut off and dies as it replaces what it has proposed meanwhile
+  kPowerCutAll,    // of all machines at once
   kPause,
   kCutLink,     // between two nodes, both ways
   kCutOneWay,   // the victim hears nothing from one node

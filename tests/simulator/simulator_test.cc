@@ -20,6 +20,8 @@ RunReport RunBriefly(Family family, uint64_t seed) {
 TEST(SimulatorReplay, OneSeedIsOneRunTwiceInOneProcess) {
   for (const Family family : kFamilies) {
     const RunReport first = RunBriefly(family, 1);
+    // What bounds it: while a shard has no quorum, a call to it lasts until its deadline. Calls
+    // that keep to other shards go on.
     EXPECT_GT(first.operations, 100u) << NameOf(family);
     EXPECT_TRUE(first.violations.empty()) << NameOf(family) << ": " << first.violations[0];
     const RunReport second = RunBriefly(family, 1);

@@ -81,6 +81,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(marks_);
   watchers_.Add(membership_marks_);
   watchers_.Add(leases_);
+  watchers_.Add(trap_);
   network_.faults = options.faults;
   for (uint64_t id = 1; id <= options_.nodes; ++id) {
     Node& node = nodes_[id];
@@ -242,6 +243,11 @@ void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
   if (node.process == nullptr) return;
   node.planned_death = death;
   node.view->DieAt(operations);
+}
+
+void VirtualCluster::DieAtMoment(uint64_t id, DeadlyMoment moment, Death death,
+                                 uint64_t operations) {
+  trap_.Set(id, moment, [this, id, death, operations] { DieInside(id, death, operations); });
 }
 
 void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
@@ -454,6 +460,7 @@ void VirtualCluster::StartAll() {
 RunReport VirtualCluster::Finish() {
   network_.Heal();
   network_.faults = {};
+  trap_.Clear();
   for (auto& [id, node] : nodes_) {
     if (node.view != nullptr) node.view->Spare();
     if (node.process != nullptr) node.process->ReleaseGroups();

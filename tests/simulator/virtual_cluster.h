@@ -13,6 +13,7 @@
 
 #include "base/random.h"
 #include "tests/fakes/no_sync_file_system.h"
+#include "tests/simulator/death_trap.h"
 #include "tests/simulator/election_checker.h"
 #include "tests/simulator/lease_recorder.h"
 #include "tests/simulator/log_checker.h"
@@ -56,6 +57,8 @@ class VirtualCluster final : public ProcessDirectory {
   void Die(uint64_t node, Death death);
   // Before the `operations`-th change that the node makes to its disk from now on.
   void DieInside(uint64_t node, Death death, uint64_t operations);
+  // Before the `operations`-th change from the next such moment on.
+  void DieAtMoment(uint64_t node, DeadlyMoment moment, Death death, uint64_t operations);
   // Stands still, as a stopped process or a starved machine does; what comes waits for it.
   void Pause(uint64_t node, server::MonotonicTime duration);
   // As somebody does who means it well: it hands over, answers, and ends.
@@ -168,6 +171,7 @@ class VirtualCluster final : public ProcessDirectory {
   MarkWatcher marks_;
   MembershipMarks membership_marks_;
   LeaseRecorder leases_;
+  DeathTrap trap_;
   ReplicaWatchers watchers_;
   const v1::ClusterMap layout_;  // that the cluster was founded with
   MemberChanges members_;
