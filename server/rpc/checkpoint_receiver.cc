@@ -78,9 +78,10 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
       return End(base::Message(status));
     }
     handed_over_ = true;
-    receiver_.groups_.Put(CheckpointStaged{
-        std::move(arrived_), staging_->directory(),
-        [self = shared_from_this()](std::string problem) { self->OnInstallEnded(problem); }});
+    receiver_.groups_.Put(CheckpointStaged{std::move(arrived_), staging_->directory(),
+                                           [self = shared_from_this()](const std::string& problem) {
+                                             self->OnInstallEnded(problem);
+                                           }});
   }
 
   // On a loop's thread.

@@ -39,6 +39,7 @@ void RunAll(unsigned jobs, Tally& tally, const std::function<std::optional<RunOp
           {*options, std::make_unique<ChildRun>([options] { return RunSimulation(*options); })});
     }
     std::vector<pollfd> waits;
+    waits.reserve(started.size());
     for (const Started& run : started) waits.push_back({run.child->descriptor(), POLLIN, 0});
     if (waits.empty() || ::poll(waits.data(), waits.size(), -1) <= 0) continue;
     for (size_t i = waits.size(); i-- > 0;) {
