@@ -27,6 +27,7 @@ class Mutant:
     what: str
     seen_by: list = dataclasses.field(default_factory=list)
     breaks: str = ""
+    hole: str = ""  # why nobody is known to see it in every range of seeds
     hunks: list = dataclasses.field(default_factory=list)
 
 
@@ -54,6 +55,8 @@ def parse(text):
             mutants[-1].seen_by = found.group(1).split()
         elif found := re.fullmatch(r"breaks: (\w+)", line):
             mutants[-1].breaks = found.group(1)
+        elif found := re.fullmatch(r"hole: (.+)", line):
+            mutants[-1].hole = found.group(1)
         elif found := re.fullmatch(r"in ([\w/]+\.cc)", line):
             path = found.group(1)
         else:
