@@ -120,6 +120,9 @@ absl::StatusOr<std::unique_ptr<Engine>> MemoryEngine::Open(FileSystem& files,
     BASALT_RETURN_IF_ERROR(engine->WriteImage(directory, engine->EncodeImage()));
     return std::unique_ptr<Engine>(std::move(engine));
   }
+  // What it opens with counts as flushed; the process that wrote it may have died before the rename
+  // was durable.
+  BASALT_RETURN_IF_ERROR(files.SyncDirectory(directory));
   BASALT_ASSIGN_OR_RETURN(const std::string rows, ReadImageRows(files, directory));
   base::MutexLock lock(engine->mutex_);
   for (std::string_view rest = rows; !rest.empty();) {

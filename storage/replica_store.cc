@@ -144,6 +144,10 @@ absl::Status ReplicaStore::Create(const Ports& ports, const std::string& directo
 
 absl::StatusOr<std::unique_ptr<ReplicaStore>> ReplicaStore::Open(const Ports& ports,
                                                                  const std::string& directory) {
+  // The process that put REPLICA there may have died before its name was durable: from here on it
+  // is, as is the directory itself, and the log may let go what the engine holds.
+  BASALT_RETURN_IF_ERROR(Written(ports.files.SyncDirectory(directory)));
+  BASALT_RETURN_IF_ERROR(Written(ports.files.SyncDirectory(ParentOf(directory))));
   BASALT_ASSIGN_OR_RETURN(const std::string name, ReadPointer(ports.files, directory));
   std::unique_ptr<ReplicaStore> store(new ReplicaStore(ports, directory));
   BASALT_RETURN_IF_ERROR(store->RemoveLeftOvers(name));

@@ -108,6 +108,9 @@ TEST_F(OnFakeDisk, ACrashAtEachStepOfAnInstallLeavesTheOldOrTheNew) {
       const std::string found = Restarted(*disk);
       ASSERT_TRUE(found == "five" || found == "nine") << found << " at step " << moment;
       ++(found == "five" ? old_ones : new_ones);
+      // What a start found has been relied on.
+      disk->CutPower();
+      ASSERT_EQ(Restarted(*disk), found) << "at step " << moment;
       if (moment + 1 == moments.size()) {
         ASSERT_EQ(found, "nine") << "installed is durable";
       }
