@@ -34,14 +34,17 @@ class PeerStream : public Reactor,
 
   void OnWriteDone(bool ok) override {
     bool hello_sent = false;
+    bool ending = false;
     bool release = false;
     {
       base::MutexLock lock(mutex_);
       writing_ = false;
       hello_sent = !std::exchange(hello_sent_, true);
-      release = ending_;
+      ending = ending_;
+      release = ending_ && !cutting_;  // else End does it
     }
-    if (release) return Release(why());
+    if (release) Release(why());
+    if (ending) return;
     if (!ok) return End("the stream broke");
     if (hello_sent) {
       TryAttach();
@@ -66,7 +69,8 @@ class PeerStream : public Reactor,
   }
 
  protected:
-  // Makes what is under way fail soon. `writing`: a write is among it.
+  // Makes what is under way fail soon. `writing`: a write is among it. Never during or after
+  // Release.
   virtual void Cut(bool writing) = 0;
   // Called once, when the stream is ending and no write is or will be under way: gRPC may let go
   // of the stream from here on.
@@ -87,10 +91,17 @@ class PeerStream : public Reactor,
       if (std::exchange(ending_, true)) return;
       why_ = why;
       writing = writing_;
+      cutting_ = true;
     }
     if (PeerLink* link = link_.load()) link->Detach(this);
     Cut(writing);
-    if (!writing) Release(why);
+    bool release = false;
+    {
+      base::MutexLock lock(mutex_);
+      cutting_ = false;
+      release = !writing_;
+    }
+    if (release) Release(why);
   }
 
   std::string why() {
@@ -140,6 +151,7 @@ class PeerStream : public Reactor,
   bool hello_sent_ BASALT_GUARDED_BY(mutex_) = false;
   int hellos_ BASALT_GUARDED_BY(mutex_) = 0;
   bool ending_ BASALT_GUARDED_BY(mutex_) = false;
+  bool cutting_ BASALT_GUARDED_BY(mutex_) = false;  // End is in Cut: what that uses must stay
   std::string why_ BASALT_GUARDED_BY(mutex_);
 };
 
