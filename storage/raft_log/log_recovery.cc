@@ -58,6 +58,7 @@ class Recovery {
   absl::Status SearchBeyond(const Segment& segment, uint64_t from);
   absl::Status IndexBatch(const Segment& segment, uint64_t offset, std::string_view batch,
                           FileNumber to_file, uint64_t to_offset);
+  void FindEmptied();
   absl::Status PlanNewSegment();
   absl::Status StartNewSegment();
   RecoveredChain TakeChain();
@@ -84,6 +85,7 @@ class Recovery {
   FileNumber started_number_ = 0;
   uint64_t started_generation_ = 0;
   std::string copies_;
+  size_t emptied_ = 0;  // of links_, from the front: needed no more
 };
 
 absl::StatusOr<RecoveredChain> Recovery::Run() {
@@ -98,6 +100,7 @@ absl::StatusOr<RecoveredChain> Recovery::Run() {
   for (const auto& segment : blank_) {
     BASALT_RETURN_IF_ERROR(SearchBeyond(*segment, kSegmentHeaderBytes));
   }
+  FindEmptied();
   BASALT_RETURN_IF_ERROR(PlanNewSegment());
   BASALT_RETURN_IF_ERROR(index_.CheckComplete());
   BASALT_RETURN_IF_ERROR(StartNewSegment());
@@ -277,6 +280,15 @@ absl::Status Recovery::IndexBatch(const Segment& segment, uint64_t offset, std::
   return Damaged(segment, offset, base::Message(status));
 }
 
+// Segments that were emptied since the last header would else be replayed for ever. What the
+// batches above `synced_` carry forward empties nothing yet: no header vouches for them, and should
+// one be found damaged at the next start, the records that it repeats must still be there.
+void Recovery::FindEmptied() {
+  while (emptied_ < links_.size() && index_.UseOf(links_[emptied_].segment->number).empty()) {
+    ++emptied_;
+  }
+}
+
 absl::Status Recovery::PlanNewSegment() {
   started_generation_ = generation_max_ + 1;
   if (blank_.empty()) {
@@ -323,8 +335,7 @@ absl::Status Recovery::StartNewSegment() {
   header.log_identity = headed_.empty() ? identity_for_new_log_ : identity_;
   header.generation = started_generation_;
   header.first_sequence = synced_ + 1;
-  // Without this, segments that were emptied since the last header would be replayed for ever.
-  while (!links_.empty() && index_.UseOf(links_.front().segment->number).empty()) {
+  for (; emptied_ > 0; --emptied_) {
     retired_.push_back(links_.front().segment);
     links_.erase(links_.begin());
   }
