@@ -51,7 +51,7 @@ bool IsWrite(Verb verb) {
 }
 
 int Main(int argc, char** argv) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs yet
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): no other thread runs; ends when the check allows getenv
   const char* const endpoints = std::getenv("BASALT_ENDPOINTS");
   const CommandLine line = ParseCommandLine(argc, argv, endpoints);
   ExitCode code = line.code;

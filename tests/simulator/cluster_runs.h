@@ -26,7 +26,7 @@ inline RunReport RunOnce(VirtualClusterOptions options, uint64_t seed,
 // BASALT_CLUSTER_SEED=n runs seed n alone, in this process: for a debugger.
 inline std::map<std::string, uint64_t> RunSeeds(const VirtualClusterOptions& options,
                                                 uint64_t seeds, const ClusterScenario& scenario) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread; ends when the check tells getenv from setenv
   const char* const only = std::getenv("BASALT_CLUSTER_SEED");
   std::map<std::string, uint64_t> reached;
   for (uint64_t seed = only != nullptr ? std::stoull(only) : 1; seed <= seeds || only != nullptr;

@@ -122,7 +122,7 @@ TEST(SimulatorMarks, ThoseThatWereNotReachedAreNamed) {
 }
 
 TEST(SimulatorMarks, FilesAreWellFormed) {
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread; ends when the check tells getenv from setenv
   const std::string root = std::getenv("BASALT_SOURCE_DIR");
   const auto marks = ReadMarks(root + "/tests/simulator/marks.txt");
   ASSERT_TRUE(marks.ok()) << marks.status();

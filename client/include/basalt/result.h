@@ -14,10 +14,10 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   // Both from what a function returns: `return value;`, `return status;`.
-  // NOLINTNEXTLINE(google-explicit-constructor): conversion is the point
+  // NOLINTNEXTLINE(google-explicit-constructor): to be returned as it is; ends with std::expected
   Result(T value) : value_(std::move(value)) {}
   // `status` is not OK.
-  // NOLINTNEXTLINE(google-explicit-constructor): as above
+  // NOLINTNEXTLINE(google-explicit-constructor): to be returned as it is; ends with std::expected
   Result(Status status) : status_(std::move(status)) {}
 
   bool ok() const { return value_.has_value(); }

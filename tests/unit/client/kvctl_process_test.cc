@@ -46,7 +46,7 @@ class KvctlProcessTest : public ::testing::Test {
   }
   // As above, with standard input and output from and to these paths.
   Ended RunWith(std::vector<std::string> words, const std::string& in, const std::string& out) {
-    // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing changes the environment
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it; ends when the check allows getenv
     const char* folder = ::getenv("BASALT_BIN_DIR");
     const std::string binary = std::string(folder == nullptr ? "build/bin" : folder) + "/kvctl";
     words.insert(words.begin(), {binary, "--endpoints", server_.address()});

@@ -30,6 +30,21 @@ RecoveredState Fresh(uint64_t voters) {
   return {HardState{}, MakeBase(0, 0, voters), {}, MakeBase(0, 0, voters)};
 }
 
+// Four entries of term 1, applied.
+RecoveredState FourApplied() {
+  RecoveredState state = Fresh(3);
+  state.hard_state = {Term(1), ReplicaId(0)};
+  state.entries = MakeEntries(1, {1, 1, 1, 1});
+  state.applied = MakeBase(4, 1);
+  return state;
+}
+
+CoreOptions KeepingNothingInMemory() {
+  CoreOptions options = Options();
+  options.memory_bytes_max = 0;
+  return options;
+}
+
 template <typename Body>
 Message From(uint64_t replica, uint64_t term, Body body) {
   return {GroupId(7), ReplicaId(replica), ReplicaId(1), NodeId(1), Term(term), std::move(body)};
@@ -64,6 +79,17 @@ class Driven {
     Turn();
     ASSERT_TRUE(core.is_leader());
     sent.clear();
+  }
+
+  // The same of term 2.
+  void LeadTermTwo() {
+    core.Campaign();
+    Turn();
+    core.Step(From(2, 2, VoteReply{true, true}));
+    Turn();
+    core.Step(From(2, 2, VoteReply{false, true}));
+    Turn();
+    ASSERT_TRUE(core.is_leader());
   }
 
   RaftCore core;
@@ -428,20 +454,8 @@ TEST(RaftCore, AnInstallMayEndWhenTheReplicaLeads) {
 }
 
 TEST(RaftCore, AStaleFetchDoesNotReachAFollower) {
-  CoreOptions options = Options();
-  options.memory_bytes_max = 0;
-  RecoveredState state = Fresh(3);
-  state.hard_state = {Term(1), ReplicaId(0)};
-  state.entries = MakeEntries(1, {1, 1, 1, 1});
-  state.applied = MakeBase(4, 1);
-  Driven one(std::move(state), options);
-  one.core.Campaign();
-  one.Turn();
-  one.core.Step(From(2, 2, VoteReply{true, true}));
-  one.Turn();
-  one.core.Step(From(2, 2, VoteReply{false, true}));
-  one.Turn();
-  ASSERT_TRUE(one.core.is_leader());
+  Driven one(FourApplied(), KeepingNothingInMemory());
+  one.LeadTermTwo();
   one.core.Step(From(2, 2, AppendReply{false, LogIndex(4), LogIndex(0), Term(0), Round(1)}));
   one.Turn();
   one.core.Step(From(2, 2, AppendReply{true, LogIndex(0), {}, {}, Round(1)}));
@@ -461,19 +475,8 @@ TEST(RaftCore, AStaleFetchDoesNotReachAFollower) {
 }
 
 TEST(RaftCore, WhatWasCompactedWhileItWasFetchedIsNotSent) {
-  CoreOptions options = Options();
-  options.memory_bytes_max = 0;
-  RecoveredState state = Fresh(3);
-  state.hard_state = {Term(1), ReplicaId(0)};
-  state.entries = MakeEntries(1, {1, 1, 1, 1});
-  state.applied = MakeBase(4, 1);
-  Driven one(std::move(state), options);
-  one.core.Campaign();
-  one.Turn();
-  one.core.Step(From(2, 2, VoteReply{true, true}));
-  one.Turn();
-  one.core.Step(From(2, 2, VoteReply{false, true}));
-  one.Turn();
+  Driven one(FourApplied(), KeepingNothingInMemory());
+  one.LeadTermTwo();
   one.core.Step(From(2, 2, AppendReply{false, LogIndex(4), LogIndex(2), Term(1), Round(1)}));
   one.Turn();
   one.core.Step(From(2, 2, AppendReply{true, LogIndex(2), {}, {}, Round(1)}));

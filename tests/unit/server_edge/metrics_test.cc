@@ -118,7 +118,7 @@ TEST(Metrics, EqualStateGivesEqualOrder) {
 
 TEST(Metrics, PromtoolFindsNothingToSay) {
   if (std::system("command -v promtool >/dev/null") != 0) {
-    GTEST_SKIP() << "promtool (package prometheus) is not installed";
+    GTEST_SKIP() << "promtool is not installed; ends with `./dev packages build`";
   }
   Metrics metrics(1);
   FillEverything(metrics);
@@ -141,7 +141,7 @@ std::string AlertsFile(const std::string& name) {
 
 TEST(Alerts, RulesPassTheirTests) {
   if (std::system("command -v promtool >/dev/null") != 0) {
-    GTEST_SKIP() << "promtool (package prometheus) is not installed";
+    GTEST_SKIP() << "promtool is not installed; ends with `./dev packages build`";
   }
   EXPECT_EQ(std::system(("promtool check rules " + AlertsFile("alerts.yml")).c_str()), 0);
   EXPECT_EQ(std::system(("promtool test rules " + AlertsFile("alerts_test.yml")).c_str()), 0);
