@@ -63,6 +63,15 @@ class CiRunTest(unittest.TestCase):
         self.assertIn("=== test: passed", output)
         self.assertEqual(output.splitlines()[-1], "0 passed, 1 failed")
 
+    def test_what_failed_is_told_again_in_the_end(self):
+        action = "echo 'a.cc:1: error: wrong'; for n in $(seq 40); do echo line $n; done; exit 1"
+        code, output = self.run_stages(["static", "test"], "lint", action)
+        self.assertEqual(code, 1, output)
+        end = output[output.index("=== test: passed"):]
+        self.assertIn("--- static failed, in short\na.cc:1: error: wrong\n", end)
+        self.assertIn("line 40", end)
+        self.assertNotIn("line 20", end)
+
     def test_no_stage_follows_a_failed_build(self):
         code, output = self.run_stages(["build", "test"], "build", "exit 1")
         self.assertEqual(code, 1, output)
