@@ -30,13 +30,13 @@ bool ReadCoreChecks() {
 }  // namespace
 
 int PlantedMutant() {
-  static const int planted = ReadMutant();
-  return planted;
+  static const int kPlanted = ReadMutant();
+  return kPlanted;
 }
 
 bool CoreChecksAreOn() {
-  static const bool on = ReadCoreChecks();
-  return on;
+  static const bool kOn = ReadCoreChecks();
+  return kOn;
 }
 
 }  // namespace basalt::testing
