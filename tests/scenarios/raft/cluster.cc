@@ -283,7 +283,10 @@ void Cluster::CarryCheckpoint(ReplicaId id, bool arrives) {
     installing_.push_back({id, from.life, send.follower});
     return;
   }
-  Core(from).OnCheckpointSent(send.follower, std::nullopt);
+  // A receiver that has applied all of it says so instead: what it acknowledged may have been lost.
+  const LogIndex place = from.machine.place.index;
+  const bool held = arrives && Core(to).status().applied >= place;
+  Core(from).OnCheckpointSent(send.follower, held ? std::optional(place) : std::nullopt);
   Collect(from);
 }
 
