@@ -482,7 +482,9 @@ RunReport VirtualCluster::Finish() {
     return Report();
   }
   workload_.Stop();
-  RunFor(options_.workload.timeout + milliseconds(500));
+  // A node ends what it holds by its own clock.
+  RunFor(options_.workload.timeout * NodeClock::kExact / static_cast<int64_t>(SlowestRate()) +
+         milliseconds(500));
   const auto all_equal = [&] {
     StartAll();
     return members_.Settle() && AllEqual();
