@@ -67,8 +67,9 @@ std::optional<ChangeRefusal> WhyNotMember(CoreState& state, const Member& member
 
 std::optional<ChangeRefusal> WhyNot(CoreState& state, const Configuration& target) {
   if (state.leader() == nullptr) return ChangeRefusal::kNotLeader;
-  // Else two leaders could each take one step from the same configuration, whose quorums do not
-  // meet (D. Ongaro, "bug in single-server membership changes", raft-dev, 2015).
+  // Else two leaders could each take a step from the same configuration (D. Ongaro, "bug in
+  // single-server membership changes", raft-dev, 2015). Joint steps would still meet in its voters;
+  // with this rule nothing rests on that.
   if (state.commit < state.leader()->first_of_term) return ChangeRefusal::kNothingCommittedInTerm;
   if (IsChangeUnderWay(state)) return ChangeRefusal::kChangeUnderWay;
   if (state.leader()->transfer) return ChangeRefusal::kTransferring;
