@@ -125,7 +125,7 @@ TEST_F(RocksDbDamage, AMissingFileIsReported) {
     const std::string copy = bench_.Path("copy");
     fs::remove_all(copy);
     fs::copy(bench_.Path("db"), copy);
-    fs::remove(copy + "/" + name);
+    fs::remove(fs::path(copy) / name);
     EXPECT_TRUE(absl::IsDataLoss(bench_.factory().Open(copy).status())) << name;
   }
 }
