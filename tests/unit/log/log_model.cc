@@ -73,7 +73,7 @@ std::string LogModel::Difference(const LogModel& other) const {
   for (const auto& [group, log] : groups_) {
     const auto found = other.groups_.find(group);
     if (found == other.groups_.end()) return fmt::format("group {} is missing", group.value());
-    const std::string difference = DifferenceOf(log, found->second);
+    std::string difference = DifferenceOf(log, found->second);
     if (!difference.empty()) return difference;
   }
   if (groups_.size() != other.groups_.size()) return "there are more groups";

@@ -141,7 +141,7 @@ TEST_F(LogWriterTest, AFailedSyncEndsTheProcess) {
         files_.FailNextSync();
         writer_->Append({Numbered(TestAppend(1, 1, 1, 1, 50))});
         const bool reported = completions_.Await(raft::GroupId(1), raft::PersistId(1));
-        std::exit(reported ? 1 : 2);
+        std::_Exit(reported ? 1 : 2);
       },
       ::testing::ExitedWithCode(74), "planned failure");
 }

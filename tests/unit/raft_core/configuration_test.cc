@@ -37,6 +37,7 @@ std::vector<Configuration> AllUpTo(size_t count_max) {
     std::vector<size_t> choice(count, 0);
     while (true) {
       std::vector<MemberRole> roles;
+      roles.reserve(choice.size());
       for (size_t role : choice) roles.push_back(kRoles[role]);
       Configuration configuration = WithRoles(roles);
       if (IsWellFormed(configuration)) all.push_back(std::move(configuration));
