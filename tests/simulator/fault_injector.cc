@@ -1,6 +1,7 @@
 #include "tests/simulator/fault_injector.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "raft/core/configuration.h"
@@ -77,6 +78,8 @@ void FaultInjector::Do(const Fault& fault) {
     case FaultKind::kBadNetwork:
     case FaultKind::kSlowNetwork:
       return DoToNetwork(fault, victim);
+    case FaultKind::kFigure8:
+      return PlayFigure8(fault);
     case FaultKind::kStallDisk:
     case FaultKind::kSlowDisk:
     case FaultKind::kFailLogSync:
@@ -288,6 +291,19 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
       faults.slower_by = milliseconds(fault.amount);
       Later(fault.lasts, [&faults] { faults.slower_by = microseconds(0); });
   }
+}
+
+void FaultInjector::PlayFigure8(const Fault& fault) {
+  const uint64_t shard = ShardOf(fault, cluster_.options().shards);
+  const uint64_t leader = cluster_.LeaderOf(shard);
+  const auto status = cluster_.StatusOf(leader, shard);
+  std::array<uint64_t, 3> nodes{};
+  if (!status || status->configuration.members.size() != nodes.size()) return;
+  std::transform(status->configuration.members.begin(), status->configuration.members.end(),
+                 nodes.begin(), [](const raft::Member& member) { return member.node.value(); });
+  const uint64_t number =
+      cluster_.figure_8().Begin(raft::GroupId(shard), nodes, leader, status->hard_state.term);
+  Later(fault.lasts, [this, number] { cluster_.figure_8().End(number); });
 }
 
 void FaultInjector::DoToDisk(const Fault& fault, uint64_t victim) {

@@ -27,6 +27,7 @@ class FaultInjector {
   void DoToNetwork(const Fault& fault, uint64_t victim);
   void DoToDisk(const Fault& fault, uint64_t victim);
   void DoToClock(const Fault& fault, uint64_t victim);
+  void PlayFigure8(const Fault& fault);
   void Transfer(const Fault& fault, uint64_t victim);
   void ChangeMembers(const Fault& fault, uint64_t victim);
   // A change as soon as somebody else than `leader` leads: before it has committed anything, and

@@ -42,7 +42,8 @@ constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "groups held up",
                                                        "transfer",
                                                        "clean stop",
-                                                       "change of members"};
+                                                       "change of members",
+                                                       "figure 8"};
 
 // How often each kind comes in a family, and how it looks.
 struct Share {
@@ -55,7 +56,8 @@ constexpr Share kNetworkMix[] = {
     {FaultKind::kCutLink, 4}, {FaultKind::kCutOneWay, 4},  {FaultKind::kDeafen, 3},
     {FaultKind::kIsolate, 5}, {FaultKind::kSplit, 4},      {FaultKind::kChain, 2},
     {FaultKind::kFlap, 3},    {FaultKind::kBadNetwork, 4}, {FaultKind::kSlowNetwork, 2},
-    {FaultKind::kPause, 1},   {FaultKind::kTransfer, 2},   {FaultKind::kCutClients, 2}};
+    {FaultKind::kPause, 1},   {FaultKind::kTransfer, 2},   {FaultKind::kCutClients, 2},
+    {FaultKind::kFigure8, 5}};
 constexpr Share kDiskMix[] = {{FaultKind::kStallDisk, 4},   {FaultKind::kSlowDisk, 2},
                               {FaultKind::kFailLogSync, 3}, {FaultKind::kFailStateSync, 2},
                               {FaultKind::kFillDisk, 2},    {FaultKind::kFlipBit, 4},
@@ -126,6 +128,8 @@ milliseconds DrawSpan(FaultKind kind, base::Random& random) {
       return random.OneIn(4) ? between(3000, 20000) : between(20, 3000);
     case FaultKind::kStallDisk:
       return random.OneIn(3) ? between(5000, 30000) : between(200, 5000);
+    case FaultKind::kFigure8:  // three elections
+      return between(8000, 16000);
     case FaultKind::kKill:
     case FaultKind::kPowerCut:
     case FaultKind::kKillInside:

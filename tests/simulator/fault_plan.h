@@ -62,8 +62,9 @@ enum class FaultKind : uint8_t {
   kTransfer,       // of a leadership
   kStop,           // clean
   kChangeMembers,  // of a shard, in some steps; at some of them somebody dies
+  kFigure8,        // of the Raft paper: figure_8.h
 };
-inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kChangeMembers) + 1;
+inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kFigure8) + 1;
 std::string_view NameOf(FaultKind kind);
 
 struct Fault {

@@ -37,6 +37,8 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   if (options.family == Family::kClocks || options.family == Family::kEverything) {
     cluster.wall_error_max = std::chrono::hours(1);
   }
+  // In half of the runs what a new leader brings takes several appends.
+  if (random.OneIn(2)) cluster.process.append_bytes_max = random.Between(200, 2'000);
   return cluster;
 }
 

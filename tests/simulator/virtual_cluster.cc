@@ -70,6 +70,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       marks_(findings_),
       membership_marks_(findings_),
       leases_(findings_, time_),
+      figure_8_(network_),
       layout_(MakeLayout(options)),
       members_(*this, layout_),
       workload_(options.workload, {time_, network_, *this, findings_},
@@ -82,6 +83,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(membership_marks_);
   watchers_.Add(leases_);
   watchers_.Add(trap_);
+  watchers_.Add(figure_8_);
   network_.faults = options.faults;
   for (uint64_t id = 1; id <= options_.nodes; ++id) {
     Node& node = nodes_[id];
@@ -458,6 +460,7 @@ void VirtualCluster::StartAll() {
 }
 
 RunReport VirtualCluster::Finish() {
+  figure_8_.End(0);
   network_.Heal();
   network_.faults = {};
   trap_.Clear();

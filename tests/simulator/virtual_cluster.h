@@ -15,6 +15,7 @@
 #include "tests/fakes/no_sync_file_system.h"
 #include "tests/simulator/death_trap.h"
 #include "tests/simulator/election_checker.h"
+#include "tests/simulator/figure_8.h"
 #include "tests/simulator/lease_recorder.h"
 #include "tests/simulator/log_checker.h"
 #include "tests/simulator/mark_watcher.h"
@@ -104,6 +105,7 @@ class VirtualCluster final : public ProcessDirectory {
   // Likewise; 0: no replica of the group lives there.
   std::optional<raft::ReplicaId> ReplicaOf(uint64_t node, uint64_t shard_id) const;
   MemberChanges& members() { return members_; }
+  Figure8& figure_8() { return figure_8_; }
   // What a scenario itself expects.
   void Require(bool condition, const std::string& otherwise) {
     if (!condition) findings_.Violation(otherwise);
@@ -172,6 +174,7 @@ class VirtualCluster final : public ProcessDirectory {
   MembershipMarks membership_marks_;
   LeaseRecorder leases_;
   DeathTrap trap_;
+  Figure8 figure_8_;
   ReplicaWatchers watchers_;
   const v1::ClusterMap layout_;  // that the cluster was founded with
   MemberChanges members_;

@@ -93,6 +93,7 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.node = raft::NodeId(options_.node);
   core_options.seed = options_.seed + replica.group.value();
   core_options.memory_bytes_max = options_.memory_bytes_max;
+  core_options.append_bytes_max = options_.append_bytes_max;
   core_options.check_thoroughly = options_.check_thoroughly;
   core_options.leases = options_.leases;
   const std::chrono::nanoseconds timeout = core_options.election_timeout_ticks * kTick;

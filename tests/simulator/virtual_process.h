@@ -42,6 +42,7 @@ struct ProcessOptions {
   uint64_t retained_log_bytes = 16u << 10;
   size_t flush_every_bytes = 32u << 10;
   size_t memory_bytes_max = 4u << 10;  // so that older entries are fetched
+  size_t append_bytes_max = 1u << 20;
   uint64_t free_bytes_min = 64u << 10;
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
