@@ -160,6 +160,8 @@ TEST_F(Checkers, ALeaderThatLacksWhatWasCommitted) {
   Commit(1, {MakeEntry(1, 1, "a")});
   logs.OnQueued(2, Write(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 2, "")}, 2));
   logs.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
+  // It was elected before, and is heard of late.
+  logs.OnLeader(3, kGroup, raft::NodeId(3), raft::Term(1));
   EXPECT_THAT(violations(), IsEmpty());
   logs.OnLeader(3, kGroup, raft::NodeId(3), raft::Term(3));
   EXPECT_THAT(violations(),

@@ -157,7 +157,7 @@ class VirtualCluster final : public ProcessDirectory {
   // One line a node, for a reader of a violation.
   std::string Describe();
   void Heal();
-  // Looks until everything has converged, or can no more.
+  // Waits for it, as long as it may take; ends the load on the way.
   Convergence Converge();
   void CompareReplicas();
   check::StoredVersions Store(uint64_t shard_id, uint64_t node);
