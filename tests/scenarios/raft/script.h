@@ -1,4 +1,5 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
+// A scenario may go on with another cluster, which knows nothing of the one before.
 //
 //   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
 //              spares=M          replicas N + 1 to N + M are fresh, and have yet to join
