@@ -34,7 +34,13 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
     if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
   }
-  void Put(FeedWork work) override { feeds.push_back(work); }
+  void Put(FeedWork work) override {
+    if (const auto* led = std::get_if<LedTermChanged>(&work)) {
+      led_terms.push_back(led->term);
+      return;
+    }
+    feeds.push_back(work);
+  }
   void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
   void OnLease(raft::GroupId, std::optional<raft::LeaseGrant> grant) override { lease = grant; }
 
@@ -53,6 +59,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   std::vector<std::vector<raft::LogWrite>> appends;
   std::vector<ApplyWork> works;
   std::vector<FeedWork> feeds;
+  std::vector<std::optional<raft::Term>> led_terms;
   raft::NodeId leader;
   std::optional<raft::LeaseGrant> lease;
   std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
@@ -672,7 +679,7 @@ TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehin
   write(30);
   EXPECT_EQ(Status().base, made_at);
 
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), made_at});
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(1), made_at});
   accept(made_at);
   write(30);
   EXPECT_EQ(around_.feeds.size(), 1u) << "no other is asked for";
@@ -681,6 +688,48 @@ TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehin
   write(1);
   EXPECT_GT(Status().base, made_at);
   EXPECT_EQ(loop_->counters().checkpoint_logs_given_up, 0u);
+}
+
+// A transfer that is given up for an earlier term tells nothing of the one that follows it.
+TEST_F(GroupLoopRetentionTest, AFailureOfAnEarlierTermLeavesTheNextCheckpointAlone) {
+  MakeLeaderOfThree(Options());
+  for (int i = 0; i < 30; ++i) {
+    Handle(Writes({next_write_++}, kValue));
+    Persist();
+    Acknowledge(Status().last.value());
+    Apply();
+    Flushed(Status().applied);
+  }
+  const auto hears = [&] { FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()}); };
+  hears();
+  ASSERT_EQ(around_.feeds.size(), 1u);
+  const raft::Term term = std::get<CheckpointForFollower>(around_.feeds.front()).term;
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), term - 1, std::nullopt});
+  hears();
+  EXPECT_EQ(around_.feeds.size(), 1u);
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), term, std::nullopt});
+  hears();
+  EXPECT_EQ(around_.feeds.size(), 2u);
+}
+
+// What it is to send to followers is called off by that.
+TEST_F(GroupLoopTest, TheFeedHearsWhichTermIsLed) {
+  using Terms = std::vector<std::optional<raft::Term>>;
+  MakeLeaderOfThree();
+  ASSERT_EQ(around_.led_terms.size(), 1u);
+  ASSERT_TRUE(around_.led_terms.front().has_value());
+  const raft::Term term = *around_.led_terms.front();
+  FromPeer(2, term.value() + 1, raft::HeartbeatRequest{});
+  EXPECT_EQ(around_.led_terms, Terms({term, std::nullopt}));
+  FromPeer(3, term.value() + 2, raft::HeartbeatRequest{});
+  EXPECT_EQ(around_.led_terms.size(), 2u) << "it led before neither";
+}
+
+TEST_F(GroupLoopTest, TheFeedHearsThatALeaderWasRemoved) {
+  MakeLeaderOfThree();
+  Handle(GroupRemoved{kGroup, [] {}});
+  ASSERT_EQ(around_.led_terms.size(), 2u);
+  EXPECT_EQ(around_.led_terms.back(), std::nullopt);
 }
 
 TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {
@@ -711,7 +760,7 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   Persist();
   Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), 0});
   Handle(EntriesFetched{kGroup, raft::ReplicaId(2), {}});
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(2), std::nullopt});
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(2), raft::Term(1), std::nullopt});
   Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), 0});
   Handle(CheckpointRefused{kGroup, raft::LogIndex(5)});
   Handle(StateFlushed{kGroup, raft::ReplicaId(1), raft::LogIndex(5)});
