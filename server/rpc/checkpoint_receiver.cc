@@ -62,8 +62,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
     }
-    const std::string directory = receiver_.directory_ + "/" + std::to_string(group_.value()) +
-                                  "-" + std::to_string(number_);
+    const std::string directory =
+        receiver_.directory_ + "/" + std::to_string(group_.value()) + "-" + std::to_string(number_);
     BASALT_ASSIGN_OR_RETURN(
         staging_, storage::CheckpointStaging::Start(receiver_.files_, directory, std::move(list)));
     return absl::OkStatus();

@@ -131,15 +131,13 @@ void CheckpointStreams::End(const Outgoing& outgoing, bool installed) {
   owner_.ports().disk.RemoveTree(outgoing.directory).IgnoreError();
   std::optional<raft::LogIndex> index;
   if (installed) index = outgoing.base.index;
-  owner_.Put(server::GroupEvent(
-      server::CheckpointSent{outgoing.work.group, outgoing.work.send.follower, outgoing.work.term,
-                             index}));
+  owner_.Put(server::GroupEvent(server::CheckpointSent{
+      outgoing.work.group, outgoing.work.send.follower, outgoing.work.term, index}));
 }
 
 bool CheckpointStreams::StartStaging(const Outgoing& outgoing) {
   const server::CheckpointForFollower& work = outgoing.work;
-  const auto admission =
-      receptions_.Admit({work.group, work.self, work.term, outgoing.base.index});
+  const auto admission = receptions_.Admit({work.group, work.self, work.term, outgoing.base.index});
   if (!admission.ok()) {
     owner_.ports().findings.Mark("a stream was refused for another one of the group");
     return false;
@@ -160,8 +158,8 @@ bool CheckpointStreams::StartStaging(const Outgoing& outgoing) {
     receptions_.End(work.group, admission->number);
     return false;
   }
-  receiving_[work.group] = {outgoing.sender,   outgoing.sender_life, outgoing.transfer, work.term,
-                            admission->number, *std::move(staging)};
+  receiving_[work.group] = {outgoing.sender, outgoing.sender_life, outgoing.transfer,
+                            work.term,       admission->number,    *std::move(staging)};
   return true;
 }
 
@@ -175,14 +173,15 @@ bool CheckpointStreams::Receive(const Outgoing& outgoing, const Piece& piece) {
   if (piece.file == 0 && piece.offset == 0 && !StartStaging(outgoing)) return false;
   const auto incoming = receiving_.find(outgoing.work.group);
   if (incoming == receiving_.end() || !IsFrom(incoming->second, outgoing)) return false;
-  const absl::Status taken = incoming->second.staging->Write(piece.file, piece.offset, piece.bytes,
-                                                             piece.crc32c);
+  const absl::Status taken =
+      incoming->second.staging->Write(piece.file, piece.offset, piece.bytes, piece.crc32c);
   if (!taken.ok() && !owner_.dead()) DropIncoming(outgoing.work.group);
   return taken.ok();
 }
 
 bool CheckpointStreams::IsFrom(const Incoming& incoming, const Outgoing& outgoing) {
-  return incoming.sender == outgoing.sender && incoming.sender_life == outgoing.sender_life && incoming.transfer == outgoing.transfer;
+  return incoming.sender == outgoing.sender && incoming.sender_life == outgoing.sender_life &&
+         incoming.transfer == outgoing.transfer;
 }
 
 void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,

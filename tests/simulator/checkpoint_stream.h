@@ -1,6 +1,6 @@
 // CheckpointStreams: checkpoints on their way from one process to another, piece by piece, as the
-// production sender and receiver carry them; the network loses pieces and spoils some. Which streams
-// are taken is decided by production's code; whoever sends gives up as production's does.
+// production sender and receiver carry them; the network loses pieces and spoils some. Which
+// streams are taken is decided by production's code; whoever sends gives up as production's does.
 #pragma once
 
 #include <functional>

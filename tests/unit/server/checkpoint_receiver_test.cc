@@ -109,7 +109,9 @@ class Stream {
     v1::CheckpointChunk chunk;
     chunk.set_bytes(kContents);
     chunk.set_crc32c(storage::Crc32c(kContents));
-    return writer_->Write(chunk) && writer_->WritesDone();
+    const bool written = writer_->Write(chunk);
+    writer_->WritesDone();  // by then it may be cancelled or replaced
+    return written;
   }
   void Cancel() { context_.TryCancel(); }
   grpc::Status Finish() { return writer_->Finish(); }

@@ -151,7 +151,8 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
   EXPECT_EQ(installer_->broken(), 0u);
 }
 
-// Each of several leaders believes that it leads, in a term of its own, and all send to one replica.
+// Each of several leaders believes that it leads, in a term of its own, and all send to one
+// replica.
 TEST_F(CheckpointStreamTest, StreamsOfManyTermsReplaceEachOther) {
   constexpr uint64_t kLeaders = 4;
   std::atomic<uint64_t> term{1};
@@ -250,8 +251,9 @@ class StalledCheckpointTest : public CheckpointStreamTest,
 
 TEST_P(StalledCheckpointTest, AStopWaitsForNoReceiver) {
   std::atomic<bool> stop{false};
-  std::future<absl::Status> sent = std::async(
-      std::launch::async, [&] { return Send(1, {.bytes_per_second = 0, .stop = [&] { return stop.load(); }}); });
+  std::future<absl::Status> sent = std::async(std::launch::async, [&] {
+    return Send(1, {.bytes_per_second = 0, .stop = [&] { return stop.load(); }});
+  });
   EXPECT_TRUE(Within(seconds(30), [&] { return stalled_.began(); }));
   EXPECT_EQ(sent.wait_for(milliseconds(300)), std::future_status::timeout);
   stop = true;
