@@ -83,7 +83,10 @@ constexpr char kContents[] = "abc";
 // What a sender does, step by step.
 class Stream {
  public:
-  explicit Stream(v1::Peer::Stub& stub) : writer_(stub.Checkpoint(&context_, &reply_)) {}
+  explicit Stream(v1::Peer::Stub& stub) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    writer_ = stub.Checkpoint(&context_, &reply_);
+  }
 
   bool SendHeader(const v1::Hello& hello, uint64_t from, uint64_t term) {
     v1::CheckpointChunk chunk;
@@ -126,7 +129,7 @@ class Stream {
  private:
   grpc::ClientContext context_;
   v1::CheckpointReply reply_;
-  const std::unique_ptr<grpc::ClientWriter<v1::CheckpointChunk>> writer_;
+  std::unique_ptr<grpc::ClientWriter<v1::CheckpointChunk>> writer_;
 };
 
 class CheckpointReceiverTest : public ::testing::Test {
