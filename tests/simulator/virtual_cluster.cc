@@ -217,6 +217,7 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     if (!unsynced.empty()) findings_.Mark("power cuts that tore or lost writes");
     node.disk->CutPower(random_);
     node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
+    findings_.Mark("a machine's monotonic clock began anew");
   } else {
     findings_.Mark(death == Death::kStop ? "clean stops" : "kills");
     node.disk->Kill();

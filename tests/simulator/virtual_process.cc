@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/wire/raft_wire.h"
+#include "server/node/fetch_failure.h"
 #include "server/shard/shard_commands.h"
 
 namespace basalt::testing {
@@ -322,13 +323,11 @@ void VirtualProcess::Fetch(const server::FetchForFollower& work) {
   const raft::FetchEntries& fetch = work.fetch;
   auto entries = log_->Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    const bool damaged = entries.status().code() == absl::StatusCode::kDataLoss;
-    if (damaged && fetch.follower == work.self && ReplicaOf(work.group) == work.self) {
+    const bool for_itself = fetch.follower == work.self && ReplicaOf(work.group) == work.self;
+    if (server::FailureOf(entries.status(), for_itself) == server::FetchFailure::kDiskFailed) {
       ports_.disk.EndProcess(entries.status());
       return;
     }
-    BASALT_CHECK_MSG(damaged || entries.status().code() == absl::StatusCode::kNotFound,
-                     base::Message(entries.status()));
     entries = std::vector<raft::Entry>();
   }
   Put(server::GroupEvent(server::EntriesFetched{work.group, fetch.follower, *std::move(entries)}));
