@@ -289,6 +289,17 @@ void VirtualProcess::ReceiveRequests(const std::shared_ptr<server::ReplySink>& s
   dispatch_.Handle(sink, std::move(requests));
 }
 
+void VirtualProcess::SpoilAnswers(std::vector<v1::Response>& answers) {
+  const uint64_t first = answers_ + 1;
+  answers_ += answers.size();
+  const auto place = [&](uint64_t answer) {
+    return answers.begin() + static_cast<ptrdiff_t>(answer - first);
+  };
+  const auto is_here = [&](uint64_t answer) { return answer >= first && answer <= answers_; };
+  if (is_here(options_.doubled_answer)) answers.push_back(*place(options_.doubled_answer));
+  if (is_here(options_.lost_answer)) answers.erase(place(options_.lost_answer));
+}
+
 std::vector<server::GroupState> VirtualProcess::States() {
   std::vector<server::GroupState> result;
   group_loop_->Handle(server::StatesAsked{
