@@ -65,10 +65,12 @@ absl::StatusOr<CheckpointFile> Describe(FileSystem& files, const std::string& di
 }  // namespace
 
 absl::StatusOr<std::vector<CheckpointFile>> ListCheckpoint(FileSystem& files,
-                                                           const std::string& directory) {
+                                                           const std::string& directory,
+                                                           const std::function<bool()>& stop) {
   BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(directory));
   std::vector<CheckpointFile> list;
   for (const std::string& name : names) {
+    if (stop && stop()) return base::Unavailable("called off");
     BASALT_ASSIGN_OR_RETURN(CheckpointFile file, Describe(files, directory, name));
     list.push_back(std::move(file));
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,9 +27,10 @@ struct CheckpointFile {
   bool operator==(const CheckpointFile&) const = default;
 };
 
-// Reads every file of the checkpoint in `directory`. Sorted by name.
-absl::StatusOr<std::vector<CheckpointFile>> ListCheckpoint(FileSystem& files,
-                                                           const std::string& directory);
+// Reads every file of the checkpoint in `directory`. Sorted by name. Unavailable: `stop`, asked
+// before each file, was true.
+absl::StatusOr<std::vector<CheckpointFile>> ListCheckpoint(
+    FileSystem& files, const std::string& directory, const std::function<bool()>& stop = nullptr);
 
 // Up to `size` bytes of one file of a checkpoint; the same ones as listed (DataLoss if too few).
 absl::StatusOr<std::string> ReadCheckpointPiece(FileSystem& files, const std::string& directory,

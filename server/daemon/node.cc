@@ -254,7 +254,7 @@ absl::Status Node::SendCheckpoint(const CheckpointToSend& checkpoint) {
     if (node.node_id() != checkpoint.send.node.value()) continue;
     SendLimits limits;
     limits.bytes_per_second = config_.checkpoint_rate;
-    limits.stop = &stopping_;
+    limits.stop = [&] { return stopping_.load() || checkpoint.called_off(); };
     return SendCheckpointFiles(MakePeerChannel(node.peer_address(), ChannelUse::kCalls), *files_,
                                outgoing, limits, clock_);
   }

@@ -65,6 +65,12 @@ void FollowerFeed::Put(FeedWork work) {
     fetches_.mailbox().Put(*fetch);
     return;
   }
+  if (const auto* led = std::get_if<LedTermChanged>(&work)) {
+    base::MutexLock lock(mutex_);
+    led_.erase(led->group);
+    if (led->term) led_.emplace(led->group, *led->term);
+    return;
+  }
   const auto& checkpoint = std::get<CheckpointForFollower>(work);
   if (Sender* sender = SenderTo(checkpoint.send.node)) sender->thread->mailbox().Put(checkpoint);
 }
@@ -87,10 +93,16 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   ports_.groups.Put(EntriesFetched{work.group, fetch.follower, *std::move(entries)});
 }
 
+bool FollowerFeed::Leads(const CheckpointForFollower& work) const {
+  base::MutexLock lock(mutex_);
+  const auto place = led_.find(work.group);
+  return place != led_.end() && place->second == work.term;
+}
+
 void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_before) {
   const bool reachable = !ports_.reachable || ports_.reachable(work.send.node);
-  if (!reachable || ports_.clock.Now() < not_before) {
-    ports_.groups.Put(CheckpointSent{work.group, work.send.follower, std::nullopt});
+  if (!reachable || !Leads(work) || ports_.clock.Now() < not_before) {
+    ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, std::nullopt});
     return;
   }
   raft::LogBase base;
@@ -104,15 +116,20 @@ void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_be
     ports_.metrics.sent->Increment();
     ports_.logger.Info(context, "checkpoint at {} sent and installed", base.index.value());
   } else {
-    not_before = ports_.clock.Now() + kPauseAfterFailure;
     ports_.metrics.failed->Increment();
-    ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
+    if (Leads(work)) {
+      not_before = ports_.clock.Now() + kPauseAfterFailure;
+      ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
+    } else {
+      ports_.logger.Info(context, "checkpoint given up: this replica leads no more");
+    }
   }
-  ports_.groups.Put(CheckpointSent{work.group, work.send.follower, installed});
+  ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, installed});
 }
 
 absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {
-  CheckpointToSend checkpoint{work.group, work.self, work.term, work.send, {}, {}};
+  CheckpointToSend checkpoint{work.group, work.self, work.term, work.send, {}, {}, {}};
+  checkpoint.called_off = [this, &work] { return stopping_.load() || !Leads(work); };
   checkpoint.directory = directory_ + "/" + std::to_string(work.group.value()) + "-" +
                          std::to_string(next_number_.fetch_add(1));
   // What is in the memtable would be flushed while the apply thread waits; so it goes first.

@@ -28,6 +28,9 @@ struct CheckpointToSend {
   raft::SendCheckpoint send;
   raft::LogBase base;
   std::string directory;
+  // Once true, sending it is in vain: the feed stops, or this replica leads no more in `term`.
+  // Thread-safe, and cheap.
+  std::function<bool()> called_off;
 };
 
 class FollowerFeed final : public FeedInbox {
@@ -44,7 +47,7 @@ class FollowerFeed final : public FeedInbox {
     std::function<void(raft::GroupId)> flush;
     // Whether this replica lives here; thread-safe.
     std::function<bool(raft::GroupId, raft::ReplicaId)> has_replica;
-    // Sends; blocks until it is installed there or refused.
+    // Sends; blocks until it is installed there or refused, or soon after it is called off.
     std::function<absl::Status(const CheckpointToSend&)> send;
     // Whether there is a line to the node at all. Empty: always tried.
     std::function<bool(raft::NodeId)> reachable = nullptr;
@@ -54,7 +57,7 @@ class FollowerFeed final : public FeedInbox {
   FollowerFeed(Ports ports, std::string directory);
 
   void Start();
-  // Waits for the work under way; `send` must be made to end early by its owner.
+  // Waits for the work under way, which is called off.
   void Stop();
 
   void Put(FeedWork work) override;
@@ -70,6 +73,7 @@ class FollowerFeed final : public FeedInbox {
   void Fetch(const FetchForFollower& work);
   // Null once this stops.
   Sender* SenderTo(raft::NodeId node) BASALT_EXCLUDES(mutex_);
+  bool Leads(const CheckpointForFollower& work) const BASALT_EXCLUDES(mutex_);
   void Send(const CheckpointForFollower& work, MonotonicTime& not_before);
   absl::Status MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base);
 
@@ -78,7 +82,9 @@ class FollowerFeed final : public FeedInbox {
   std::atomic<uint64_t> next_number_{1};
   std::atomic<bool> stopping_{false};
   LoopThread<FetchForFollower> fetches_;
-  base::Mutex mutex_;
+  mutable base::Mutex mutex_;
+  // What the replicas here lead, and in which term.
+  std::map<raft::GroupId, raft::Term> led_ BASALT_GUARDED_BY(mutex_);
   bool stopped_ BASALT_GUARDED_BY(mutex_) = false;
   // They stay until this goes.
   std::map<raft::NodeId, std::unique_ptr<Sender>> senders_ BASALT_GUARDED_BY(mutex_);

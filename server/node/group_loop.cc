@@ -127,6 +127,8 @@ void GroupLoop::On(CheckpointMade& event) {
 void GroupLoop::On(CheckpointSent& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
+  // Of a term that is over: by now another one may be on its way to the follower.
+  if (!event.installed && event.term != hosted->leader_term) return;
   hosted->retention.CheckpointSent(event.follower, event.installed.has_value());
   hosted->group.core().OnCheckpointSent(event.follower, event.installed);
   MarkDirty(*hosted);
@@ -269,6 +271,7 @@ void GroupLoop::On(GroupAdded& event) {
 void GroupLoop::On(GroupRemoved& event) {
   if (Hosted* hosted = Find(event.group)) {
     hosted->leader_node = raft::NodeId(0);
+    if (hosted->leads) TellLedTerm(*hosted, /*leads=*/false);
     RefuseAll(*hosted, v1::CODE_NOT_LEADER, "the replica was removed");
     std::erase(dirty_, hosted);
     hosted_.erase(event.group);
@@ -316,10 +319,17 @@ void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership)
   if (leadership.role == raft::Role::kCandidate) Count(counters_.campaigns);
   if (leads && !hosted.leads) Count(counters_.leaderships_won);
   if (!leads && hosted.leads) Count(counters_.leaderships_lost);
+  if (leads || hosted.leads) TellLedTerm(hosted, leads);
   hosted.leads = leads;
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
   if (!leads) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
+}
+
+void GroupLoop::TellLedTerm(const Hosted& hosted, bool leads) {
+  LedTermChanged changed{hosted.group.id(), std::nullopt};
+  if (leads) changed.term = hosted.leader_term;
+  ports_.feed.Put(changed);
 }
 
 // A replica may hear of its leader before it has a configuration that names it. One that was left

@@ -122,6 +122,7 @@ class GroupLoop {
   void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
+  void TellLedTerm(const Hosted& hosted, bool leads);
   void FollowConfiguration(Hosted& hosted);
   void OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read);
   void OnRefusedRead(Hosted& hosted, raft::ReadId read);

@@ -76,6 +76,7 @@ struct CheckpointMade {
 struct CheckpointSent {
   raft::GroupId group;
   raft::ReplicaId follower;
+  raft::Term term;  // in which it was asked for
   std::optional<raft::LogIndex> installed;
 };
 
@@ -233,7 +234,14 @@ struct CheckpointForFollower {
   raft::SendCheckpoint send;
 };
 
-using FeedWork = std::variant<FetchForFollower, CheckpointForFollower>;
+// The term in which the replica here leads from now on; nullopt: it leads no more, and what it was
+// to send to followers helps nobody. Comes before what is asked for in that term.
+struct LedTermChanged {
+  raft::GroupId group;
+  std::optional<raft::Term> term;
+};
+
+using FeedWork = std::variant<FetchForFollower, CheckpointForFollower, LedTermChanged>;
 
 // ---- the doors between the loops; production puts a mailbox and a thread behind each ----
 

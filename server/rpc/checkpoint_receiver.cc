@@ -10,25 +10,25 @@
 
 namespace basalt::server {
 
-// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops.
-// What is staged belongs to the reads until it is handed over, and to the install from then on:
-// nobody else may take it away.
+// One stream. Reads run one after the other on gRPC's threads; the end may come from the loops, or
+// from the read of another stream, which replaces this one. What is staged belongs to the reads
+// until it is handed over, and to the install from then on: nobody else may take it away.
 class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::CheckpointChunk>,
                                             public std::enable_shared_from_this<Reception> {
  public:
   Reception(CheckpointReceiver& receiver, v1::CheckpointReply* reply)
       : receiver_(receiver), reply_(reply) {}
 
-  ~Reception() override {
-    if (reserved_) receiver_.Release(group_);
-  }
-
   void Begin() {
     self_ = shared_from_this();
     StartRead(&chunk_);
   }
 
+  // Another stream takes its place. The read under way ends with that, and removes what it staged.
+  void GiveWay() { Answer("another stream of the shard's checkpoint took its place"); }
+
   void OnReadDone(bool ok) override {
+    if (answered()) return RemoveStaged();
     if (!ok) return HandOver();
     if (absl::Status status = TakeChunk(); !status.ok()) return End(base::Message(status));
     chunk_.Clear();
@@ -52,19 +52,18 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     if (std::string problem = receiver_.transport_.CheckHello(header.hello()); !problem.empty()) {
       return base::FailedPrecondition(problem);
     }
-    if (!receiver_.Reserve(header.group())) {
-      return base::Unavailable("another checkpoint of the shard is under way");
-    }
-    reserved_ = true;
-    group_ = header.group();
     const raft::NodeId self(receiver_.transport_.self().node().node_id());
     BASALT_ASSIGN_OR_RETURN(arrived_, raft::CheckpointFromWire(header, self));
+    const CheckpointOffer offer{arrived_.group, arrived_.from, arrived_.term,
+                                std::get<raft::CheckpointArrived>(arrived_.body).base.index};
+    group_ = offer.group;
+    BASALT_ASSIGN_OR_RETURN(number_, receiver_.Admit(offer, shared_from_this()));
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
     }
-    const std::string directory = receiver_.directory_ + "/" + std::to_string(group_) + "-" +
-                                  std::to_string(receiver_.next_number_.fetch_add(1));
+    const std::string directory =
+        receiver_.directory_ + "/" + std::to_string(group_.value()) + "-" + std::to_string(number_);
     BASALT_ASSIGN_OR_RETURN(
         staging_, storage::CheckpointStaging::Start(receiver_.files_, directory, std::move(list)));
     return absl::OkStatus();
@@ -77,6 +76,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     if (absl::Status status = staging_->Finish(); !status.ok()) {
       return End(base::Message(status));
     }
+    if (!receiver_.BeginInstall(group_, number_)) return RemoveStaged();
     handed_over_ = true;
     receiver_.groups_.Put(CheckpointStaged{std::move(arrived_), staging_->directory(),
                                            [self = shared_from_this()](const std::string& problem) {
@@ -92,23 +92,42 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
 
   // `problem` empty: installed.
   void End(const std::string& problem) {
-    if (staging_ != nullptr && !handed_over_) {
-      (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
+    if (!handed_over_) RemoveStaged();
+    receiver_.Release(group_, number_);  // whoever reads the answer may come again at once
+    Answer(problem);
+  }
+
+  void RemoveStaged() {
+    if (staging_ != nullptr) (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
+  }
+
+  // The first one is what the sender gets.
+  void Answer(const std::string& problem) BASALT_EXCLUDES(mutex_) {
+    {
+      base::MutexLock lock(mutex_);
+      if (std::exchange(answered_, true)) return;
     }
     reply_->set_installed(problem.empty());
     reply_->set_refusal(problem);
     Finish(grpc::Status::OK);
   }
+  bool answered() BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    return answered_;
+  }
 
   CheckpointReceiver& receiver_;
-  v1::CheckpointReply* reply_;  // gRPC's, until Finish
+  v1::CheckpointReply* reply_;  // gRPC's, until Finish; whoever answers first writes it
   std::shared_ptr<Reception> self_;
   v1::CheckpointChunk chunk_;
-  uint64_t group_ = 0;
-  bool reserved_ = false;
+  raft::GroupId group_;
+  uint64_t number_ = 0;       // 0: not taken
   bool handed_over_ = false;  // no more reads
   raft::Message arrived_;
   std::unique_ptr<storage::CheckpointStaging> staging_;
+
+  base::Mutex mutex_;
+  bool answered_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
 grpc::ServerReadReactor<v1::CheckpointChunk>* CheckpointReceiver::Accept(
@@ -134,14 +153,36 @@ void CheckpointReceiver::RemoveDiscarded() {
   }
 }
 
-bool CheckpointReceiver::Reserve(uint64_t group) {
-  base::MutexLock lock(mutex_);
-  return receiving_.insert(group).second;
+absl::StatusOr<uint64_t> CheckpointReceiver::Admit(const CheckpointOffer& offer,
+                                                   const std::shared_ptr<Reception>& reception) {
+  uint64_t number = 0;
+  std::shared_ptr<Reception> replaced;
+  {
+    base::MutexLock lock(mutex_);
+    BASALT_ASSIGN_OR_RETURN(const CheckpointReceptions::Admission admission,
+                            receptions_.Admit(offer));
+    number = admission.number;
+    by_number_[number] = reception;
+    if (auto old = by_number_.extract(admission.replaced)) replaced = old.mapped().lock();
+  }
+  if (replaced != nullptr) replaced->GiveWay();
+  return number;
 }
 
-void CheckpointReceiver::Release(uint64_t group) {
+bool CheckpointReceiver::BeginInstall(raft::GroupId group, uint64_t number) {
   base::MutexLock lock(mutex_);
-  receiving_.erase(group);
+  return receptions_.BeginInstall(group, number);
+}
+
+void CheckpointReceiver::Release(raft::GroupId group, uint64_t number) {
+  base::MutexLock lock(mutex_);
+  receptions_.End(group, number);
+  by_number_.erase(number);
+}
+
+size_t CheckpointReceiver::under_way() const {
+  base::MutexLock lock(mutex_);
+  return receptions_.under_way();
 }
 
 }  // namespace basalt::server

@@ -4,13 +4,14 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
-#include <set>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/mutex.h"
 #include "proto/peer.grpc.pb.h"
+#include "server/node/checkpoint_receptions.h"
 #include "server/node/work.h"
 #include "server/rpc/peer_transport.h"
 #include "storage/file_system.h"
@@ -32,22 +33,29 @@ class CheckpointReceiver {
   // may wait for the disk; the loops may not.
   void RemoveDiscarded() BASALT_EXCLUDES(mutex_);
 
+  // Streams that were taken and are not over.
+  size_t under_way() const BASALT_EXCLUDES(mutex_);
+
  private:
   class Reception;
 
-  // One at a time per group. False: one is under way.
-  bool Reserve(uint64_t group) BASALT_EXCLUDES(mutex_);
-  void Release(uint64_t group) BASALT_EXCLUDES(mutex_);
+  // The number under which it is taken; ends the one that it replaces.
+  absl::StatusOr<uint64_t> Admit(const CheckpointOffer& offer,
+                                 const std::shared_ptr<Reception>& reception)
+      BASALT_EXCLUDES(mutex_);
+  // False: it was replaced.
+  bool BeginInstall(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
+  void Release(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
   void Discard(std::string directory) BASALT_EXCLUDES(mutex_);
 
   storage::FileSystem& files_;
   const std::string directory_;
   PeerTransport& transport_;
   GroupInbox& groups_;
-  std::atomic<uint64_t> next_number_{1};
 
-  base::Mutex mutex_;
-  std::set<uint64_t> receiving_ BASALT_GUARDED_BY(mutex_);
+  mutable base::Mutex mutex_;
+  CheckpointReceptions receptions_ BASALT_GUARDED_BY(mutex_);
+  std::map<uint64_t, std::weak_ptr<Reception>> by_number_ BASALT_GUARDED_BY(mutex_);
   std::vector<std::string> discarded_ BASALT_GUARDED_BY(mutex_);
 };
 

@@ -16,7 +16,9 @@ constexpr size_t kPieceBytes = 256u << 10;
 // How soon a sender that waits looks up.
 constexpr std::chrono::milliseconds kLook{20};
 
-bool Stops(const SendLimits& limits) { return limits.stop != nullptr && limits.stop->load(); }
+absl::Status Stopped() { return base::Unavailable("called off"); }
+
+bool Stops(const SendLimits& limits) { return limits.stop && limits.stop(); }
 
 // Holds a sender to a rate, with a tenth of a second of slack.
 class Pace {
@@ -100,7 +102,7 @@ class CheckpointCall {
       if (looked_up == grpc::CompletionQueue::GOT_EVENT) return ok;
       if (!cut_off_.ok()) continue;  // it ends at once
       if (Stops(limits_)) {
-        cut_off_ = base::Unavailable("stopping");
+        cut_off_ = Stopped();
       } else if (clock_.Now() >= until) {
         cut_off_ = base::Unavailable("the receiver stands still");
       }
@@ -143,7 +145,7 @@ absl::Status SendCheckpointFiles(const std::shared_ptr<grpc::Channel>& channel,
                                  storage::FileSystem& files, const OutgoingCheckpoint& checkpoint,
                                  const SendLimits& limits, const Clock& clock) {
   BASALT_ASSIGN_OR_RETURN(const std::vector<storage::CheckpointFile> list,
-                          storage::ListCheckpoint(files, checkpoint.directory));
+                          storage::ListCheckpoint(files, checkpoint.directory, limits.stop));
   CheckpointCall call(channel, limits, clock);
   v1::CheckpointChunk chunk;
   FillHeader(checkpoint, list, *chunk.mutable_header());

@@ -3,7 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,7 +33,8 @@ struct SendLimits {
   // them all and does not answer.
   std::chrono::milliseconds stall_max{60'000};
   std::chrono::milliseconds install_max{600'000};
-  const std::atomic<bool>* stop = nullptr;  // ends the transfer soon, whatever it waits for
+  // Once true, the transfer ends soon, whatever it waits for; asked often. Empty: never.
+  std::function<bool()> stop = nullptr;
 };
 
 // Blocks until the receiver installed the checkpoint or refused it, or until a limit is reached.

@@ -16,6 +16,16 @@ constexpr uint64_t kSpoilOneIn = 200;
 
 }  // namespace
 
+void CheckpointStreams::OnLedTerm(const server::LedTermChanged& led) {
+  led_.erase(led.group);
+  if (led.term) led_.emplace(led.group, *led.term);
+}
+
+bool CheckpointStreams::Leads(const Outgoing& outgoing) const {
+  const auto place = led_.find(outgoing.work.group);
+  return place != led_.end() && place->second == outgoing.work.term;
+}
+
 void CheckpointStreams::Make(const server::CheckpointForFollower& work,
                              raft::StateMachine* machine) {
   auto outgoing = std::make_shared<Outgoing>();
@@ -75,6 +85,10 @@ void CheckpointStreams::Answer(const SharedOutgoing& outgoing,
 // One piece at a time; the receiver's word for one lets the next go.
 void CheckpointStreams::SendPiece(const SharedOutgoing& outgoing, size_t file, uint64_t offset) {
   if (!sending_.contains(outgoing->transfer)) return;
+  if (!Leads(*outgoing)) {
+    owner_.ports().findings.Mark("a sender that led no more gave its checkpoint up");
+    return End(*outgoing, false);
+  }
   if (file == outgoing->list.size()) return SendEnd(outgoing);
   auto bytes = storage::ReadCheckpointPiece(owner_.ports().disk, outgoing->directory,
                                             outgoing->list[file], offset, kPieceBytes);
@@ -117,50 +131,74 @@ void CheckpointStreams::End(const Outgoing& outgoing, bool installed) {
   owner_.ports().disk.RemoveTree(outgoing.directory).IgnoreError();
   std::optional<raft::LogIndex> index;
   if (installed) index = outgoing.base.index;
-  owner_.Put(server::GroupEvent(
-      server::CheckpointSent{outgoing.work.group, outgoing.work.send.follower, index}));
+  owner_.Put(server::GroupEvent(server::CheckpointSent{
+      outgoing.work.group, outgoing.work.send.follower, outgoing.work.term, index}));
 }
 
 bool CheckpointStreams::StartStaging(const Outgoing& outgoing) {
-  Incoming& incoming = receiving_[outgoing.work.group];
-  // What broke off is thrown away by the next one.
-  if (incoming.staging != nullptr) {
-    owner_.ports().findings.Mark("a checkpoint broke off and another began");
-    owner_.ports().disk.RemoveTree(incoming.staging->directory()).IgnoreError();
+  const server::CheckpointForFollower& work = outgoing.work;
+  const auto admission = receptions_.Admit({work.group, work.self, work.term, outgoing.base.index});
+  if (!admission.ok()) {
+    owner_.ports().findings.Mark("a stream was refused for another one of the group");
+    return false;
   }
-  incoming = {};
+  if (admission->replaced != 0) {
+    const bool again = receiving_.at(work.group).sender == outgoing.sender &&
+                       receiving_.at(work.group).term == work.term;
+    owner_.ports().findings.Mark(again ? "a checkpoint broke off and another began"
+                                       : "a later leader's stream replaced an earlier one's");
+    owner_.ports().disk.RemoveTree(receiving_.at(work.group).staging->directory()).IgnoreError();
+    receiving_.erase(work.group);
+  }
   auto staging = storage::CheckpointStaging::Start(
       owner_.ports().disk, kIncomingDirectory + "/" + std::to_string(next_number_++),
       outgoing.list);
   if (!staging.ok()) {
     owner_.ports().findings.Mark("no space for an incoming checkpoint");
+    receptions_.End(work.group, admission->number);
     return false;
   }
-  incoming = {outgoing.sender, outgoing.sender_life, outgoing.transfer, *std::move(staging)};
+  receiving_[work.group] = {outgoing.sender, outgoing.sender_life, outgoing.transfer,
+                            work.term,       admission->number,    *std::move(staging)};
   return true;
+}
+
+void CheckpointStreams::DropIncoming(raft::GroupId group) {
+  const auto incoming = receiving_.extract(group);
+  owner_.ports().disk.RemoveTree(incoming.mapped().staging->directory()).IgnoreError();
+  receptions_.End(group, incoming.mapped().number);
 }
 
 bool CheckpointStreams::Receive(const Outgoing& outgoing, const Piece& piece) {
   if (piece.file == 0 && piece.offset == 0 && !StartStaging(outgoing)) return false;
-  Incoming& incoming = receiving_[outgoing.work.group];
-  return IsFrom(incoming, outgoing) &&
-         incoming.staging->Write(piece.file, piece.offset, piece.bytes, piece.crc32c).ok();
+  const auto incoming = receiving_.find(outgoing.work.group);
+  if (incoming == receiving_.end() || !IsFrom(incoming->second, outgoing)) return false;
+  const absl::Status taken =
+      incoming->second.staging->Write(piece.file, piece.offset, piece.bytes, piece.crc32c);
+  if (!taken.ok() && !owner_.dead()) DropIncoming(outgoing.work.group);
+  return taken.ok();
 }
 
 bool CheckpointStreams::IsFrom(const Incoming& incoming, const Outgoing& outgoing) {
-  return incoming.staging != nullptr && incoming.sender == outgoing.sender &&
-         incoming.sender_life == outgoing.sender_life && incoming.transfer == outgoing.transfer;
+  return incoming.sender == outgoing.sender && incoming.sender_life == outgoing.sender_life &&
+         incoming.transfer == outgoing.transfer;
 }
 
 void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
                                    std::function<void(const std::string&)> done) {
-  Incoming& incoming = receiving_[outgoing->work.group];
-  if (!IsFrom(incoming, *outgoing) || !incoming.staging->Whole()) {
-    return done("the stream broke off");
+  const auto place = receiving_.find(outgoing->work.group);
+  if (place == receiving_.end() || !IsFrom(place->second, *outgoing)) {
+    return done("another stream took its place");
   }
-  const auto staging = std::exchange(incoming.staging, nullptr);
-  if (!staging->Finish().ok()) return done("the disk has no room");
+  const absl::Status finished = place->second.staging->Finish();
   if (owner_.dead()) return;
+  if (!finished.ok()) {
+    DropIncoming(outgoing->work.group);
+    return done("the disk has no room");
+  }
+  const auto incoming = receiving_.extract(place);
+  const uint64_t number = incoming.mapped().number;
+  BASALT_CHECK(receptions_.BeginInstall(outgoing->work.group, number));
   raft::Message message;
   message.group = outgoing->work.group;
   message.from = outgoing->work.self;
@@ -171,8 +209,8 @@ void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
   owner_.ports().watcher.OnReceived(owner_.options().node, message);
   owner_.ports().watcher.OnInstall(owner_.options().node, group, true);
   owner_.Put(server::GroupEvent(server::CheckpointStaged{
-      std::move(message), staging->directory(),
-      [this, group, directory = staging->directory(),
+      std::move(message), incoming.mapped().staging->directory(),
+      [this, group, number, directory = incoming.mapped().staging->directory(),
        done = std::move(done)](const std::string& problem) {
         if (!problem.empty()) owner_.ports().disk.RemoveTree(directory).IgnoreError();
         if (owner_.dead()) return;
@@ -180,6 +218,7 @@ void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
           owner_.ports().findings.Mark("a checkpoint of another term's leader was refused");
         }
         owner_.ports().watcher.OnInstall(owner_.options().node, group, false);
+        receptions_.End(group, number);
         done(problem);
       }}));
 }

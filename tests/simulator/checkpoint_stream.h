@@ -1,5 +1,6 @@
 // CheckpointStreams: checkpoints on their way from one process to another, piece by piece, as the
-// production sender and receiver carry them; the network loses pieces and spoils some.
+// production sender and receiver carry them; the network loses pieces and spoils some. Which
+// streams are taken is decided by production's code; whoever sends gives up as production's does.
 #pragma once
 
 #include <functional>
@@ -9,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "server/node/checkpoint_receptions.h"
 #include "server/node/work.h"
 #include "storage/checkpoint_files.h"
 
@@ -23,6 +25,7 @@ class CheckpointStreams {
   // Makes a checkpoint of the group, sends it, and tells the group loop how that ended.
   // Without a machine: the replica is gone.
   void Make(const server::CheckpointForFollower& work, raft::StateMachine* machine);
+  void OnLedTerm(const server::LedTermChanged& led);
 
  private:
   // Made and kept at the sender.
@@ -46,10 +49,13 @@ class CheckpointStreams {
     uint64_t sender = 0;
     uint64_t sender_life = 0;
     uint64_t transfer = 0;
+    raft::Term term;
+    uint64_t number = 0;  // of the reception
     std::unique_ptr<storage::CheckpointStaging> staging;
   };
   static bool IsFrom(const Incoming& incoming, const Outgoing& outgoing);
 
+  bool Leads(const Outgoing& outgoing) const;
   void Begin(const std::shared_ptr<Outgoing>& outgoing);
   void SendPiece(const SharedOutgoing& outgoing, size_t file, uint64_t offset);
   void SendEnd(const SharedOutgoing& outgoing);
@@ -61,11 +67,15 @@ class CheckpointStreams {
   // At the receiver; false: refused, the stream ends.
   bool Receive(const Outgoing& outgoing, const Piece& piece);
   bool StartStaging(const Outgoing& outgoing);
+  // Throws away what has come of the group's.
+  void DropIncoming(raft::GroupId group);
   void ReceiveEnd(const SharedOutgoing& outgoing, std::function<void(const std::string&)> done);
 
   VirtualProcess& owner_;
   uint64_t next_number_ = 1;
   std::set<uint64_t> sending_;  // transfers not yet answered
+  std::map<raft::GroupId, raft::Term> led_;
+  server::CheckpointReceptions receptions_;
   std::map<raft::GroupId, Incoming> receiving_;
 };
 

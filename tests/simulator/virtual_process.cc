@@ -312,6 +312,10 @@ void VirtualProcess::Put(server::FeedWork work) {
     ports_.after(Pause(), [this, fetch = *fetch] { Fetch(fetch); });
     return;
   }
+  if (const auto* led = std::get_if<server::LedTermChanged>(&work)) {
+    checkpoints_.OnLedTerm(*led);
+    return;
+  }
   ports_.after(Pause(), [this, send = std::get<server::CheckpointForFollower>(work)] {
     const auto hosted = hosted_.find(send.group);
     if (hosted != hosted_.end()) hosted->second.machine->Flush();

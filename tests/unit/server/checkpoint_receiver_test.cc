@@ -1,7 +1,9 @@
-// A checkpoint over real gRPC whose sender goes away at the worst moment.
+// Checkpoints over real gRPC: senders that go away at the worst moment, and two of one shard.
 #include "server/rpc/checkpoint_receiver.h"
 
 #include <gtest/gtest.h>
+
+#include <future>
 
 #include "server/rpc/peer_service.h"
 #include "server/rpc/wire_version.h"
@@ -9,9 +11,12 @@
 #include "tests/fakes/fake_file_system.h"
 #include "tests/fakes/forwarding_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
+#include "tests/unit/server_rpc/within.h"
 
 namespace basalt::server {
 namespace {
+
+using testing::Within;
 
 // Calls `on_sync` at the end of each SyncDirectory, and tells of removals.
 class WatchedFileSystem final : public testing::ForwardingFileSystem {
@@ -73,69 +78,201 @@ v1::Hello HelloOf(const v1::ClusterMap& map, int node) {
   return hello;
 }
 
+constexpr char kContents[] = "abc";
+
+// What a sender does, step by step.
+class Stream {
+ public:
+  explicit Stream(v1::Peer::Stub& stub) {
+    context_.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    writer_ = stub.Checkpoint(&context_, &reply_);
+  }
+
+  bool SendHeader(const v1::Hello& hello, uint64_t from, uint64_t term) {
+    v1::CheckpointChunk chunk;
+    v1::CheckpointHeader& header = *chunk.mutable_header();
+    *header.mutable_hello() = hello;
+    header.set_group(1);
+    header.set_from(from);
+    header.set_to(12);
+    header.set_term(term);
+    header.set_index(1);
+    header.set_index_term(1);
+    v1::Member& member = *header.add_members();
+    member.set_replica_id(11);
+    member.set_node_id(1);
+    member.set_role(1);
+    v1::CheckpointFile& file = *header.add_files();
+    file.set_name("a");
+    file.set_size(sizeof(kContents) - 1);
+    file.set_crc32c(storage::Crc32c(kContents));
+    return writer_->Write(chunk);
+  }
+  bool SendRest() {
+    v1::CheckpointChunk chunk;
+    chunk.set_bytes(kContents);
+    chunk.set_crc32c(storage::Crc32c(kContents));
+    const bool written = writer_->Write(chunk);
+    writer_->WritesDone();  // by then it may be cancelled or replaced
+    return written;
+  }
+  void Cancel() { context_.TryCancel(); }
+  grpc::Status Finish() { return writer_->Finish(); }
+  // Empty: installed.
+  std::string Refusal() {
+    const grpc::Status status = Finish();
+    if (!status.ok()) return "the call failed: " + status.error_message();
+    if (reply_.installed()) return {};
+    return reply_.refusal().empty() ? "refused without a word" : reply_.refusal();
+  }
+
+ private:
+  grpc::ClientContext context_;
+  v1::CheckpointReply reply_;
+  std::unique_ptr<grpc::ClientWriter<v1::CheckpointChunk>> writer_;
+};
+
+class CheckpointReceiverTest : public ::testing::Test {
+ protected:
+  CheckpointReceiverTest() {
+    view_.Set(map_);
+    EXPECT_TRUE(files_.CreateDirectory("/incoming").ok());
+    service_.Open(transport_, receiver_);
+    grpc::ServerBuilder builder;
+    int port = 0;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    stub_ = v1::Peer::NewStub(grpc::CreateChannel("127.0.0.1:" + std::to_string(port),
+                                                  grpc::InsecureChannelCredentials()));
+  }
+
+  // A stream of which the header was taken, and nothing else has come.
+  std::unique_ptr<Stream> Begin(uint64_t from, uint64_t term) {
+    auto stream = std::make_unique<Stream>(*stub_);
+    EXPECT_TRUE(stream->SendHeader(HelloOf(map_, 1), from, term));
+    ++begun_;
+    EXPECT_TRUE(Within(std::chrono::seconds(30), [&] { return Exists(Staged(begun_)); }));
+    return stream;
+  }
+  // What a sender hears that sends a header and then nothing.
+  std::string Refused(uint64_t from, uint64_t term) {
+    Stream stream(*stub_);
+    EXPECT_TRUE(stream.SendHeader(HelloOf(map_, 1), from, term));
+    return stream.Refusal();
+  }
+  // Sends the rest of it, and installs it.
+  void Install(Stream& stream, uint64_t from) {
+    EXPECT_TRUE(stream.SendRest());
+    std::optional<CheckpointStaged> staged = inbox_.Await();
+    ASSERT_TRUE(staged.has_value());
+    EXPECT_EQ(staged->message.from, raft::ReplicaId(from));
+    EXPECT_TRUE(Exists(staged->directory + "/a"));
+    staged->done("");
+    EXPECT_EQ(stream.Refusal(), "");
+    EXPECT_EQ(receiver_.under_way(), 0u);
+    receiver_.RemoveDiscarded();
+  }
+  static std::string Staged(int number) { return "/incoming/1-" + std::to_string(number); }
+  bool Exists(const std::string& path) { return files_.Exists(path).value(); }
+  bool NothingIsLeft() {
+    return Within(std::chrono::seconds(30), [&] { return files_.List("/incoming")->empty(); });
+  }
+
+  const SystemClock clock_{};
+  const v1::ClusterMap map_ = testing::MakeMap();
+  ClusterView view_;
+  testing::FakeFileSystem disk_;
+  WatchedFileSystem files_{disk_};
+  StagedInbox inbox_;
+  const raft::NodeId sender_{1};
+  PeerTransport transport_{std::span(&sender_, 1), HelloOf(map_, 2), view_, inbox_, clock_};
+  CheckpointReceiver receiver_{files_, "/incoming", transport_, inbox_};
+  PeerService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<v1::Peer::Stub> stub_;
+  int begun_ = 0;
+};
+
 // What is handed over is the install's: a stream that is cancelled just then must not take it away,
 // or the replica finds an empty folder, and its node ends.
-TEST(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWithIt) {
-  const SystemClock clock;
-  const v1::ClusterMap map = testing::MakeMap();
-  ClusterView view;
-  view.Set(map);
-  testing::FakeFileSystem disk;
-  WatchedFileSystem files{disk};
-  ASSERT_TRUE(files.CreateDirectory("/incoming").ok());
-  StagedInbox inbox;
-  const raft::NodeId sender(1);
-  PeerTransport transport(std::span(&sender, 1), HelloOf(map, 2), view, inbox, clock);
-  CheckpointReceiver receiver(files, "/incoming", transport, inbox);
-  PeerService service;
-  service.Open(transport, receiver);
-  grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
-  builder.RegisterService(&service);
-  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  const auto stub = v1::Peer::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
-  grpc::ClientContext context;
-  files.on_sync = [&] {
-    context.TryCancel();
-    files.AwaitRemoval(std::chrono::milliseconds(300));
+TEST_F(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWithIt) {
+  Stream stream(*stub_);
+  files_.on_sync = [&] {
+    stream.Cancel();
+    files_.AwaitRemoval(std::chrono::milliseconds(300));
   };
+  ASSERT_TRUE(stream.SendHeader(HelloOf(map_, 1), 11, 1));
+  ASSERT_TRUE(stream.SendRest());
+  EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::CANCELLED);
 
-  v1::CheckpointReply reply;
-  const auto writer = stub->Checkpoint(&context, &reply);
-  const std::string contents = "abc";
-  v1::CheckpointChunk chunk;
-  *chunk.mutable_header()->mutable_hello() = HelloOf(map, 1);
-  chunk.mutable_header()->set_group(1);
-  chunk.mutable_header()->set_from(11);
-  chunk.mutable_header()->set_to(12);
-  chunk.mutable_header()->set_term(1);
-  chunk.mutable_header()->set_index(1);
-  chunk.mutable_header()->set_index_term(1);
-  v1::Member& member = *chunk.mutable_header()->add_members();
-  member.set_replica_id(11);
-  member.set_node_id(1);
-  member.set_role(1);
-  v1::CheckpointFile& file = *chunk.mutable_header()->add_files();
-  file.set_name("a");
-  file.set_size(contents.size());
-  file.set_crc32c(storage::Crc32c(contents));
-  ASSERT_TRUE(writer->Write(chunk));
-  chunk.Clear();
-  chunk.set_bytes(contents);
-  chunk.set_crc32c(storage::Crc32c(contents));
-  ASSERT_TRUE(writer->Write(chunk));
-  writer->WritesDone();
-  EXPECT_EQ(writer->Finish().error_code(), grpc::StatusCode::CANCELLED);
-
-  std::optional<CheckpointStaged> staged = inbox.Await();
+  std::optional<CheckpointStaged> staged = inbox_.Await();
   ASSERT_TRUE(staged.has_value());
-  EXPECT_TRUE(files.Exists(staged->directory + "/a").value());
+  EXPECT_TRUE(Exists(staged->directory + "/a"));
   staged->done("");
-  EXPECT_TRUE(files.Exists(staged->directory).value()) << "a loop does not wait for the disk";
-  receiver.RemoveDiscarded();
-  EXPECT_FALSE(files.Exists(staged->directory).value());
+  EXPECT_TRUE(Exists(staged->directory)) << "a loop does not wait for the disk";
+  receiver_.RemoveDiscarded();
+  EXPECT_FALSE(Exists(staged->directory));
+}
+
+// A deposed leader's takes minutes, and is refused in the end: its successor does not wait for it.
+TEST_F(CheckpointReceiverTest, ALaterTermTakesThePlaceOfWhatIsUnderWay) {
+  const auto old = Begin(11, 5);
+  const auto next = Begin(12, 6);
+  EXPECT_EQ(old->Refusal(), "another stream of the shard's checkpoint took its place");
+  EXPECT_TRUE(Within(std::chrono::seconds(30), [&] { return !Exists(Staged(1)); }));
+  EXPECT_EQ(receiver_.under_way(), 1u);
+  Install(*next, 12);
+  EXPECT_TRUE(NothingIsLeft());
+}
+
+// Whatever of it was read is thrown away, also what comes after.
+TEST_F(CheckpointReceiverTest, WhatWasReplacedIsNotHandedOver) {
+  const auto old = Begin(11, 5);
+  std::promise<std::unique_ptr<Stream>> begun;
+  files_.on_sync = [&] {
+    // All of the old one is there.
+    if (begun_ == 1) begun.set_value(Begin(12, 6));
+  };
+  EXPECT_TRUE(old->SendRest());
+  const auto next = begun.get_future().get();
+  EXPECT_EQ(old->Refusal(), "another stream of the shard's checkpoint took its place");
+  Install(*next, 12);
+  EXPECT_TRUE(NothingIsLeft());
+}
+
+TEST_F(CheckpointReceiverTest, AnEqualOrEarlierTermIsRefusedAtOnce) {
+  const auto stream = Begin(11, 5);
+  const std::string refusal = "another checkpoint of the shard is under way, of no earlier term";
+  EXPECT_EQ(Refused(12, 5), refusal);
+  EXPECT_EQ(Refused(12, 4), refusal);
+  EXPECT_EQ(Refused(11, 4), refusal);
+  Install(*stream, 11);
+  EXPECT_TRUE(NothingIsLeft());
+}
+
+// The call of which its sender knows that it broke may stand here for a while.
+TEST_F(CheckpointReceiverTest, ASenderThatComesAgainDoesNotWaitForItsDeadCall) {
+  const auto dead = Begin(11, 5);
+  const auto again = Begin(11, 5);
+  EXPECT_TRUE(Within(std::chrono::seconds(30), [&] { return !Exists(Staged(1)); }));
+  Install(*again, 11);
+  EXPECT_EQ(dead->Refusal(), "another stream of the shard's checkpoint took its place");
+  EXPECT_TRUE(NothingIsLeft());
+}
+
+TEST_F(CheckpointReceiverTest, WhatIsBeingInstalledIsReplacedByNothing) {
+  const auto stream = Begin(11, 5);
+  EXPECT_TRUE(stream->SendRest());
+  std::optional<CheckpointStaged> staged = inbox_.Await();
+  ASSERT_TRUE(staged.has_value());
+  EXPECT_EQ(Refused(12, 6), "another checkpoint of the shard is being installed");
+  EXPECT_TRUE(Exists(staged->directory + "/a"));
+  staged->done("");
+  EXPECT_EQ(stream->Refusal(), "");
+  receiver_.RemoveDiscarded();
+  Install(*Begin(12, 6), 12);
+  EXPECT_TRUE(NothingIsLeft());
 }
 
 }  // namespace

@@ -72,14 +72,17 @@ class SteppedClock final : public Clock {
   std::atomic<int> now_s{1000};
 };
 
+constexpr raft::Term kTerm{2};
+
 class FollowerFeedCosts : public ::testing::Test {
  protected:
+  void Leads(std::optional<raft::Term> term) { feed_.Put(LedTermChanged{raft::GroupId(1), term}); }
   // Asks for a checkpoint for the replica on `node`; how often one was made for that.
   int MadeFor(uint64_t node) {
     const int before = made_;
     feed_.Put(CheckpointForFollower{raft::GroupId(1),
                                     raft::ReplicaId(11),
-                                    raft::Term(2),
+                                    kTerm,
                                     {raft::ReplicaId(10 + node), raft::NodeId(node)}});
     const std::optional<CheckpointSent> answer = groups_.Await();
     if (!answer) {
@@ -109,13 +112,29 @@ class FollowerFeedCosts : public ::testing::Test {
 
 TEST_F(FollowerFeedCosts, NodeThatIsNotConnectedCostsNoCheckpoint) {
   feed_.Start();
+  Leads(kTerm);
   EXPECT_EQ(MadeFor(3), 0);
   EXPECT_EQ(MadeFor(2), 1);
   feed_.Stop();
 }
 
+// What a deposed leader sends is refused once it is whole: neither flushed, nor made, nor read.
+TEST_F(FollowerFeedCosts, WhoDoesNotLeadInTheTermOfTheWorkMakesNoCheckpoint) {
+  feed_.Start();
+  EXPECT_EQ(MadeFor(2), 0);
+  Leads(kTerm + 1);
+  EXPECT_EQ(MadeFor(2), 0);
+  Leads(kTerm);
+  EXPECT_EQ(MadeFor(2), 1);
+  clock_.now_s += 3;
+  Leads(std::nullopt);
+  EXPECT_EQ(MadeFor(2), 0);
+  feed_.Stop();
+}
+
 TEST_F(FollowerFeedCosts, NodeThatRefusesIsNotSentOneCheckpointAfterTheOther) {
   feed_.Start();
+  Leads(kTerm);
   EXPECT_EQ(MadeFor(2), 1);
   for (int i = 0; i < 10; ++i) EXPECT_EQ(MadeFor(2), 0);
   clock_.now_s += 3;

@@ -64,6 +64,14 @@ class CountingInbox final : public GroupInbox {
     }
     return installed_ >= count;
   }
+  bool AwaitSent(uint64_t count) {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    base::MutexLock lock(mutex_);
+    while (sent_ < count && std::chrono::steady_clock::now() < until) {
+      sent_changed_.WaitFor(mutex_, std::chrono::seconds(1));
+    }
+    return sent_ >= count;
+  }
   uint64_t fetched() {
     base::MutexLock lock(mutex_);
     return fetched_;
@@ -102,16 +110,20 @@ class ApplyThread final : public ApplyInbox {
 constexpr raft::NodeId kSlowNode{2};
 constexpr raft::NodeId kQuickNode{3};
 
-// A transfer to the slow node lasts until its owner ends it.
+// A transfer to the slow node, in the first term, lasts until it is called off.
 class LongTransfer {
  public:
   absl::Status Send(const CheckpointToSend& checkpoint) {
-    if (checkpoint.send.node != kSlowNode) return absl::OkStatus();
-    base::MutexLock lock(mutex_);
-    begun_ = true;
-    changed_.NotifyAll();
-    while (!stopped_) changed_.Wait(mutex_);
-    return base::Unavailable("stopping");
+    if (checkpoint.send.node != kSlowNode || checkpoint.term != raft::Term(1)) {
+      return absl::OkStatus();
+    }
+    {
+      base::MutexLock lock(mutex_);
+      begun_ = true;
+      changed_.NotifyAll();
+    }
+    while (!checkpoint.called_off()) std::this_thread::yield();
+    return base::Unavailable("called off");
   }
   // False: none began within half a minute.
   bool AwaitBegun() {
@@ -122,22 +134,22 @@ class LongTransfer {
     }
     return begun_;
   }
-  void Stop() {
-    base::MutexLock lock(mutex_);
-    stopped_ = true;
-    changed_.NotifyAll();
-  }
 
  private:
   base::Mutex mutex_;
   base::CondVar changed_;
   bool begun_ BASALT_GUARDED_BY(mutex_) = false;
-  bool stopped_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
 class FollowerFeedTest : public ::testing::Test {
  protected:
   ~FollowerFeedTest() override { ::close(silence_); }
+
+  void LeadAll() {
+    for (uint64_t group = 1; group <= 3; ++group) {
+      feed_.Put(LedTermChanged{raft::GroupId(group), raft::Term(1)});
+    }
+  }
 
   void PutOneOfEach() {
     feed_.Put(
@@ -165,6 +177,7 @@ TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
   constexpr uint64_t kThreads = 3;
   constexpr uint64_t kEach = 50;
   feed_.Start();
+  LeadAll();
   std::vector<std::thread> threads;
   for (uint64_t i = 0; i < kThreads; ++i) {
     threads.emplace_back([this] {
@@ -177,7 +190,6 @@ TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
   std::thread late([&] {
     while (!stopped) PutOneOfEach();
   });
-  transfer_.Stop();
   feed_.Stop();
   stopped = true;
   late.join();
@@ -187,6 +199,7 @@ TEST_F(FollowerFeedTest, StopDuringWorkAnswersAllThatWasPutBefore) {
 
 TEST_F(FollowerFeedTest, ANodeThatStallsHoldsUpNoOther) {
   feed_.Start();
+  LeadAll();
   PutOneOfEach();
   ASSERT_TRUE(transfer_.AwaitBegun());
   for (uint64_t group = 1; group <= 3; ++group) {
@@ -194,7 +207,22 @@ TEST_F(FollowerFeedTest, ANodeThatStallsHoldsUpNoOther) {
         raft::GroupId(group), kSelf, raft::Term(1), {raft::ReplicaId(13), kQuickNode}});
   }
   EXPECT_TRUE(groups_.AwaitInstalled(3));
-  transfer_.Stop();
+  feed_.Stop();
+}
+
+// It takes minutes, and its follower refuses in the end what is of an earlier term.
+TEST_F(FollowerFeedTest, ALeaderThatIsDeposedCallsItsCheckpointsOff) {
+  feed_.Start();
+  LeadAll();
+  PutOneOfEach();
+  ASSERT_TRUE(transfer_.AwaitBegun());
+  EXPECT_EQ(groups_.sent(), 0u);
+  feed_.Put(LedTermChanged{kGroup, std::nullopt});
+  EXPECT_TRUE(groups_.AwaitSent(1));
+  // It leads anew: no failure of its own keeps it waiting.
+  feed_.Put(LedTermChanged{kGroup, raft::Term(2)});
+  feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(2), {kFollower, kSlowNode}});
+  EXPECT_TRUE(groups_.AwaitInstalled(1));
   feed_.Stop();
 }
 

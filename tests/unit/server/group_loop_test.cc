@@ -34,7 +34,10 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
     if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
   }
-  void Put(FeedWork work) override { feeds.push_back(work); }
+  void Put(FeedWork work) override {
+    const auto* led = std::get_if<LedTermChanged>(&work);
+    led != nullptr ? led_terms.push_back(led->term) : feeds.push_back(work);
+  }
   void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
   void OnLease(raft::GroupId, std::optional<raft::LeaseGrant> grant) override { lease = grant; }
 
@@ -53,6 +56,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   std::vector<std::vector<raft::LogWrite>> appends;
   std::vector<ApplyWork> works;
   std::vector<FeedWork> feeds;
+  std::vector<std::optional<raft::Term>> led_terms;
   raft::NodeId leader;
   std::optional<raft::LeaseGrant> lease;
   std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
@@ -585,6 +589,16 @@ class GroupLoopRetentionTest : public GroupLoopTest {
       Persist();
     }
   }
+  // One follower has them too.
+  void WriteFlushedEntries(int count) {
+    for (int i = 0; i < count; ++i) {
+      Handle(Writes({next_write_++}, kValue));
+      Persist();
+      Acknowledge(Status().last.value());
+      Apply();
+      Flushed(Status().applied);
+    }
+  }
   void Flushed(raft::LogIndex index) {
     Handle(StateFlushed{kGroup, raft::ReplicaId(1), index});
     Handle(TickPassed{});
@@ -643,16 +657,7 @@ TEST_F(GroupLoopRetentionTest, WhatKeepsAnOldSegmentIsLetGoOnceItIsFlushed) {
 // Else it would need the next one as soon as it has installed the last, for ever.
 TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehindIt) {
   MakeLeaderOfThree(Options());
-  const auto write = [&](int count) {
-    for (int i = 0; i < count; ++i) {
-      Handle(Writes({next_write_++}, kValue));
-      Persist();
-      Acknowledge(Status().last.value());
-      Apply();
-      Flushed(Status().applied);
-    }
-  };
-  write(30);
+  WriteFlushedEntries(30);
   const auto accept = [&](raft::LogIndex index) {
     FromPeer(3, 1,
              raft::AppendReply{.accepted = true,
@@ -665,22 +670,45 @@ TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehin
   FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()});
   ASSERT_EQ(around_.feeds.size(), 1u);
   const raft::LogIndex asked_at = Status().applied;
-  write(30);
+  WriteFlushedEntries(30);
   EXPECT_LE(Status().base, asked_at) << "it will be of this index at least";
   const raft::LogIndex made_at = Status().applied;
   Handle(CheckpointMade{kGroup, raft::ReplicaId(3), made_at});
-  write(30);
+  WriteFlushedEntries(30);
   EXPECT_EQ(Status().base, made_at);
 
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), made_at});
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(1), made_at});
   accept(made_at);
-  write(30);
+  WriteFlushedEntries(30);
   EXPECT_EQ(around_.feeds.size(), 1u) << "no other is asked for";
   EXPECT_EQ(Status().base, made_at) << "it has not acknowledged more";
   accept(Status().last);
-  write(1);
+  WriteFlushedEntries(1);
   EXPECT_GT(Status().base, made_at);
   EXPECT_EQ(loop_->counters().checkpoint_logs_given_up, 0u);
+}
+
+// A transfer that is given up for an earlier term tells nothing of the one that follows it.
+TEST_F(GroupLoopRetentionTest, AFailureOfAnEarlierTermLeavesTheNextCheckpointAlone) {
+  MakeLeaderOfThree(Options());
+  WriteFlushedEntries(30);
+  const auto hears = [&] { FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()}); };
+  hears();
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(0), std::nullopt});
+  hears();
+  EXPECT_EQ(around_.feeds.size(), 1u);
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(1), std::nullopt});
+  hears();
+  EXPECT_EQ(around_.feeds.size(), 2u);
+}
+
+// What it is to send to followers is called off by that.
+TEST_F(GroupLoopTest, TheFeedHearsWhichTermIsLed) {
+  MakeLeaderOfThree();
+  EXPECT_THAT(around_.led_terms, ElementsAre(raft::Term(1)));
+  FromPeer(2, 2, raft::HeartbeatRequest{});
+  FromPeer(3, 3, raft::HeartbeatRequest{});
+  EXPECT_THAT(around_.led_terms, ElementsAre(raft::Term(1), std::nullopt));
 }
 
 TEST_F(GroupLoopTest, OneSendAndOneAppendATurn) {
@@ -705,13 +733,14 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   bool removed = false;
   Handle(GroupRemoved{kGroup, [&] { removed = true; }});
   EXPECT_TRUE(removed);
+  EXPECT_EQ(around_.led_terms.back(), std::nullopt);
   EXPECT_EQ(around_.leader, raft::NodeId(0));
   EXPECT_THAT(replies_->Take(), ElementsAre("2 NOT_LEADER"));  // 1 waits at the apply loop
   const size_t sent = around_.sent.size();
   Persist();
   Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), 0});
   Handle(EntriesFetched{kGroup, raft::ReplicaId(2), {}});
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(2), std::nullopt});
+  Handle(CheckpointSent{kGroup, raft::ReplicaId(2), raft::Term(1), std::nullopt});
   Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), 0});
   Handle(CheckpointRefused{kGroup, raft::LogIndex(5)});
   Handle(StateFlushed{kGroup, raft::ReplicaId(1), raft::LogIndex(5)});

@@ -2,9 +2,11 @@
 // handed is whole, and stays so until it is done with it.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <future>
 #include <thread>
 
+#include "base/status.h"
 #include "server/node/loop_thread.h"
 #include "server/node_directory/temporary_directory.h"
 #include "server/rpc/checkpoint_sender.h"
@@ -135,7 +137,7 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
           for (int turns = 0; turns < 20 * i; ++turns) std::this_thread::yield();
           stop = true;
         });
-        (void)Send(group, {.stop = &stop}).ok();
+        (void)Send(group, {.stop = [&] { return stop.load(); }}).ok();
         stopper.join();
       }
     });
@@ -147,6 +149,41 @@ TEST_F(CheckpointStreamTest, WhatIsHandedOverIsWholeWhateverIsCutOff) {
   }
   EXPECT_GE(installer_->installed(), kGroups);
   EXPECT_EQ(installer_->broken(), 0u);
+}
+
+// Each of several leaders believes that it leads, in a term of its own, and all send to one
+// replica.
+TEST_F(CheckpointStreamTest, StreamsOfManyTermsReplaceEachOther) {
+  constexpr uint64_t kLeaders = 4;
+  std::atomic<uint64_t> term{1};
+  std::atomic<uint64_t> replaced{0};
+  const auto send = [&](uint64_t leader, uint64_t bytes_per_second) {
+    OutgoingCheckpoint outgoing = outgoing_;
+    outgoing.group = raft::GroupId(1);
+    outgoing.from = raft::ReplicaId(10 + leader);
+    outgoing.term = raft::Term(++term);
+    return SendCheckpointFiles(channel_, *files_, outgoing, {.bytes_per_second = bytes_per_second},
+                               clock_);
+  };
+  std::vector<std::thread> leaders;
+  for (uint64_t leader = 1; leader <= kLeaders; ++leader) {
+    leaders.emplace_back([&, leader] {
+      for (uint64_t i = 0; i < 20; ++i) {
+        const absl::Status sent = send(leader, 6'000'000 * (leader + i % 3));
+        if (base::Message(sent).find("took its place") != std::string::npos) ++replaced;
+      }
+    });
+  }
+  for (std::thread& leader : leaders) leader.join();
+  EXPECT_GT(replaced, 0u);
+  EXPECT_TRUE(send(1, 0).ok()) << "nothing is under way any more";
+  EXPECT_GE(installer_->installed(), 1u);
+  EXPECT_EQ(installer_->broken(), 0u);
+  EXPECT_EQ(receiver_->under_way(), 0u);
+  EXPECT_TRUE(Within(seconds(30), [&] {
+    receiver_->RemoveDiscarded();
+    return files_->List(directory_->path() + "/incoming")->empty();
+  }));
 }
 
 TEST_F(CheckpointStreamTest, TheReceiverStopsWhileOneArrives) {
@@ -214,8 +251,9 @@ class StalledCheckpointTest : public CheckpointStreamTest,
 
 TEST_P(StalledCheckpointTest, AStopWaitsForNoReceiver) {
   std::atomic<bool> stop{false};
-  std::future<absl::Status> sent = std::async(
-      std::launch::async, [&] { return Send(1, {.bytes_per_second = 0, .stop = &stop}); });
+  std::future<absl::Status> sent = std::async(std::launch::async, [&] {
+    return Send(1, {.bytes_per_second = 0, .stop = [&] { return stop.load(); }});
+  });
   EXPECT_TRUE(Within(seconds(30), [&] { return stalled_.began(); }));
   EXPECT_EQ(sent.wait_for(milliseconds(300)), std::future_status::timeout);
   stop = true;
