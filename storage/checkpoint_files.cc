@@ -98,7 +98,11 @@ absl::StatusOr<std::unique_ptr<CheckpointStaging>> CheckpointStaging::Start(
   BASALT_RETURN_IF_ERROR(Written(files.CreateDirectory(directory)));
   std::unique_ptr<CheckpointStaging> staging(
       new CheckpointStaging(files, directory, std::move(list)));
-  BASALT_RETURN_IF_ERROR(staging->Advance());
+  if (absl::Status begun = staging->Advance(); !begun.ok()) {
+    staging.reset();
+    (void)files.RemoveTree(directory).ok();  // else whoever empties its parent does
+    return begun;
+  }
   return staging;
 }
 

@@ -49,6 +49,8 @@ class CheckpointStaging {
 
   // Makes `directory` (an older one of that name is removed; its parent must be there).
   // InvalidArgument: `list` comes from no checkpoint: a bad name, a name twice, too many files.
+  // DataLoss: it begins with an empty file of another checksum. After an error nothing is left
+  // of what it made.
   // `files` outlives the result.
   static absl::StatusOr<std::unique_ptr<CheckpointStaging>> Start(FileSystem& files,
                                                                   const std::string& directory,

@@ -58,19 +58,33 @@ std::string ReplicaSet::DirectoryOf(raft::GroupId group, raft::ReplicaId replica
   return fmt::format("{}/{}-{}", shards_directory_, group.value(), replica.value());
 }
 
-absl::Status ReplicaSet::RemoveDropped(storage::RaftLog& log) {
+absl::Status ReplicaSet::CheckFolders(storage::RaftLog& log) {
+  const std::vector<storage::raft_log::Owner> known = log.Replicas();
   BASALT_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                           ports_.files.List(shards_directory_));
   for (const std::string& name : names) {
     const std::optional<storage::raft_log::Owner> owner = ParseDirectoryName(name);
-    if (!owner || owner->replica > TombstoneOf(log, owner->group)) continue;
-    BASALT_RETURN_IF_ERROR(RemoveFiles(owner->group, owner->replica));
+    if (!owner) continue;
+    const auto [group, replica] = *owner;
+    if (replica <= TombstoneOf(log, group)) {
+      BASALT_RETURN_IF_ERROR(RemoveFiles(group, replica));
+      continue;
+    }
+    if (std::find(known.begin(), known.end(), *owner) != known.end()) continue;
+    BASALT_ASSIGN_OR_RETURN(const bool is_store, storage::ReplicaStore::Exists(
+                                                     ports_.files, DirectoryOf(group, replica)));
+    if (is_store) {
+      return base::DataLoss(
+          fmt::format("{}: the log knows nothing of shard {}, which has a replica "
+                      "here: votes and entries are lost",
+                      log_directory_, group.value()));
+    }
   }
   return absl::OkStatus();
 }
 
 absl::Status ReplicaSet::Found(storage::RaftLog& log, const v1::ClusterMap& layout) {
-  BASALT_RETURN_IF_ERROR(RemoveDropped(log));
+  BASALT_RETURN_IF_ERROR(CheckFolders(log));
   const std::vector<raft::GroupId> known = log.Groups();
   std::vector<storage::NewGroup> founded;
   for (const v1::ShardDescriptor& descriptor : layout.shards()) {
@@ -79,14 +93,6 @@ absl::Status ReplicaSet::Found(storage::RaftLog& log, const v1::ClusterMap& layo
     if (replica == raft::ReplicaId(0) || replica <= TombstoneOf(log, group) ||
         std::find(known.begin(), known.end(), group) != known.end()) {
       continue;
-    }
-    BASALT_ASSIGN_OR_RETURN(const bool exists, storage::ReplicaStore::Exists(
-                                                   ports_.files, DirectoryOf(group, replica)));
-    if (exists) {
-      return base::DataLoss(
-          fmt::format("{}: the log knows nothing of shard {}, which has a replica "
-                      "here: votes and entries are lost",
-                      log_directory_, group.value()));
     }
     founded.push_back({group, replica, raft::LogBase{{}, {}, FoundingConfiguration(descriptor)}});
   }

@@ -56,7 +56,7 @@ class ReplicaSet {
 
   // At start, before OpenAll: makes known to `log` the replicas that `layout` puts on this node and
   // that never lived here, and removes what interrupted removals left. DataLoss: a store that the
-  // log does not know.
+  // log does not know, be it of a replica that was made later.
   absl::Status Found(storage::RaftLog& log, const v1::ClusterMap& layout);
   // Every replica that `log` knows. DataLoss: one that cannot be what it is said to be.
   absl::StatusOr<std::vector<OpenedReplica>> OpenAll(storage::RaftLog& log,
@@ -75,7 +75,8 @@ class ReplicaSet {
 
  private:
   std::string DirectoryOf(raft::GroupId group, raft::ReplicaId replica) const;
-  absl::Status RemoveDropped(storage::RaftLog& log);
+  // Removes what interrupted removals left. DataLoss: as Found.
+  absl::Status CheckFolders(storage::RaftLog& log);
 
   const raft::NodeId node_;
   const std::string shards_directory_;

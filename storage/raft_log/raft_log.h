@@ -1,8 +1,8 @@
 // RaftLog: the durable log of one node, shared by all of its groups (docs/formats.md, "The log").
 //
 // One thread, the log's, calls what writes; a call returns when what it was given is durable: one
-// write and one sync for all groups together. Read, Groups, Recover, Tombstones, GroupsPinning and
-// counters are for any thread. The simulator calls it directly, without LogWriter.
+// write and one sync for all groups together. Read, Groups, Replicas, Recover, Tombstones,
+// GroupsPinning and counters are for any thread. The simulator calls it directly, without LogWriter.
 //
 // Once a writing function has failed, the disk holds nobody knows what: the log takes nothing any
 // more (CHECK), and its owner ends the process.
@@ -106,6 +106,8 @@ class RaftLog {
   absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId group, raft::LogIndex first,
                                                 raft::LogIndex last, size_t bytes_max);
   std::vector<raft::GroupId> Groups();
+  // The one of each group.
+  std::vector<raft_log::Owner> Replicas();
   // State and all entries; NotFound: no such group.
   absl::StatusOr<raft::RecoveredLog> Recover(raft::GroupId group);
   std::vector<raft_log::Owner> Tombstones();

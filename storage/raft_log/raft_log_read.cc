@@ -139,6 +139,13 @@ std::vector<raft::GroupId> RaftLog::Groups() {
   return groups;
 }
 
+std::vector<raft_log::Owner> RaftLog::Replicas() {
+  base::MutexLock lock(mutex_);
+  std::vector<raft_log::Owner> replicas;
+  for (const auto& [group, log] : index_.groups()) replicas.push_back({group, log.replica});
+  return replicas;
+}
+
 absl::StatusOr<raft::RecoveredLog> RaftLog::Recover(raft::GroupId group) {
   raft::RecoveredLog recovered;
   raft::LogIndex first;

@@ -21,6 +21,8 @@ namespace basalt::storage::raft_log {
 struct Owner {
   raft::GroupId group;
   raft::ReplicaId replica;
+
+  bool operator==(const Owner&) const = default;
 };
 
 // Where an encoded entry lies.

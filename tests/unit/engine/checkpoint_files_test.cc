@@ -116,6 +116,14 @@ TEST_F(CheckpointFiles, RefusesAFileThatDoesNotMatchTheList) {
   EXPECT_TRUE(absl::IsDataLoss(last)) << last;
 }
 
+// Else each such header that a peer sends would leave a folder until the node starts again.
+TEST_F(CheckpointFiles, AListThatIsRefusedAtItsFirstFileLeavesNothing) {
+  list_ = {{"EMPTY", 0, 1}};
+  const absl::Status started = Start().status();
+  EXPECT_TRUE(absl::IsDataLoss(started)) << started;
+  EXPECT_FALSE(*files_.Exists("/to"));
+}
+
 TEST_F(CheckpointFiles, RefusesListsThatNoCheckpointHas) {
   const auto refused = [&](std::vector<CheckpointFile> list) {
     return absl::IsInvalidArgument(

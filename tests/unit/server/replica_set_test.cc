@@ -155,6 +155,18 @@ TEST_F(ReplicaSetTest, AStoreThatTheLogDoesNotKnowIsLossOfVotes) {
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
 }
 
+// One that no layout names, too: it would be made again under its id, over what it had voted for.
+TEST_F(ReplicaSetTest, AStoreOfALaterReplicaThatTheLogDoesNotKnowIsLossOfVotes) {
+  {
+    Process process = MustBegin();
+    ASSERT_TRUE(Remove(process, kGroup, ReplicaId(11)).ok());
+    ASSERT_TRUE(Make(process, GroupId(2), ReplicaId(25)).ok());
+  }
+  ASSERT_TRUE(disk_->RemoveTree("/log").ok());
+  const absl::Status status = Begin(*disk_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << status;
+}
+
 TEST_F(ReplicaSetTest, ALogOfAnotherLayoutIsRefused) {
   Process process;
   {
