@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/node/fetch_failure.h"
 
 namespace basalt::server {
 namespace {
@@ -73,14 +74,11 @@ void FollowerFeed::Fetch(const FetchForFollower& work) {
   absl::StatusOr<std::vector<raft::Entry>> entries =
       ports_.log.Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    // Entries that are gone belong to a replica that was removed meanwhile, or were overtaken by a
-    // checkpoint; the core knows if they were not. Damage in what this node vouches for is another
-    // thing: it must not go on with a hole.
-    const bool gone = entries.status().code() == absl::StatusCode::kNotFound;
-    if (!gone && fetch.follower == work.self && ports_.has_replica(work.group, work.self)) {
-      base::DiskFailed(base::Message(entries.status()));
-    }
-    if (!gone) {
+    const bool for_itself =
+        fetch.follower == work.self && ports_.has_replica(work.group, work.self);
+    const FetchFailure failure = FailureOf(entries.status(), for_itself);
+    if (failure == FetchFailure::kDiskFailed) base::DiskFailed(base::Message(entries.status()));
+    if (failure == FetchFailure::kDamaged) {
       ports_.logger.Error({.shard = work.group.value()}, "cannot read the log: {}",
                           base::Message(entries.status()));
     }

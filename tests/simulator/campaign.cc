@@ -18,6 +18,9 @@ void Print(const Failure& failure) {
     std::printf("violation: %s\n", violation.c_str());
   }
   std::printf("  to see it again: %s\n", ReplayCommand(failure.options).c_str());
+  if (failure.trace_hash != 0) {
+    std::printf("  whose trace is %016llx\n", static_cast<unsigned long long>(failure.trace_hash));
+  }
   std::fflush(stdout);
 }
 
@@ -60,7 +63,7 @@ void Tally::Add(const RunOptions& options, RunReport report) {
   for (const auto& [mark, count] : report.reached) reached[mark] += count;
   for (const auto& [kind, count] : report.faults) faults[kind] += count;
   if (report.violations.empty()) return;
-  failures.push_back({options, std::move(report.violations)});
+  failures.push_back({options, std::move(report.violations), report.trace_hash});
   Print(failures.back());
 }
 

@@ -15,6 +15,7 @@ namespace basalt::testing {
 struct Failure {
   RunOptions options;
   std::vector<std::string> violations;
+  uint64_t trace_hash = 0;  // 0: the process ended before it was known
 };
 
 // What many runs add up to.

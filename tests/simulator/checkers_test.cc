@@ -1,12 +1,19 @@
 // The checkers of the cluster's state on known good and bad stories.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/simulator/convergence_checker.h"
 #include "tests/simulator/election_checker.h"
-#include "tests/simulator/log_checker.h"
+#include "tests/simulator/lease_recorder.h"
+#include "tests/simulator/log_checkers.h"
 #include "tests/simulator/state_checker.h"
 
 namespace basalt::testing {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 constexpr raft::GroupId kGroup(1);
 
@@ -53,11 +60,12 @@ class Checkers : public ::testing::Test {
   void Commit(uint64_t node, const std::vector<raft::Entry>& entries) {
     logs.OnCommitted(node, kGroup, entries);
   }
-  size_t violations() const { return findings.violations().size(); }
+  const std::vector<std::string>& violations() const { return findings.violations(); }
 
   Findings findings;
   ElectionChecker elections{findings};
-  LogChecker logs{findings};
+  LogCheckers log_checkers{findings};
+  ReplicaWatcher& logs = log_checkers.watcher();
   StateChecker states{findings};
 };
 
@@ -65,9 +73,9 @@ TEST_F(Checkers, TwoLeadersOfOneTerm) {
   elections.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(3));
   elections.OnLeader(2, kGroup, raft::NodeId(1), raft::Term(3));
   elections.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(4));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   elections.OnLeader(3, kGroup, raft::NodeId(3), raft::Term(4));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre("two leaders of group 1 in term 4: nodes 2 and 3"));
 }
 
 TEST_F(Checkers, TwoVotesInOneTerm) {
@@ -75,50 +83,76 @@ TEST_F(Checkers, TwoVotesInOneTerm) {
   elections.OnSent(1, Granted(1, 2, 3));
   elections.OnSent(1, Granted(1, 3, 3, true));
   elections.OnSent(1, Granted(1, 3, 4));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   elections.OnOpened(1, Replica(1), Recovered({}, 4));
   elections.OnSent(1, Granted(1, 2, 4));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre("replica 1 voted twice of group 1 in term 4"));
+}
+
+TEST_F(Checkers, ACandidateThatVotedForAnother) {
+  raft::Message asked = Granted(1, 2, 4);
+  asked.body = raft::VoteRequest{.pre_vote = true};
+  elections.OnSent(1, Granted(1, 2, 4));
+  elections.OnSent(1, asked);
+  asked.term = raft::Term(5);
+  asked.body = raft::VoteRequest{};
+  elections.OnSent(1, asked);
+  EXPECT_THAT(violations(), IsEmpty());
+  asked.term = raft::Term(4);
+  elections.OnSent(1, asked);
+  EXPECT_THAT(violations(), ElementsAre("replica 1 campaigns although it voted for another of "
+                                        "group 1 in term 4"));
 }
 
 TEST_F(Checkers, ATermThatARestartForgot) {
   elections.OnSent(1, Granted(1, 2, 3));
   elections.OnOpened(1, Replica(1), Recovered({}, 3));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   elections.OnOpened(1, Replica(1), Recovered({}, 2));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre("replica 1 forgot that it spoke of group 1 in term 3"));
 }
 
 TEST_F(Checkers, LogsThatDifferInOneEntry) {
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 2, "b")}, 2));
   logs.OnQueued(2, Write(1, {MakeEntry(1, 1, "a")}, 1));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   logs.OnQueued(2, Write(2, {MakeEntry(2, 2, "c")}, 2));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(),
+              ElementsAre("two logs differ in an entry of term 2 at index 2 of group 1"));
 }
 
 TEST_F(Checkers, LogsThatDifferBeforeAnEntry) {
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 3, "b")}, 3));
   logs.OnQueued(2, Write(1, {MakeEntry(1, 2, "x"), MakeEntry(2, 3, "b")}, 3));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(),
+              ElementsAre("two logs differ in an entry of term 3 at index 2 of group 1"));
 }
 
 TEST_F(Checkers, ACommittedEntryThatChanges) {
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a")}, 1));
   Commit(1, {MakeEntry(1, 1, "a")});
   Commit(2, {MakeEntry(1, 1, "a")});
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   Commit(3, {MakeEntry(1, 2, "b")});
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre("node 3 applies another entry at index 1 of group 1"));
 }
 
 TEST_F(Checkers, ACommittedEntryThatIsThrownAway) {
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 1, "b")}, 1));
   Commit(1, {MakeEntry(1, 1, "a")});
   logs.OnQueued(1, Write(2, {MakeEntry(2, 2, "c")}, 2));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   logs.OnQueued(1, Write(3, {MakeEntry(1, 3, "d")}, 3));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(),
+              ElementsAre("a replica throws a committed entry away at index 1 of group 1"));
+}
+
+TEST_F(Checkers, EntriesAppliedWithAGap) {
+  Commit(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 1, "b")});
+  Commit(2, {MakeEntry(2, 1, "b"), MakeEntry(3, 1, "c")});
+  EXPECT_THAT(violations(), IsEmpty());
+  Commit(2, {MakeEntry(5, 1, "e"), MakeEntry(6, 1, "f")});
+  EXPECT_THAT(violations(), ElementsAre("applied with a gap before it at index 5 of group 1"));
 }
 
 TEST_F(Checkers, ALeaderThatLacksWhatWasCommitted) {
@@ -126,9 +160,12 @@ TEST_F(Checkers, ALeaderThatLacksWhatWasCommitted) {
   Commit(1, {MakeEntry(1, 1, "a")});
   logs.OnQueued(2, Write(1, {MakeEntry(1, 1, "a"), MakeEntry(2, 2, "")}, 2));
   logs.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
-  EXPECT_EQ(violations(), 0u);
+  // It was elected before, and is heard of late.
+  logs.OnLeader(3, kGroup, raft::NodeId(3), raft::Term(1));
+  EXPECT_THAT(violations(), IsEmpty());
   logs.OnLeader(3, kGroup, raft::NodeId(3), raft::Term(3));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(),
+              ElementsAre("the leader of term 3 lacks what was committed at index 1 of group 1"));
 }
 
 TEST_F(Checkers, WhatWasDurableAndIsGone) {
@@ -137,9 +174,11 @@ TEST_F(Checkers, WhatWasDurableAndIsGone) {
   logs.OnQueued(1, Write(2, {MakeEntry(2, 1, "b")}, 1));
   logs.OnDurable(1, {kGroup, raft::PersistId(1)});
   logs.OnOpened(1, Replica(1), Recovered({MakeEntry(1, 1, "a")}, 1));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   logs.OnOpened(1, Replica(1), Recovered({}, 1));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(),
+              ElementsAre(HasSubstr("node 1 reads another log of group 1 than it had made durable: "
+                                    "it ends at 0 instead of 1")));
 }
 
 // What was written and not yet known to be durable may be there, and then what was queued before
@@ -149,9 +188,9 @@ TEST_F(Checkers, WhatWasNotYetDurableMaySurvive) {
   logs.OnQueued(1, Write(1, {MakeEntry(1, 1, "a")}, 1));
   logs.OnQueued(1, Write(2, {MakeEntry(2, 1, "b")}, 1));
   logs.OnOpened(1, Replica(1), Recovered({MakeEntry(1, 1, "a"), MakeEntry(2, 1, "b")}, 1));
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   logs.OnOpened(1, Replica(1), Recovered({MakeEntry(1, 1, "a"), MakeEntry(2, 1, "x")}, 1));
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre(HasSubstr("entry 2 differs")));
 }
 
 TEST_F(Checkers, AWriteThatWasUnderWayMaySurviveInPart) {
@@ -165,7 +204,7 @@ TEST_F(Checkers, AWriteThatWasUnderWayMaySurviveInPart) {
     found.base = *write.persist.base;
     for (uint64_t index = 6; index <= kept; ++index) found.entries.push_back(entry(index));
     logs.OnOpened(kept, Replica(1), found);
-    EXPECT_EQ(violations(), 0u) << "up to " << kept;
+    EXPECT_THAT(violations(), IsEmpty()) << "up to " << kept;
   }
   // The records land in their order.
   logs.OnOpened(9, Replica(1), Recovered({MakeEntry(1, 1, "a")}, 1));
@@ -173,27 +212,110 @@ TEST_F(Checkers, AWriteThatWasUnderWayMaySurviveInPart) {
   raft::RecoveredState found = Recovered({}, 1);
   found.base = *write.persist.base;
   logs.OnOpened(9, Replica(1), found);
-  EXPECT_EQ(violations(), 1u) << "the base without the term before it";
+  EXPECT_THAT(violations(), ElementsAre(HasSubstr("it ends at 5 instead of 1; with the 1 writes "
+                                                  "that were under way: term or vote differ")))
+      << "the base without the term before it";
 }
 
 TEST_F(Checkers, AppliedHashesThatDiffer) {
   states.OnApplied(1, {kGroup, raft::LogIndex(5), 0, 77});
   states.OnApplied(2, {kGroup, raft::LogIndex(5), 0, 77});
-  EXPECT_EQ(violations(), 0u);
+  EXPECT_THAT(violations(), IsEmpty());
   states.OnApplied(3, {kGroup, raft::LogIndex(5), 0, 78});
-  EXPECT_EQ(violations(), 1u);
+  EXPECT_THAT(violations(), ElementsAre("node 3 differs in group 1 at applied index 5"));
 }
 
-TEST_F(Checkers, ACommitIndexThatGoesBack) {
-  server::GroupState state;
-  state.group = kGroup;
-  state.core.commit = raft::LogIndex(5);
-  states.OnState(1, state);
-  states.OnState(1, state);
-  EXPECT_EQ(violations(), 0u);
-  state.core.commit = raft::LogIndex(4);
-  states.OnState(1, state);
-  EXPECT_EQ(violations(), 1u);
+// Each alone; and a restart may lose what was only known to be committed.
+TEST_F(Checkers, ATermCommitOrAppliedIndexThatGoesBack) {
+  const auto state_of = [](uint64_t term, uint64_t commit, uint64_t applied) {
+    server::GroupState state;
+    state.group = kGroup;
+    state.core.hard_state.term = raft::Term(term);
+    state.core.commit = raft::LogIndex(commit);
+    state.core.applied = raft::LogIndex(applied);
+    return state;
+  };
+  const std::string back = "term, commit or applied index of group 1 went back at node ";
+  for (uint64_t node = 1; node <= 4; ++node) states.OnState(node, state_of(5, 5, 5));
+  states.OnState(1, state_of(5, 5, 5));
+  states.OnOpened(1, Replica(1), Recovered({}, 5));
+  states.OnState(1, state_of(5, 4, 3));
+  EXPECT_THAT(violations(), IsEmpty());
+  states.OnState(2, state_of(4, 5, 5));
+  states.OnState(3, state_of(5, 4, 5));
+  states.OnState(4, state_of(5, 5, 4));
+  EXPECT_THAT(violations(), ElementsAre(back + "2", back + "3", back + "4"));
+}
+
+class Leases : public ::testing::Test {
+ protected:
+  void Wait() {
+    time.After(seconds(1), [] {});
+    time.RunNext();
+  }
+
+  Findings findings;
+  Trace trace;
+  VirtualTime time{trace};
+  LeaseRecorder leases{findings, time};
+};
+
+TEST_F(Leases, ReadsBeforeAnotherLeadersWrite) {
+  leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
+  leases.OnLeaseRead(1, kGroup);
+  Wait();
+  leases.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
+  leases.OnCommitted(2, kGroup, std::vector{MakeEntry(1, 1, "a"), MakeEntry(2, 2, "b")});
+  leases.OnLeaseRead(2, kGroup);
+  EXPECT_THAT(findings.violations(), IsEmpty());
+  EXPECT_THAT(leases.FindViolations(), IsEmpty());
+}
+
+TEST_F(Leases, AReadBehindAnotherLeadersWrite) {
+  leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
+  leases.OnLeaseRead(1, kGroup);
+  leases.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
+  leases.OnCommitted(2, kGroup, std::vector{MakeEntry(1, 2, "a")});
+  Wait();
+  leases.OnLeaseRead(1, kGroup);
+  EXPECT_THAT(leases.FindViolations(),
+              ElementsAre(HasSubstr("node 1 served reads by its lease of term 1")));
+}
+
+TEST_F(Leases, AReadOfANodeThatDoesNotLead) {
+  leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
+  leases.OnLeader(1, kGroup, raft::NodeId(2), raft::Term(2));
+  leases.OnLeaseRead(1, kGroup);
+  EXPECT_THAT(findings.violations(), ElementsAre("a lease of a node that does not lead"));
+}
+
+TEST(Convergence, WhatIsSeenIsJudged) {
+  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true}), IsEmpty());
+  EXPECT_THAT(FindViolations({}), ElementsAre("no writes within ten seconds of healing"));
+  EXPECT_THAT(FindViolations({.all_written = true}),
+              ElementsAre("replicas do not get equal within ten seconds of healing"));
+  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true, .open_calls = 1}),
+              ElementsAre("a call did not end by its deadline"));
+  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true, .unanswered_requests = 1}),
+              ElementsAre("a request was never answered"));
+}
+
+TEST(Convergence, WritesCountThatBeganSince) {
+  EXPECT_TRUE(AllWrittenSince(seconds(5), {{1, seconds(5)}, {2, seconds(6)}}));
+  EXPECT_FALSE(AllWrittenSince(seconds(5), {{1, seconds(6)}, {2, milliseconds(4999)}}));
+  EXPECT_FALSE(AllWrittenSince(seconds(5), {{1, seconds(6)}, {2, {}}}));
+}
+
+TEST(Convergence, ReplicasAreEqualIfAllIsAppliedAndTheSame) {
+  const auto replica = [](uint64_t group, uint64_t last, uint64_t applied, uint64_t hash) {
+    return ReplicaProgress{raft::GroupId(group), raft::LogIndex(last), raft::LogIndex(applied),
+                           hash};
+  };
+  EXPECT_TRUE(AreEqual({replica(1, 7, 7, 70), replica(2, 9, 9, 90), replica(1, 7, 7, 70)}));
+  EXPECT_FALSE(AreEqual({replica(1, 7, 6, 60), replica(1, 7, 6, 60)}));
+  EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(1, 6, 6, 60)}));
+  EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(1, 7, 7, 71)}));
+  EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(2, 9, 9, 90), replica(2, 9, 9, 91)}));
 }
 
 }  // namespace

@@ -23,6 +23,13 @@ inline RunReport RunOnce(VirtualClusterOptions options, uint64_t seed,
   return cluster.Finish();
 }
 
+// The command that gives this run of the present test again; build/<preset> is its place.
+inline std::string ReplayOf(uint64_t seed) {
+  const ::testing::TestInfo& test = *::testing::UnitTest::GetInstance()->current_test_info();
+  return "  to see it again: BASALT_CLUSTER_SEED=" + std::to_string(seed) +
+         " test-bin/simulator_test --gtest_filter=" + test.test_suite_name() + "." + test.name();
+}
+
 // BASALT_CLUSTER_SEED=n runs seed n alone, in this process: for a debugger.
 inline std::map<std::string, uint64_t> RunSeeds(const VirtualClusterOptions& options,
                                                 uint64_t seeds, const ClusterScenario& scenario) {
@@ -34,7 +41,7 @@ inline std::map<std::string, uint64_t> RunSeeds(const VirtualClusterOptions& opt
     const auto run = [&] { return RunOnce(options, seed, scenario); };
     const RunReport report = only != nullptr ? run() : RunInChild(run);
     for (const std::string& violation : report.violations) {
-      ADD_FAILURE() << "seed " << seed << ": " << violation;
+      ADD_FAILURE() << violation << "\n" << ReplayOf(seed);
     }
     for (const auto& [name, count] : report.reached) reached[name] += count;
     if (only != nullptr || ::testing::Test::HasFailure()) break;

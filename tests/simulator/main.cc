@@ -30,7 +30,10 @@ struct Arguments {
   std::string hashes;
   std::string compare;
   uint64_t hash_seeds = 3;
+  bool leases_all_the_same = false;
+  bool clocks_within_bound = false;
   bool speed = false;
+  double speed_least = kSpeedGoal;
   bool commit = false;
 };
 
@@ -44,6 +47,8 @@ RunOptions RunOf(const Arguments& arguments, Family family) {
   run.family = family;
   run.seed = arguments.seed;
   run.duration = seconds(arguments.run_seconds);
+  run.leases_all_the_same = arguments.leases_all_the_same;
+  run.clocks_within_bound = arguments.clocks_within_bound;
   return run;
 }
 
@@ -156,18 +161,30 @@ int RunKept(const Arguments& arguments) {
   return tally.failures.empty() ? 0 : 1;
 }
 
+// False: there are some.
+bool PrintViolations(const RunOptions& run, const RunReport& report) {
+  for (const std::string& violation : report.violations) {
+    std::printf("violation: %s\n  to see it again: %s\n", violation.c_str(),
+                ReplayCommand(run).c_str());
+  }
+  return report.violations.empty();
+}
+
 // One line a run, for comparison with another build's.
 int WriteHashes(const Arguments& arguments) {
   std::ofstream file(arguments.hashes);
+  bool clean = true;
   for (const Family family : FamiliesOf(arguments)) {
     for (uint64_t seed = 1; seed <= arguments.hash_seeds; ++seed) {
       Arguments one = arguments;
       one.seed = seed;
-      const RunReport report = RunSimulation(RunOf(one, family));
+      const RunOptions run = RunOf(one, family);
+      const RunReport report = RunSimulation(run);
       file << NameOf(family) << " " << seed << " " << report.trace_hash << "\n";
+      clean = PrintViolations(run, report) && clean;
     }
   }
-  return file.flush() ? 0 : 1;
+  return file.flush() && clean ? 0 : 1;
 }
 
 // Against what another build's --hashes wrote.
@@ -178,17 +195,20 @@ int CompareHashes(const Arguments& arguments) {
   uint64_t hash = 0;
   int compared = 0;
   int differ = 0;
+  bool clean = true;
   while (file >> name >> run.seed >> hash) {
     const auto family = FamilyOf(name);
     if (!family) return 2;
     run.family = *family;
     ++compared;
-    if (RunSimulation(run).trace_hash == hash) continue;
+    const RunReport report = RunSimulation(run);
+    clean = PrintViolations(run, report) && clean;
+    if (report.trace_hash == hash) continue;
     ++differ;
     std::printf("another trace than the other build's: %s\n", ReplayCommand(run).c_str());
   }
   std::printf("%d traces compared, %d differ\n", compared, differ);
-  return compared > 0 && differ == 0 ? 0 : 1;
+  return compared > 0 && differ == 0 && clean ? 0 : 1;
 }
 
 int RunMain(const Arguments& arguments) {
@@ -202,7 +222,7 @@ int RunMain(const Arguments& arguments) {
     std::printf("\n");
     return 2;
   }
-  if (arguments.speed) return MeasureSpeed() ? 0 : 1;
+  if (arguments.speed) return MeasureSpeed(arguments.speed_least) ? 0 : 1;
   if (!arguments.hashes.empty()) return WriteHashes(arguments);
   if (!arguments.compare.empty()) return CompareHashes(arguments);
   if (!arguments.kept.empty()) return RunKept(arguments);
@@ -229,7 +249,10 @@ int main(int argc, char** argv) {
   app.add_option("--hashes", arguments.hashes, "writes trace hashes of fixed seeds into this file");
   app.add_option("--compare", arguments.compare, "runs the seeds of such a file and compares");
   app.add_option("--hash-seeds", arguments.hash_seeds, "how many of each family");
+  app.add_flag("--leases-all-the-same", arguments.leases_all_the_same, "in family lawless");
+  app.add_flag("--clocks-within-bound", arguments.clocks_within_bound, "in family lawless");
   app.add_flag("--speed", arguments.speed, "measures virtual seconds per second");
+  app.add_option("--speed-least", arguments.speed_least, "fails below so many");
   app.add_flag("--commit", arguments.commit, "prints the commit that this was built from");
   CLI11_PARSE(app, argc, argv);
   return basalt::testing::RunMain(arguments);

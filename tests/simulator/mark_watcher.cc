@@ -17,6 +17,11 @@ bool MarkWatcher::Leads(uint64_t node) const {
                      [node](const auto& entry) { return entry.first.first == node; });
 }
 
+void MarkWatcher::OnOpened(uint64_t node, const raft::CoreOptions& options,
+                           const raft::RecoveredState& /*recovered*/) {
+  if (!options.leases) without_leases_.insert({node, options.group});
+}
+
 void MarkWatcher::OnSent(uint64_t node, const raft::Message& message) {
   if (std::holds_alternative<raft::ReadRequest>(message.body)) {
     findings_.Mark("a follower asked its leader for a read");
@@ -40,6 +45,15 @@ void MarkWatcher::OnReceived(uint64_t node, const raft::Message& message) {
     } else if (reply->round < leading->second.newest_round) {
       findings_.Mark("a reply to an earlier round of heartbeats came late");
     }
+    std::optional<raft::Round>& waits_behind = leading->second.read_waits_behind;
+    if (!waits_behind || message.term != leading->second.term) return;
+    if (reply->round <= *waits_behind) {
+      findings_.Mark("a reply to an earlier round came while a read waited");
+    } else {
+      waits_behind.reset();
+    }
+  } else if (const auto* answer = std::get_if<raft::ReadReply>(&message.body)) {
+    if (answer->confirmed) findings_.Mark("a leader confirmed a follower's read");
   } else if (std::holds_alternative<raft::AppendRequest>(message.body)) {
     if (installing_.contains(place)) {
       findings_.Mark("an append arrived while a checkpoint was being installed");
@@ -55,6 +69,9 @@ void MarkWatcher::OnCommitted(uint64_t node, raft::GroupId group,
 void MarkWatcher::OnReadAsked(uint64_t node, raft::GroupId group) {
   const auto leading = leading_.find({node, group});
   if (leading == leading_.end()) return;
+  if (without_leases_.contains({node, group})) {
+    leading->second.read_waits_behind = leading->second.newest_round;
+  }
   if (IsDeposed(node, group)) findings_.Mark("a read was asked of a leader that had a successor");
   if (committed_term_[{node, group}] < leading->second.term) {
     findings_.Mark("a read was asked before the first commit of the term");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "tests/simulator/replica_watcher.h"
@@ -14,6 +15,8 @@ class MarkWatcher final : public ReplicaWatcher {
  public:
   explicit MarkWatcher(Findings& findings) : findings_(findings) {}
 
+  void OnOpened(uint64_t node, const raft::CoreOptions& options,
+                const raft::RecoveredState& recovered) override;
   void OnSent(uint64_t node, const raft::Message& message) override;
   void OnReceived(uint64_t node, const raft::Message& message) override;
   void OnCommitted(uint64_t node, raft::GroupId group,
@@ -32,6 +35,8 @@ class MarkWatcher final : public ReplicaWatcher {
   struct Leading {
     raft::Term term;
     raft::Round newest_round;  // that it sent
+    // A read waits for a round behind this one.
+    std::optional<raft::Round> read_waits_behind;
   };
 
   Findings& findings_;
@@ -39,6 +44,7 @@ class MarkWatcher final : public ReplicaWatcher {
   std::map<raft::GroupId, raft::Term> newest_term_;  // of a leader
   std::map<Place, raft::Term> committed_term_;
   std::set<Place> installing_;
+  std::set<Place> without_leases_;
 };
 
 }  // namespace basalt::testing

@@ -65,6 +65,8 @@ std::string ReplayCommand(const RunOptions& options) {
     command += " --seconds " +
                std::to_string(std::chrono::duration_cast<seconds>(options.duration).count());
   }
+  if (options.leases_all_the_same) command += " --leases-all-the-same";
+  if (options.clocks_within_bound) command += " --clocks-within-bound";
   return command;
 }
 

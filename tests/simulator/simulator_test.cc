@@ -87,12 +87,12 @@ TEST(SimulatorLeases, DriftBeyondTheBoundIsFound) {
     const RunReport beyond = RunInChild([&] { return RunSimulation(options); });
     if (!beyond.violations.empty()) found.push_back(seed);
     for (const std::string& what : beyond.violations) {
-      std::printf("seed %d: %s\n", static_cast<int>(seed), what.c_str());
+      std::printf("%s\n  to see it again: %s\n", what.c_str(), ReplayCommand(options).c_str());
     }
     options.clocks_within_bound = true;
     const RunReport within = RunInChild([&] { return RunSimulation(options); });
-    EXPECT_TRUE(within.violations.empty()) << "seed " << seed << ": " << within.violations[0];
-    EXPECT_GT(within.reached.at("reads by lease on arrival"), 100u) << "seed " << seed;
+    EXPECT_TRUE(within.violations.empty()) << within.violations[0] << ReplayCommand(options);
+    EXPECT_GT(within.reached.at("reads by lease on arrival"), 100u) << ReplayCommand(options);
   }
   EXPECT_GE(found.size(), 2u) << "leases beyond the bound passed most of " << kSeeds << " seeds";
 }

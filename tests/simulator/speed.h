@@ -4,7 +4,10 @@
 
 namespace basalt::testing {
 
-// Prints what it measures, as JSON; false: a run failed.
-bool MeasureSpeed();
+inline constexpr double kSpeedGoal = 100;  // virtual seconds in a second of one core
+
+// Prints what it measures, as JSON. False: a run failed, the load was less than the goal's, or the
+// median went more slowly than `least` virtual seconds a second.
+bool MeasureSpeed(double least);
 
 }  // namespace basalt::testing

@@ -25,6 +25,7 @@ class VirtualClient::ServerStream final : public server::ReplySink {
 
   void Deliver(std::vector<v1::Response> responses) override {
     if (process_.dead()) return;
+    process_.SpoilAnswers(responses);
     v1::ResponseBatch batch;
     for (v1::Response& response : responses) {
       if (open_.erase(response.id()) == 0) {

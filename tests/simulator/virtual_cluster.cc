@@ -13,7 +13,6 @@
 namespace basalt::testing {
 namespace {
 
-constexpr server::MonotonicTime kConvergenceLimit = seconds(10);
 constexpr milliseconds kStatesEvery{200};
 
 // Data shards only: what the meta shard replicates is not under test here.
@@ -77,7 +76,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
   trace_.WriteTo(options.trace);
   watchers_.Add(elections_);
-  watchers_.Add(logs_);
+  watchers_.Add(logs_.watcher());
   watchers_.Add(states_);
   watchers_.Add(marks_);
   watchers_.Add(membership_marks_);
@@ -217,6 +216,7 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     if (!unsynced.empty()) findings_.Mark("power cuts that tore or lost writes");
     node.disk->CutPower(random_);
     node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
+    findings_.Mark("a machine's monotonic clock began anew");
   } else {
     findings_.Mark(death == Death::kStop ? "clean stops" : "kills");
     node.disk->Kill();
@@ -367,25 +367,25 @@ void VirtualCluster::AskStates() {
   time_.After(kStatesEvery, [this] { AskStates(); });
 }
 
-bool VirtualCluster::AllWrittenSince(server::MonotonicTime since) {
+bool VirtualCluster::AllWritten(server::MonotonicTime healed) {
+  std::map<uint64_t, server::MonotonicTime> newest_writes;
   for (const v1::ShardDescriptor& shard : layout_.shards()) {
-    if (workload_.NewestWrite(shard.shard_id()) < since) return false;
+    newest_writes[shard.shard_id()] = workload_.NewestWrite(shard.shard_id());
   }
-  return true;
+  return AllWrittenSince(healed, newest_writes);
 }
 
 bool VirtualCluster::AllEqual() {
-  std::map<raft::GroupId, std::pair<raft::LogIndex, uint64_t>> first;
+  std::vector<ReplicaProgress> replicas;
   for (auto& [id, node] : nodes_) {
     if (node.process == nullptr) return false;
     for (const server::GroupState& state : node.process->States()) {
       const server::ReplicaStateMachine& machine = node.process->machine(state.group);
-      if (state.core.last != machine.applied().index) return false;
-      const std::pair here(machine.applied().index, machine.applied_hash());
-      if (first.try_emplace(state.group, here).first->second != here) return false;
+      replicas.push_back(
+          {state.group, state.core.last, machine.applied().index, machine.applied_hash()});
     }
   }
-  return true;
+  return AreEqual(replicas);
 }
 
 std::string VirtualCluster::Describe() {
@@ -459,7 +459,7 @@ void VirtualCluster::StartAll() {
   }
 }
 
-RunReport VirtualCluster::Finish() {
+void VirtualCluster::Heal() {
   figure_8_.End(0);
   network_.Heal();
   network_.faults = {};
@@ -473,32 +473,38 @@ RunReport VirtualCluster::Finish() {
     node.disk->SetFreeBytes(uint64_t{1} << 40);
   }
   StartAll();
-  if (!findings_.violations().empty()) return Report();
+}
+
+Convergence VirtualCluster::Converge() {
+  Convergence seen;
   const server::MonotonicTime healed = time_.Now();
-  const auto all_written = [&] {
+  seen.all_written = RunUntil(kConvergenceLimit, [&] {
     StartAll();
     members_.Follow();
-    return AllWrittenSince(healed);
-  };
-  if (!RunUntil(kConvergenceLimit, all_written)) {
-    findings_.Violation("no writes within ten seconds of healing" + Describe());
-    return Report();
-  }
+    return AllWritten(healed);
+  });
+  if (!seen.all_written) return seen;
   workload_.Stop();
   // A node ends what it holds by its own clock.
   RunFor(options_.workload.timeout * NodeClock::kExact / static_cast<int64_t>(SlowestRate()) +
          milliseconds(500));
-  const auto all_equal = [&] {
+  seen.all_equal = RunUntil(kConvergenceLimit, [&] {
     StartAll();
     return members_.Settle() && AllEqual();
-  };
-  if (!RunUntil(kConvergenceLimit, all_equal)) {
-    findings_.Violation("replicas do not get equal within ten seconds of healing" + Describe());
-    return Report();
-  }
-  if (workload_.open_calls() != 0) findings_.Violation("a call did not end by its deadline");
-  if (workload_.CountUnanswered() != 0) findings_.Violation("a request was never answered");
-  CompareReplicas();
+  });
+  if (!seen.all_equal) return seen;
+  seen.open_calls = workload_.open_calls();
+  seen.unanswered_requests = workload_.CountUnanswered();
+  return seen;
+}
+
+RunReport VirtualCluster::Finish() {
+  Heal();
+  if (!findings_.violations().empty()) return Report();
+  const Convergence seen = Converge();
+  const std::string nodes = seen.all_equal ? "" : Describe();
+  for (const std::string& violation : FindViolations(seen)) findings_.Violation(violation + nodes);
+  if (seen.all_equal) CompareReplicas();
   return Report();
 }
 

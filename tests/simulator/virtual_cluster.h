@@ -13,11 +13,12 @@
 
 #include "base/random.h"
 #include "tests/fakes/no_sync_file_system.h"
+#include "tests/simulator/convergence_checker.h"
 #include "tests/simulator/death_trap.h"
 #include "tests/simulator/election_checker.h"
 #include "tests/simulator/figure_8.h"
 #include "tests/simulator/lease_recorder.h"
-#include "tests/simulator/log_checker.h"
+#include "tests/simulator/log_checkers.h"
 #include "tests/simulator/mark_watcher.h"
 #include "tests/simulator/member_changes.h"
 #include "tests/simulator/membership_marks.h"
@@ -151,10 +152,13 @@ class VirtualCluster final : public ProcessDirectory {
   void Resume(uint64_t id);
   void StartAll();
   void AskStates();
-  bool AllWrittenSince(server::MonotonicTime since);
+  bool AllWritten(server::MonotonicTime healed);
   bool AllEqual();
   // One line a node, for a reader of a violation.
   std::string Describe();
+  void Heal();
+  // Waits for it, as long as it may take; ends the load on the way.
+  Convergence Converge();
   void CompareReplicas();
   check::StoredVersions Store(uint64_t shard_id, uint64_t node);
   void JudgeHistory(const check::StoredVersions& stored);
@@ -168,7 +172,7 @@ class VirtualCluster final : public ProcessDirectory {
   VirtualNetwork network_;
   Findings findings_;
   ElectionChecker elections_;
-  LogChecker logs_;
+  LogCheckers logs_;
   StateChecker states_;
   MarkWatcher marks_;
   MembershipMarks membership_marks_;

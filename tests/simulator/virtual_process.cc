@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/wire/raft_wire.h"
+#include "server/node/fetch_failure.h"
 #include "server/shard/shard_commands.h"
 
 namespace basalt::testing {
@@ -288,6 +289,17 @@ void VirtualProcess::ReceiveRequests(const std::shared_ptr<server::ReplySink>& s
   dispatch_.Handle(sink, std::move(requests));
 }
 
+void VirtualProcess::SpoilAnswers(std::vector<v1::Response>& answers) {
+  const uint64_t first = answers_ + 1;
+  answers_ += answers.size();
+  const auto place = [&](uint64_t answer) {
+    return answers.begin() + static_cast<ptrdiff_t>(answer - first);
+  };
+  const auto is_here = [&](uint64_t answer) { return answer >= first && answer <= answers_; };
+  if (is_here(options_.doubled_answer)) answers.push_back(*place(options_.doubled_answer));
+  if (is_here(options_.lost_answer)) answers.erase(place(options_.lost_answer));
+}
+
 std::vector<server::GroupState> VirtualProcess::States() {
   std::vector<server::GroupState> result;
   group_loop_->Handle(server::StatesAsked{
@@ -318,13 +330,11 @@ void VirtualProcess::Fetch(const server::FetchForFollower& work) {
   const raft::FetchEntries& fetch = work.fetch;
   auto entries = log_->Read(work.group, fetch.first, fetch.last, fetch.bytes_max);
   if (!entries.ok()) {
-    const bool damaged = entries.status().code() == absl::StatusCode::kDataLoss;
-    if (damaged && fetch.follower == work.self && ReplicaOf(work.group) == work.self) {
+    const bool for_itself = fetch.follower == work.self && ReplicaOf(work.group) == work.self;
+    if (server::FailureOf(entries.status(), for_itself) == server::FetchFailure::kDiskFailed) {
       ports_.disk.EndProcess(entries.status());
       return;
     }
-    BASALT_CHECK_MSG(damaged || entries.status().code() == absl::StatusCode::kNotFound,
-                     base::Message(entries.status()));
     entries = std::vector<raft::Entry>();
   }
   Put(server::GroupEvent(server::EntriesFetched{work.group, fetch.follower, *std::move(entries)}));

@@ -47,6 +47,9 @@ struct ProcessOptions {
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
   bool check_thoroughly = true;
+  // Planted bugs: the so-manieth answer to a client is never sent, or sent twice; 0: none.
+  uint64_t lost_answer = 0;
+  uint64_t doubled_answer = 0;
 };
 
 // Where processes are found.
@@ -120,6 +123,8 @@ class VirtualProcess final : public server::GroupInbox,
   const ProcessOptions& options() const { return options_; }
   Ports& ports() { return ports_; }
   bool dead() const { return ports_.disk.dead(); }
+  // Does what the planted bugs do.
+  void SpoilAnswers(std::vector<v1::Response>& answers);
   server::MonotonicTime Pause();  // how long a thread needs to wake up
   base::Random& random() { return random_; }
   CheckpointStreams& checkpoints() { return checkpoints_; }
@@ -180,6 +185,7 @@ class VirtualProcess final : public server::GroupInbox,
   std::string_view changing_;
   bool stopping_ = false;
   bool stopped_ = false;
+  uint64_t answers_ = 0;
 };
 
 }  // namespace basalt::testing

@@ -8,6 +8,8 @@
 namespace basalt::testing {
 namespace {
 
+constexpr milliseconds kNoDeadline = std::chrono::hours(1);
+
 using Kind = check::OperationKind;
 
 check::Outcome OutcomeOf(Outcome outcome) {
@@ -108,7 +110,7 @@ void Workload::Begin(size_t call) {
   history_.push_back(std::move(operation));
   ++open_calls_;
   clients_[client]->Start(
-      std::move(asked), options_.timeout,
+      std::move(asked), options_.keeps_deadlines ? options_.timeout : kNoDeadline,
       [this, call, number](const client::CallResult& result) { End(call, number, result); });
 }
 

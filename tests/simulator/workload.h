@@ -19,6 +19,7 @@ struct WorkloadOptions {
   size_t keys = 12;  // at least one a shard
   microseconds think_max{8000};
   milliseconds timeout{1500};
+  bool keeps_deadlines = true;  // false: the planted bug
   // Of ten operations.
   uint64_t puts = 5;
   uint64_t deletes = 1;

@@ -45,6 +45,11 @@ std::string MembersText(const CoreStatus& status) {
 
 }  // namespace
 
+std::string Script::violation() const {
+  if (!earlier_violation_.empty() || !cluster_) return earlier_violation_;
+  return cluster_->safety().violation();
+}
+
 ReplicaId Script::ParseReplica(const std::string& word) { return ReplicaId(ParseNumber(word)); }
 
 Script::Link Script::ParseLink(const std::string& word) {
@@ -106,6 +111,8 @@ void Script::StartCluster(const Words& words) {
     options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
     options.lease_duration = LeaseDuration(options.election_timeout, *drift_percent);
   }
+  earlier_violation_ = violation();
+  held_.clear();
   cluster_ = std::make_unique<Cluster>(ParseNumber(words.at(1)), options, spares);
   cluster_->KeepTrace();
 }

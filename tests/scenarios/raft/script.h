@@ -1,4 +1,5 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
+// A scenario may go on with another cluster, which knows nothing of the one before.
 //
 //   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
 //              spares=M          replicas N + 1 to N + M are fresh, and have yet to join
@@ -37,8 +38,8 @@ class Script : public scenario::Subject {
  public:
   // One line; the answer's lines. An unknown command is answered with "error: ...".
   std::vector<std::string> Do(const std::string& line) override;
-  // What Safety has to say in the end.
-  std::string violation() const override { return cluster_ ? cluster_->safety().violation() : ""; }
+  // What Safety has to say in the end, of each cluster of the script.
+  std::string violation() const override;
 
  private:
   using Words = std::vector<std::string>;
@@ -60,6 +61,7 @@ class Script : public scenario::Subject {
   static ReplicaId ParseReplica(const std::string& word);
 
   std::unique_ptr<Cluster> cluster_;
+  std::string earlier_violation_;  // of a cluster that another has replaced
   std::vector<Message> held_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/status.h"
+#include "server/node/fetch_failure.h"
 #include "server/node/follower_feed.h"
 #include "storage/posix_file_system.h"
 #include "tests/unit/server/fake_clock.h"
@@ -76,6 +77,15 @@ TEST(FollowerFeedDeathTest, OwnEntriesThatAreDamagedEndTheProcess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(FetchOwn(base::DataLoss("entry 119 is damaged")),
               ::testing::ExitedWithCode(base::kExitDiskFailed), "damaged");
+}
+
+TEST(FetchFailure, DamageEndsTheProcessOfWhomItHits) {
+  for (const bool for_itself : {true, false}) {
+    EXPECT_EQ(FailureOf(base::NotFound("gone"), for_itself), FetchFailure::kGone);
+  }
+  EXPECT_EQ(FailureOf(base::DataLoss("bad"), true), FetchFailure::kDiskFailed);
+  EXPECT_EQ(FailureOf(base::Unavailable("input/output error"), true), FetchFailure::kDiskFailed);
+  EXPECT_EQ(FailureOf(base::DataLoss("bad"), false), FetchFailure::kDamaged);
 }
 
 }  // namespace

@@ -156,6 +156,7 @@ TEST_F(LeaseReadsTest, NoReadMissesWhatWasAcknowledged) {
   std::atomic<uint64_t> served{0};
   std::atomic<bool> stop{false};
   std::vector<std::thread> readers;
+  readers.reserve(3);
   for (int i = 0; i < 3; ++i) {
     readers.emplace_back([&] {
       while (!stop) {

@@ -192,11 +192,11 @@ TEST_F(HttpServerTest, RubbishDoesNoHarm) {
       "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\nx",
       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
       "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx",
-      "POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=\r\nContent-Length: "
-      "4\r\n\r\n--\r\n",
+      "POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=\r\n" +
+          std::string("Content-Length: 4\r\n\r\n--\r\n"),
       "PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-      "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+      std::string("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 11),
       "GET /" + std::string(100'000, 'a') + " HTTP/1.1\r\n\r\n",
       "GET / HTTP/1.1\r\nX: " + std::string(100'000, 'b') + "\r\n\r\n",
       "GET / HTTP/1.1\r\nRange: bytes=" + std::string(8'000, '1') + "\r\nConnection: close\r\n\r\n",

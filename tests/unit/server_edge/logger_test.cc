@@ -128,6 +128,7 @@ TEST(Logger, ManyThreadsNeverMixLines) {
     LoggerOptions options = To(pipe);
     Logger logger(options);
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (int thread = 0; thread < kThreads; ++thread) {
       threads.emplace_back([&logger, thread] {
         for (int line = 0; line < kLines; ++line) logger.Info({}, "from {} line {};", thread, line);

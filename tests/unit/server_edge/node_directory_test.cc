@@ -48,7 +48,7 @@ absl::StatusOr<std::unique_ptr<NodeDirectory>> Open(FakeFileSystem& disk, uint64
 std::string OpenError(FakeFileSystem& disk, absl::StatusCode code, uint64_t node_id = 1) {
   const auto opened = Open(disk, node_id);
   EXPECT_EQ(opened.status().code(), code) << opened.status();
-  const std::string message = base::Message(opened.status());
+  std::string message = base::Message(opened.status());
   EXPECT_EQ(message.find('\n'), std::string::npos);
   return message;
 }

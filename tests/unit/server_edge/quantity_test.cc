@@ -65,7 +65,7 @@ TEST(HostPort, ReadsNamesAndBothKindsOfAddresses) {
         "a:00070000", "-a:1", "a/b:1", "[]:1", "[::1]:-1", "http://a:1"}) {
     EXPECT_FALSE(ParseHostPort(text).ok()) << text;
   }
-  EXPECT_FALSE(ParseHostPort(std::string("[::1\0]:1", 9)).ok());
+  EXPECT_FALSE(ParseHostPort(std::string("[::1\0]:1", 8)).ok());
 }
 
 TEST(HostPort, PrintsWhatItReads) {

@@ -1,0 +1,31 @@
+#include "tests/simulator/convergence_checker.h"
+
+#include <algorithm>
+
+namespace basalt::testing {
+
+bool AreEqual(const std::vector<ReplicaProgress>& replicas) {
+  std::map<raft::GroupId, const ReplicaProgress*> first;
+  return std::all_of(replicas.begin(), replicas.end(), [&first](const ReplicaProgress& replica) {
+    const ReplicaProgress& other = *first.try_emplace(replica.group, &replica).first->second;
+    return replica.last == replica.applied && replica.applied == other.applied &&
+           replica.applied_hash == other.applied_hash;
+  });
+}
+
+bool AllWrittenSince(server::MonotonicTime healed,
+                     const std::map<uint64_t, server::MonotonicTime>& newest_writes) {
+  return std::all_of(newest_writes.begin(), newest_writes.end(),
+                     [healed](const auto& write) { return write.second >= healed; });
+}
+
+std::vector<std::string> FindViolations(const Convergence& seen) {
+  if (!seen.all_written) return {"no writes within ten seconds of healing"};
+  if (!seen.all_equal) return {"replicas do not get equal within ten seconds of healing"};
+  std::vector<std::string> violations;
+  if (seen.open_calls != 0) violations.emplace_back("a call did not end by its deadline");
+  if (seen.unanswered_requests != 0) violations.emplace_back("a request was never answered");
+  return violations;
+}
+
+}  // namespace basalt::testing

@@ -1,0 +1,49 @@
+// Liveness: once faults stop, everything converges within a bounded virtual time. Every shard
+// acknowledges a write that began since; when the load then ends, all replicas get equal; by then
+// every call of a client has ended, and every request that a living process took was answered.
+//
+// Pure: what was seen comes in, verdicts go out.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "raft/core/types.h"
+#include "server/clock/clock.h"
+
+namespace basalt::testing {
+
+// From healing to the writes, and from the end of the load to equality.
+inline constexpr server::MonotonicTime kConvergenceLimit = std::chrono::seconds(10);
+
+// How far a replica has come.
+struct ReplicaProgress {
+  raft::GroupId group;
+  raft::LogIndex last;  // of its log
+  raft::LogIndex applied;
+  uint64_t applied_hash = 0;
+};
+
+// Each replica has applied all of its log, and so much as all others of its group, with equal hash.
+bool AreEqual(const std::vector<ReplicaProgress>& replicas);
+
+// `newest_writes`: by shard, when the newest acknowledged write began; 0: there was none.
+bool AllWrittenSince(server::MonotonicTime healed,
+                     const std::map<uint64_t, server::MonotonicTime>& newest_writes);
+
+// What a healed cluster was seen to do.
+struct Convergence {
+  bool all_written = false;  // within the limit
+  bool all_equal = false;    // likewise; nobody looks unless all is written
+  // When all is equal, and the deadline of the last call is over.
+  size_t open_calls = 0;
+  size_t unanswered_requests = 0;  // at processes that live
+};
+
+// One line per thing that must not be. Of a cluster that does not get so far, nothing is said of
+// what comes later.
+std::vector<std::string> FindViolations(const Convergence& seen);
+
+}  // namespace basalt::testing

@@ -1,0 +1,81 @@
+#include "tests/simulator/log_marks.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "raft/core/configuration.h"
+
+namespace basalt::testing {
+namespace {
+
+// Of the newest members that were committed; false while these change.
+bool IsOnMajority(const GroupLogs& group, raft::LogIndex index, const SeenEntry& entry) {
+  const raft::Configuration& members = group.members;
+  if (raft::IsJoint(members)) return false;
+  const auto voters =
+      std::count_if(members.members.begin(), members.members.end(),
+                    [](const raft::Member& member) { return raft::IsVoting(member.role); });
+  const auto holders =
+      std::count_if(group.replicas.begin(), group.replicas.end(), [&](const auto& place) {
+        const SeenLog& log = place.second.durable;
+        return log.Holds(index) && raft::IsVoter(members, place.second.id) &&
+               log.At(index) == entry;
+      });
+  return holders > voters / 2;
+}
+
+}  // namespace
+
+void LogMarks::OnOpened(const GroupLogs& before, uint64_t node, const Opened& opened) {
+  const ReplicaLog& replica = before.replicas.at(node);
+  if (!replica.opened || replica.id != opened.replica) return;
+  if (opened.applied < opened.found.last()) {
+    findings_.Mark("entries applied again after a restart");
+  }
+}
+
+void LogMarks::OnQueued(const GroupLogs& before, uint64_t node, const LogChange& change) {
+  const SeenLog& log = before.replicas.at(node).queued;
+  if (change.entries.empty() || change.first > log.last()) return;
+  findings_.Mark("conflicting entries replaced");
+  for (raft::LogIndex index = std::max(change.first, log.base + 1); index <= log.last(); ++index) {
+    if (IsOnMajority(before, index, log.At(index))) {
+      findings_.Mark("an entry that a majority held was replaced");
+    }
+  }
+}
+
+void LogMarks::OnReceived(const GroupLogs& before, uint64_t node, const raft::Message& message) {
+  const SeenLog& log = before.replicas.at(node).queued;
+  if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
+    const raft::LogIndex end = append->previous_index + append->entries.size();
+    if (!append->entries.empty() && end < log.last() &&
+        log.TermAt(end) == append->entries.back().term) {
+      findings_.Mark("an old append arrived after a longer log");
+    }
+  } else if (const auto* checkpoint = std::get_if<raft::CheckpointArrived>(&message.body)) {
+    if (checkpoint->base.index <= log.base || log.Holds(checkpoint->base.index)) {
+      findings_.Mark("a checkpoint arrived that the log had overtaken");
+    }
+  }
+}
+
+void LogMarks::OnElected(const GroupLogs& before, uint64_t node, raft::Term /*term*/) {
+  if (before.replicas.at(node).queued.last().value() > before.committed.size() + 1) {
+    findings_.Mark("a new leader holds entries that were not known to be committed");
+  }
+}
+
+void LogMarks::OnDied(const GroupLogs& before, uint64_t node) {
+  const ReplicaLog& replica = before.replicas.at(node);
+  for (const LogChange& change : replica.pending) {
+    if (change.hard_state && change.hard_state->voted_for != raft::ReplicaId(0)) {
+      findings_.Mark("died with a vote that was not durable");
+    }
+    if (!change.entries.empty() && change.first <= replica.durable.last()) {
+      findings_.Mark("died while a conflicting suffix was being replaced");
+    }
+  }
+}
+
+}  // namespace basalt::testing
