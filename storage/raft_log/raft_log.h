@@ -2,7 +2,8 @@
 //
 // One thread, the log's, calls what writes; a call returns when what it was given is durable: one
 // write and one sync for all groups together. Read, Groups, Replicas, Recover, Tombstones,
-// GroupsPinning and counters are for any thread. The simulator calls it directly, without LogWriter.
+// GroupsPinning and counters are for any thread. The simulator calls it directly, without
+// LogWriter.
 //
 // Once a writing function has failed, the disk holds nobody knows what: the log takes nothing any
 // more (CHECK), and its owner ends the process.

@@ -1,5 +1,5 @@
-// What peers say, stepped into one core: its guard drops what no replica can have sent, and whatever
-// it lets through, lies too, fails no check of the invariants.
+// What peers say, stepped into one core: its guard drops what no replica can have sent, and
+// whatever it lets through, lies too, fails no check of the invariants.
 #include <algorithm>
 #include <deque>
 #include <optional>
@@ -49,8 +49,8 @@ RecoveredState Recovered(FuzzInput& input) {
   Term term = state.base.term;
   for (uint64_t left = input.Below(4); left > 0; --left) {
     term = std::max(Term(1), term + input.Below(2));
-    state.entries.push_back(MakeEntry(
-        state.base.index.value() + state.entries.size() + 1, term.value(), input.Text(3)));
+    state.entries.push_back(MakeEntry(state.base.index.value() + state.entries.size() + 1,
+                                      term.value(), input.Text(3)));
   }
   state.hard_state.term = term + input.Below(2);
   state.applied = state.base;

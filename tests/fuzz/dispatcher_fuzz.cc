@@ -117,8 +117,7 @@ class Client {
     operation->key = std::string(1, static_cast<char>('a' + input_.Below(4)));
     operation->value = input_.Text(4);
     operation->page.shard_id = 1 + input_.Below(2);
-    operation->page.first_slot =
-        static_cast<uint32_t>(operation->page.shard_id - 1) * (kSlots / 2);
+    operation->page.first_slot = static_cast<uint32_t>(operation->page.shard_id - 1) * (kSlots / 2);
     operation->page.slot_count = kSlots / 2;
     const size_t number = asked_.size();
     Asked asked;
@@ -127,9 +126,8 @@ class Client {
     const Time deadline = asked.deadline;
     by_operation_[operation.get()] = number;
     asked_.push_back(std::move(asked));
-    dispatcher_.Start(std::move(operation), now_, deadline, [this, number](CallResult result) {
-      OnEnd(asked_[number], result);
-    });
+    dispatcher_.Start(std::move(operation), now_, deadline,
+                      [this, number](CallResult result) { OnEnd(asked_[number], result); });
   }
 
   void OnEnd(Asked& asked, const CallResult& result) {
@@ -176,8 +174,8 @@ class Client {
     asked.open_node = send.to.node_id;
     if (!asked.is_write()) return;
     BASALT_CHECK(!asked.in_doubt && send.number.sequence != 0);
-    BASALT_CHECK(asked.sequence == 0 || (asked.sequence == send.number.sequence &&
-                                         asked.issued == send.number.issued));
+    BASALT_CHECK(asked.sequence == 0 ||
+                 (asked.sequence == send.number.sequence && asked.issued == send.number.issued));
     asked.sequence = send.number.sequence;
     asked.issued = send.number.issued;
     for (const Asked& other : asked_) {

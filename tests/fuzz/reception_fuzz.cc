@@ -292,8 +292,9 @@ class Node final : public GroupInbox {
   PeerTransport transport_{peers_, HelloOf(2), view_, *this, clock_};
   CheckpointReceiver receiver_{files_, kIncoming, transport_, *this};
   std::array<std::unique_ptr<Stream>, 3> streams_;
-  std::array<std::optional<CheckpointStaged>, 3> staged_;  // of the stream; its install is under way
-  std::optional<size_t> delivering_;                       // to which stream
+  std::array<std::optional<CheckpointStaged>, 3>
+      staged_;                        // of the stream; its install is under way
+  std::optional<size_t> delivering_;  // to which stream
 };
 
 void Fuzz(FuzzInput& input) {

@@ -160,10 +160,10 @@ class Node {
     base::Random random(input_.U8());
     input_.Flag() ? disk_.CutPower(random) : disk_.Kill();
     set_ = std::make_unique<ReplicaSet>(
-        kSelf, "/shards", "/log", ReplicaSet::Ports{disk_, engines_, [](uint64_t) {
-                                                      return std::make_unique<ShardCommands>(
-                                                          ShardCommandsOptions{});
-                                                    }});
+        kSelf, "/shards", "/log",
+        ReplicaSet::Ports{disk_, engines_, [](uint64_t) {
+                            return std::make_unique<ShardCommands>(ShardCommandsOptions{});
+                          }});
     storage::RaftLogOptions options;
     options.identity_for_new_log = 7;
     options.segment_bytes = 8u << 10;
@@ -202,8 +202,8 @@ class Node {
     BASALT_CHECK(*storage::ReplicaStore::Exists(disk_, FolderOf(replica.group, replica.self)));
     const v1::ShardDescriptor& shard = ShardOf(replica.group);
     const bool founding = FoundingReplica(shard) == replica.self;
-    const raft::Configuration expected = founding ? FoundingConfiguration(shard)
-                                                  : raft::Configuration{};
+    const raft::Configuration expected =
+        founding ? FoundingConfiguration(shard) : raft::Configuration{};
     BASALT_CHECK(replica.recovered.base.configuration == expected);
     BASALT_CHECK(replica.machine->applied().configuration == expected);
     BASALT_CHECK(replica.founds == (founding && !known_.took_part.contains(replica.group) &&
@@ -225,8 +225,7 @@ class Node {
     const ReplicaId replica(1 + input_.Below(60));
     if (IsAnothers(shard, replica)) return;
     const absl::Status may = ReplicaSet::MayMake(*log_, group, replica);
-    BASALT_CHECK(may.ok() ==
-                 (!known_.living.contains(group) && replica > known_.DroppedOf(group)));
+    BASALT_CHECK(may.ok() == (!known_.living.contains(group) && replica > known_.DroppedOf(group)));
     BASALT_CHECK(may.ok() || may.code() == absl::StatusCode::kFailedPrecondition);
     if (!may.ok()) return;
     const storage::NewGroup made{group, replica, raft::LogBase{}};
@@ -301,8 +300,8 @@ class Node {
     if (known_.living.empty()) return;
     const auto [group, replica] = SomeLiving();
     raft::LogWrite write{group, replica, {}};
-    write.persist.base = raft::LogBase{
-        raft::LogIndex(1 + input_.Below(9)), raft::Term(1), FoundingConfiguration(ShardOf(group))};
+    write.persist.base = raft::LogBase{raft::LogIndex(1 + input_.Below(9)), raft::Term(1),
+                                       FoundingConfiguration(ShardOf(group))};
     BASALT_CHECK(log_->Commit(std::vector{write}).ok());
     MustRefuse(layout_);
   }
