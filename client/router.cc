@@ -7,8 +7,10 @@
 namespace basalt::client {
 namespace {
 
+// Node 0 is none.
 bool IsWellFormed(const ShardView& shard) {
-  return !shard.nodes.empty() && shard.first_slot <= base::kSlotCount &&
+  return !shard.nodes.empty() && std::ranges::count(shard.nodes, uint64_t{0}) == 0 &&
+         shard.first_slot <= base::kSlotCount &&
          shard.slot_count <= base::kSlotCount - shard.first_slot;
 }
 

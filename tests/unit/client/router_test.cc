@@ -105,6 +105,8 @@ TEST(RouterTest, MalformedDescriptorsAreNotTaken) {
       {.shard_id = 1, .epoch = 9, .first_slot = 16000, .slot_count = 1000, .nodes = {1}}));
   EXPECT_FALSE(router.TakeDescriptor(
       {.shard_id = 1, .epoch = 9, .first_slot = 1, .slot_count = 0xffffffff, .nodes = {1}}));
+  EXPECT_FALSE(router.TakeDescriptor(
+      {.shard_id = 1, .epoch = 9, .first_slot = 0, .slot_count = 100, .nodes = {1, 0}}));
   EXPECT_EQ(router.RouteShard(1)->shard_epoch, 1U);
 }
 
