@@ -127,7 +127,7 @@ class Client {
     by_operation_[operation.get()] = number;
     asked_.push_back(std::move(asked));
     dispatcher_.Start(std::move(operation), now_, deadline,
-                      [this, number](CallResult result) { OnEnd(asked_[number], result); });
+                      [this, number](const CallResult& result) { OnEnd(asked_[number], result); });
   }
 
   void OnEnd(Asked& asked, const CallResult& result) {
