@@ -24,6 +24,7 @@ using fuzz::FuzzInput;
 constexpr char kDirectory[] = "/shards/1-1";
 constexpr char kPointer[] = "/shards/1-1/REPLICA";
 constexpr char kStaged[] = "/incoming";
+constexpr char kMade[] = "/outgoing";
 
 AppliedRow RowAt(uint64_t index) {
   AppliedRow row;
@@ -51,6 +52,7 @@ class Replica {
         case 0:
           store_->Flush();
           flushed_ = index_;
+          TakeCheckpoint();
           break;
         case 1:
           Install();
@@ -61,6 +63,8 @@ class Replica {
         case 3:
           BASALT_CHECK(store_->flushed().value() <= index_);
           BASALT_CHECK(store_->flushed().value() >= flushed_);
+          BASALT_CHECK(store_->standing().applied.value() == index_);
+          store_->RemoveRetired();
           break;
         default: {
           Batch batch;
@@ -102,6 +106,12 @@ class Replica {
     auto opened = ReplicaStore::Open(ports_, kDirectory);
     BASALT_CHECK_MSG(opened.ok(), base::Message(opened.status()));
     store_ = *std::move(opened);
+  }
+
+  void TakeCheckpoint() {
+    if (*files_.Exists(kMade)) BASALT_CHECK(files_.RemoveTree(kMade).ok());
+    const auto made = store_->CreateCheckpoint(kMade);
+    BASALT_CHECK(made.ok() && *made == RowAt(index_).base);
   }
 
   void Install() {
