@@ -1,5 +1,6 @@
-// What peers say, stepped into one core: its guard drops what no replica can have sent, and
-// whatever it lets through, lies too, fails no check of the invariants.
+// What peers say, stepped into one core: its guard drops what no replica can have sent, and what it
+// lets through, lies among it, fails no check of the invariants. An install ends before the next
+// message comes: beside one that is under way, lies can contradict it as no honest leader does.
 #include <algorithm>
 #include <deque>
 #include <optional>
