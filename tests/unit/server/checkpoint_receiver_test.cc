@@ -3,7 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <functional>
 #include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "server/rpc/peer_service.h"
 #include "server/rpc/wire_version.h"
@@ -18,12 +24,15 @@ namespace {
 
 using testing::Within;
 
-// Calls `on_sync` at the end of each SyncDirectory, and tells of removals.
+// Calls what it is told to at the end of each SyncDirectory, and tells of removals.
 class WatchedFileSystem final : public testing::ForwardingFileSystem {
  public:
   explicit WatchedFileSystem(storage::FileSystem& disk) : ForwardingFileSystem(disk) {}
 
-  std::function<void()> on_sync;
+  void OnSync(std::function<void()> on_sync) {
+    base::MutexLock lock(mutex_);
+    on_sync_ = std::move(on_sync);
+  }
 
   // False: nothing was removed in that time.
   bool AwaitRemoval(std::chrono::milliseconds time) {
@@ -41,6 +50,11 @@ class WatchedFileSystem final : public testing::ForwardingFileSystem {
   }
   absl::Status SyncDirectory(const std::string& path) override {
     absl::Status synced = ForwardingFileSystem::SyncDirectory(path);
+    std::function<void()> on_sync;
+    {
+      base::MutexLock lock(mutex_);
+      on_sync = on_sync_;
+    }
     if (on_sync) on_sync();
     return synced;
   }
@@ -48,6 +62,7 @@ class WatchedFileSystem final : public testing::ForwardingFileSystem {
  private:
   base::Mutex mutex_;
   base::CondVar removed_changed_;
+  std::function<void()> on_sync_ BASALT_GUARDED_BY(mutex_);
   bool removed_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
@@ -198,10 +213,10 @@ class CheckpointReceiverTest : public ::testing::Test {
 // or the replica finds an empty folder, and its node ends.
 TEST_F(CheckpointReceiverTest, SenderThatGoesAwayDuringTheHandOverTakesNothingWithIt) {
   Stream stream(*stub_);
-  files_.on_sync = [&] {
+  files_.OnSync([&] {
     stream.Cancel();
     files_.AwaitRemoval(std::chrono::milliseconds(300));
-  };
+  });
   ASSERT_TRUE(stream.SendHeader(HelloOf(map_, 1), 11, 1));
   ASSERT_TRUE(stream.SendRest());
   EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::CANCELLED);
@@ -230,10 +245,11 @@ TEST_F(CheckpointReceiverTest, ALaterTermTakesThePlaceOfWhatIsUnderWay) {
 TEST_F(CheckpointReceiverTest, WhatWasReplacedIsNotHandedOver) {
   const auto old = Begin(11, 5);
   std::promise<std::unique_ptr<Stream>> begun;
-  files_.on_sync = [&] {
+  std::atomic<bool> first{true};
+  files_.OnSync([&] {
     // All of the old one is there.
-    if (begun_ == 1) begun.set_value(Begin(12, 6));
-  };
+    if (first.exchange(false)) begun.set_value(Begin(12, 6));
+  });
   EXPECT_TRUE(old->SendRest());
   const auto next = begun.get_future().get();
   EXPECT_EQ(old->Refusal(), "another stream of the shard's checkpoint took its place");
