@@ -25,6 +25,10 @@ class FrameWriter {
 class PeerLink {
  public:
   explicit PeerLink(const Clock& clock) : clock_(clock) {}
+  // Every stream has been detached, the last one perhaps just now on gRPC's thread.
+  ~PeerLink() { const base::MutexLock lock(mutex_); }
+  PeerLink(const PeerLink&) = delete;
+  PeerLink& operator=(const PeerLink&) = delete;
 
   void Send(std::vector<v1::RaftMessage> messages) BASALT_EXCLUDES(mutex_);
 
