@@ -33,20 +33,20 @@ class SystemdTest(unittest.TestCase):
         path.write_text(change(text.replace("/usr/bin/basaltd", "/bin/true")))
         return path
 
-    @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze")
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze; ends with systemd")
     def test_unit_is_valid(self):
         done = run("systemd-analyze", "verify", "--man=no", self.unit())
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         spoilt = self.unit(lambda text: text.replace("Type=notify", "Type=nothing"))
         self.assertIn("nothing", run("systemd-analyze", "verify", "--man=no", spoilt).stderr)
 
-    @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze")
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze; ends with systemd")
     def test_unit_is_hardened(self):
         done = run("systemd-analyze", "security", "--offline=true", "--no-pager", self.unit())
         level = float(re.search(r"exposure level for \S+: ([\d.]+)", done.stdout).group(1))
         self.assertLess(level, EXPOSURE_MAX, done.stdout)
 
-    @unittest.skipUnless(shutil.which("systemd-sysusers"), "needs systemd-sysusers")
+    @unittest.skipUnless(shutil.which("systemd-sysusers"), "needs systemd-sysusers; ends with systemd")
     def test_user_is_made(self):
         (self.folder / "etc").mkdir()
         done = run("systemd-sysusers", f"--root={self.folder}",
@@ -122,7 +122,7 @@ class DockerTest(unittest.TestCase):
     def test_compose_file_is_valid(self):
         command = self.compose_command()
         if not command:
-            self.skipTest("needs docker compose")
+            self.skipTest("needs docker compose; ends with it")
         done = run(*command, "-f", ROOT / "deploy" / "docker" / "compose.yaml", "config")
         self.assertEqual(done.returncode, 0, done.stderr)
         for node in ("node1", "node2", "node3"):

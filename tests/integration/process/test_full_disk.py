@@ -18,7 +18,7 @@ def can_mount():
                                                 capture_output=True).returncode == 0
 
 
-@unittest.skipUnless(can_mount(), "needs root and leave to mount")
+@unittest.skipUnless(can_mount(), "needs root and leave to mount; ends where both are given")
 class FullDiskTest(ProcessTest):
     def setUp(self):
         super().setUp()

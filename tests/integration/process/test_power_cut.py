@@ -39,7 +39,7 @@ def missing_capability():
 MISSING = missing_capability()
 
 
-@unittest.skipIf(MISSING, MISSING)
+@unittest.skipIf(MISSING, f"{MISSING}; ends as root with a loop device")
 class PowerCutTest(ProcessTest):
     def setUp(self):
         super().setUp()
