@@ -53,6 +53,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.tick = config.tick();
   options.leases = config.read_mode == ReadConfirmation::kLease;
   options.clock_drift_percent = config.clock_drift_percent;
+  options.leader_priority = config.leader_priority;
   options.seed = RandomNumber();
   return options;
 }

@@ -134,6 +134,7 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   options.lease_duration =
       raft::LeaseDuration(options.election_timeout, options_.clock_drift_percent);
   options.disk_stall = options.election_timeout;
+  options.priority = options_.leader_priority;
   options.life = options_.seed;  // a random number of this start
   return options;
 }

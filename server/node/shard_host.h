@@ -43,6 +43,7 @@ struct ShardHostOptions {
   std::chrono::milliseconds tick{50};
   bool leases = false;
   uint32_t clock_drift_percent = 20;
+  uint32_t leader_priority = 1;  // raft::CoreOptions::priority of all replicas
   uint64_t seed = 0;  // of the election timeouts
 };
 

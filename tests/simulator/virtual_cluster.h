@@ -35,6 +35,7 @@ struct VirtualClusterOptions {
   uint32_t replicas = 3;
   uint32_t shards = 2;
   bool disks_sync = true;  // false: the planted bug
+  std::vector<uint32_t> leader_priorities;  // of node 1, 2, ...; empty: all are equal
   VirtualNetwork::Faults faults;
   // Rates of the nodes' clocks differ by so much at most, in percent; their wall clocks by so much.
   uint64_t drift_percent = 19;
@@ -154,6 +155,7 @@ class VirtualCluster final : public ProcessDirectory {
   void AskStates();
   bool AllWritten(server::MonotonicTime healed);
   bool AllEqual();
+  bool IsLedByPriority();
   // One line a node, for a reader of a violation.
   std::string Describe();
   void Heal();

@@ -102,6 +102,7 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.lease_duration =
       raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
   core_options.disk_stall = core_options.election_timeout;
+  core_options.priority = options_.leader_priority;
   core_options.life = random_.Next();
   return core_options;
 }

@@ -46,6 +46,7 @@ struct ProcessOptions {
   uint64_t free_bytes_min = 64u << 10;
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
+  uint32_t leader_priority = 1;
   bool check_thoroughly = true;
   // Planted bugs: the so-manieth answer to a client is never sent, or sent twice; 0: none.
   uint64_t lost_answer = 0;
