@@ -152,6 +152,7 @@ bool VirtualCluster::Start(uint64_t id) {
   options.node = id;
   options.life = node.life;
   options.seed = random_.Next();
+  options.has_log = node.has_log;
   if (!options_.leader_priorities.empty()) {
     options.leader_priority = options_.leader_priorities[id - 1];
   }
@@ -162,7 +163,10 @@ bool VirtualCluster::Start(uint64_t id) {
     BuryDead(id, node);
     return false;
   }
-  if (started.ok()) return true;
+  if (started.ok()) {
+    node.has_log = true;
+    return true;
+  }
   node.process = nullptr;
   node.disk->Kill();
   if (started.code() == absl::StatusCode::kResourceExhausted) {

@@ -84,6 +84,7 @@ absl::StatusOr<std::unique_ptr<storage::RaftLog>> VirtualProcess::OpenLog() {
   log_options.segment_bytes = options_.segment_bytes;
   log_options.copy_segment_bytes_max = options_.segment_bytes / 4;
   log_options.identity_for_new_log = options_.node;
+  if (options_.has_log) log_options.expected_identity = options_.node;
   return storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
 }
 

@@ -38,6 +38,7 @@ struct ProcessOptions {
   uint64_t node = 0;
   uint64_t life = 0;  // unlike any other process's
   uint64_t seed = 0;
+  bool has_log = false;  // a process before this one had
   uint64_t segment_bytes = 64u << 10;
   uint64_t retained_log_bytes = 16u << 10;
   size_t flush_every_bytes = 32u << 10;
