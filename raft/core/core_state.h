@@ -73,8 +73,10 @@ struct LeaderRole {
   RoundTimes round_times;       // (31)
   bool lease_given_up = false;  // (33) TimeoutNow was sent in this term
   std::optional<Transfer> transfer;
-  uint64_t next_handover_ticks = 0;  // no transfer by its own will before
-  uint32_t handovers = 0;            // that it began by its own will
+  // No transfer by its own will before: for a higher priority, for its stalled disk.
+  uint64_t next_priority_handover_ticks = 0;
+  uint64_t next_stall_handover_ticks = 0;
+  uint32_t priority_handovers = 0;  // that it began
 };
 
 struct CoreState {

@@ -10,9 +10,11 @@
 namespace basalt::raft {
 namespace {
 
-// A transfer that the leader begins by itself and that fails is tried again after 2, 4, ... 32
-// election timeouts: each attempt keeps proposals waiting.
+// A transfer to a higher priority that fails is tried again after 2, 4, ... 32 election timeouts:
+// each attempt keeps proposals waiting, and lasts one.
 constexpr uint32_t kBackoffDoublingsMax = 5;
+// Behind a stalled disk they wait anyway.
+constexpr uint32_t kStallRetryTimeouts = 2;
 
 bool MayBeLeader(const Configuration& configuration, ReplicaId replica) {
   const Member* member = FindMember(configuration, replica);
@@ -80,12 +82,19 @@ void TickTransfer(CoreState& state) {
     state.dirty = true;  // proposals go on
     return;
   }
-  if (leading.ticks < std::max(timeout_ticks, leading.next_handover_ticks)) return;
-  const uint64_t priority_min = IsDiskStalled(state) ? 0 : uint64_t{state.priority} + 1;
+  const bool stalled = IsDiskStalled(state);
+  uint64_t& next_ticks =
+      stalled ? leading.next_stall_handover_ticks : leading.next_priority_handover_ticks;
+  if (leading.ticks < std::max(timeout_ticks, next_ticks)) return;
+  const uint64_t priority_min = stalled ? 0 : uint64_t{state.priority} + 1;
   const ReplicaId to = BestSuccessor(state, priority_min);
   if (to == ReplicaId(0)) return;
-  leading.handovers = std::min(leading.handovers + 1, kBackoffDoublingsMax);
-  leading.next_handover_ticks = leading.ticks + (timeout_ticks << leading.handovers);
+  if (stalled) {
+    next_ticks = leading.ticks + kStallRetryTimeouts * timeout_ticks;
+  } else {
+    leading.priority_handovers = std::min(leading.priority_handovers + 1, kBackoffDoublingsMax);
+    next_ticks = leading.ticks + (timeout_ticks << leading.priority_handovers);
+  }
   StartTransfer(state, to);
 }
 

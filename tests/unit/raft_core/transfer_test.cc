@@ -273,6 +273,25 @@ TEST_F(DiskStall, ALeaderHandsOverToWhoCommitsWithoutIt) {
   EXPECT_TRUE(one_.core.status().disk_stalled);
 }
 
+TEST_F(DiskStall, WaitsForNoBackOffOfPriorities) {
+  TickAnswered(160, 5);  // hand-overs that failed after 10, 30 and 70 ticks, and 150
+  const size_t for_priority = ToldToCampaign();
+  EXPECT_EQ(for_priority, 4u);
+  one_.disk_stands_still = true;
+  EXPECT_TRUE(MayPropose());
+  one_.Turn();
+  one_.Acknowledge(2);
+  one_.Acknowledge(3);
+  TickAnswered(10, 5);
+  EXPECT_EQ(ToldToCampaign(), for_priority + 1) << "the next was due at 310";
+  TickAnswered(19, 5);
+  EXPECT_EQ(ToldToCampaign(), for_priority + 1);
+  TickAnswered(1, 5);
+  EXPECT_EQ(ToldToCampaign(), for_priority + 2) << "and again, an election timeout after it failed";
+  TickAnswered(20, 5);
+  EXPECT_EQ(ToldToCampaign(), for_priority + 3) << "never later than that";
+}
+
 TEST_F(DiskStall, AWriteThatEndsInTimeIsNone) {
   TickAnswered(20);
   one_.core.Propose(EntryKind::kCommands, MakePayload("x"));
