@@ -262,22 +262,22 @@ class Leases : public ::testing::Test {
 
 TEST_F(Leases, ReadsBeforeAnotherLeadersWrite) {
   leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
-  leases.OnLeaseRead(1, kGroup);
+  leases.OnLeaseRead(1, kGroup, true);
   Wait();
   leases.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
   leases.OnCommitted(2, kGroup, std::vector{MakeEntry(1, 1, "a"), MakeEntry(2, 2, "b")});
-  leases.OnLeaseRead(2, kGroup);
+  leases.OnLeaseRead(2, kGroup, true);
   EXPECT_THAT(findings.violations(), IsEmpty());
   EXPECT_THAT(leases.FindViolations(), IsEmpty());
 }
 
 TEST_F(Leases, AReadBehindAnotherLeadersWrite) {
   leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
-  leases.OnLeaseRead(1, kGroup);
+  leases.OnLeaseRead(1, kGroup, true);
   leases.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
   leases.OnCommitted(2, kGroup, std::vector{MakeEntry(1, 2, "a")});
   Wait();
-  leases.OnLeaseRead(1, kGroup);
+  leases.OnLeaseRead(1, kGroup, true);
   EXPECT_THAT(leases.FindViolations(),
               ElementsAre(HasSubstr("node 1 served reads by its lease of term 1")));
 }
@@ -285,7 +285,7 @@ TEST_F(Leases, AReadBehindAnotherLeadersWrite) {
 TEST_F(Leases, AReadOfANodeThatDoesNotLead) {
   leases.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
   leases.OnLeader(1, kGroup, raft::NodeId(2), raft::Term(2));
-  leases.OnLeaseRead(1, kGroup);
+  leases.OnLeaseRead(1, kGroup, true);
   EXPECT_THAT(findings.violations(), ElementsAre("a lease of a node that does not lead"));
 }
 

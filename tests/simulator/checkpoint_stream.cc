@@ -13,6 +13,10 @@ namespace {
 constexpr seconds kTransferTimeout{2};
 constexpr size_t kPieceBytes = 8192;
 constexpr uint64_t kSpoilOneIn = 200;
+// The disk takes its time over the last sync: long enough for elections, and for the sender to give
+// up and come again.
+constexpr uint64_t kSlowFinishOneIn = 8;
+constexpr uint64_t kSlowFinishMaxMs = 5'000;
 
 }  // namespace
 
@@ -196,6 +200,18 @@ void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
     DropIncoming(outgoing->work.group);
     return done("the disk has no room");
   }
+  if (!owner_.random().OneIn(kSlowFinishOneIn)) return Install(outgoing, done);
+  owner_.ports().after(milliseconds(owner_.random().Between(1, kSlowFinishMaxMs)),
+                       [this, outgoing, done = std::move(done)] { Install(outgoing, done); });
+}
+
+void CheckpointStreams::Install(const SharedOutgoing& outgoing,
+                                const std::function<void(const std::string&)>& done) {
+  const auto place = receiving_.find(outgoing->work.group);
+  if (place == receiving_.end() || !IsFrom(place->second, *outgoing)) {
+    owner_.ports().findings.Mark("a checkpoint was replaced when all of it had come");
+    return done("another stream took its place");
+  }
   const auto incoming = receiving_.extract(place);
   const uint64_t number = incoming.mapped().number;
   BASALT_CHECK(receptions_.BeginInstall(outgoing->work.group, number));
@@ -211,7 +227,7 @@ void CheckpointStreams::ReceiveEnd(const SharedOutgoing& outgoing,
   owner_.Put(server::GroupEvent(server::CheckpointStaged{
       std::move(message), incoming.mapped().staging->directory(),
       [this, group, number, directory = incoming.mapped().staging->directory(),
-       done = std::move(done)](const std::string& problem) {
+       done](const std::string& problem) {
         if (!problem.empty()) owner_.ports().disk.RemoveTree(directory).IgnoreError();
         if (owner_.dead()) return;
         if (problem.find("term's leader") != std::string::npos) {

@@ -70,6 +70,7 @@ class CheckpointStreams {
   // Throws away what has come of the group's.
   void DropIncoming(raft::GroupId group);
   void ReceiveEnd(const SharedOutgoing& outgoing, std::function<void(const std::string&)> done);
+  void Install(const SharedOutgoing& outgoing, const std::function<void(const std::string&)>& done);
 
   VirtualProcess& owner_;
   uint64_t next_number_ = 1;

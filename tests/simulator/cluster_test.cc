@@ -95,6 +95,42 @@ TEST(ClusterTest, TwoDeadNodesStopWritesUntilOneReturns) {
   });
 }
 
+void CutToChain(VirtualCluster& cluster) {
+  for (uint64_t a = 1; a <= 5; ++a) {
+    for (uint64_t b = a + 2; b <= 5; ++b) cluster.network().Cut(a, b);
+  }
+}
+
+std::map<uint64_t, raft::Term> HighestTerms(VirtualCluster& cluster) {
+  std::map<uint64_t, raft::Term> terms;
+  for (uint64_t shard : {1, 2}) {
+    for (uint64_t node = 1; node <= 5; ++node) {
+      const auto status = cluster.StatusOf(node, shard);
+      if (status) terms[shard] = std::max(terms[shard], status->hard_state.term);
+    }
+  }
+  return terms;
+}
+
+// Hazard 7: who hears the leader through nobody does not depose it, and whoever has two neighbours
+// can lead.
+TEST(ClusterTest, AChainOfFiveKeepsItsLeaders) {
+  RunSeeds({.nodes = 5, .replicas = 5}, 10, [](VirtualCluster& cluster) {
+    cluster.RunFor(milliseconds(cluster.random().Between(100, 2500)));
+    CutToChain(cluster);
+    cluster.RunFor(seconds(6));
+    const server::MonotonicTime settled = cluster.time().Now();
+    const auto before = HighestTerms(cluster);
+    cluster.RunFor(seconds(20));
+    cluster.Require(HighestTerms(cluster) == before, "somebody was elected in a chain at rest");
+    for (uint64_t shard : {1, 2}) {
+      cluster.Require(cluster.workload().NewestWrite(shard) > settled + seconds(15),
+                      "a chain does not go on");
+    }
+    cluster.network().Heal();
+  });
+}
+
 // Hazards 3, 5, 38, 52: clients go on talking to both sides.
 TEST(ClusterTest, LeaderIsCutOff) {
   auto reached = RunSeeds({}, 25, [](VirtualCluster& cluster) {

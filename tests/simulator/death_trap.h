@@ -1,5 +1,6 @@
-// DeathTrap: tells of moments that are too short for a random death to meet: a node that was named
-// before begins to install a checkpoint, or to replace a conflicting suffix of its log.
+// DeathTrap: tells of moments that are too short for a random death or pause to meet: a node that
+// was named before begins to install a checkpoint, or to replace a conflicting suffix of its log,
+// or has let a read through by its lease and not yet answered it.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 namespace basalt::testing {
 
-enum class DeadlyMoment : uint8_t { kInstall, kReplacement };
+enum class DeadlyMoment : uint8_t { kInstall, kReplacement, kLeaseCheck };
 
 class DeathTrap final : public ReplicaWatcher {
  public:
@@ -35,6 +36,9 @@ class DeathTrap final : public ReplicaWatcher {
   }
   void OnInstall(uint64_t node, raft::GroupId /*group*/, bool begins) override {
     if (begins) Spring(node, DeadlyMoment::kInstall);
+  }
+  void OnLeaseRead(uint64_t node, raft::GroupId /*group*/, bool answered) override {
+    if (!answered) Spring(node, DeadlyMoment::kLeaseCheck);
   }
 
  private:

@@ -57,8 +57,17 @@ void DyingDisk::EndProcess(const absl::Status& why) {
   left_behind_ = disk_.Clone();
 }
 
+absl::Status DyingDisk::Noted(const std::string& path, absl::Status status) {
+  if (status.code() == absl::StatusCode::kResourceExhausted) was_full_ = true;
+  if (status.code() == absl::StatusCode::kInternal) {
+    failed_ = true;
+    failed_log_ = failed_log_ || IsIn(path, kLogDirectory);
+  }
+  return status;
+}
+
 absl::Status DyingDisk::Told(const std::string& path, absl::Status status) {
-  if (status.ok()) return status;
+  if (Noted(path, status).ok()) return status;
   if (dead()) return absl::OkStatus();
   // Checkpoints on their way may find no space: that is an answer. The rest ends the process, an
   // engine at once, the log by whoever called it.
@@ -73,38 +82,38 @@ absl::StatusOr<std::unique_ptr<storage::File>> DyingDisk::Open(const std::string
                                                                OpenMode mode) {
   if (mode == OpenMode::kCreate) Count(path, 1);
   auto file = seen_.Open(path, mode);
-  if (!file.ok()) return file.status();
+  if (!file.ok()) return Noted(path, file.status());
   return std::make_unique<SeenFile>(*this, path, *std::move(file));
 }
 
 absl::Status DyingDisk::Rename(const std::string& from, const std::string& to) {
   Count(from, DigestOf(to));
-  return seen_.Rename(from, to);
+  return Noted(from, seen_.Rename(from, to));
 }
 
 absl::Status DyingDisk::Link(const std::string& from, const std::string& to) {
   Count(from, DigestOf(to));
-  return seen_.Link(from, to);
+  return Noted(from, seen_.Link(from, to));
 }
 
 absl::Status DyingDisk::Remove(const std::string& path) {
   Count(path, 2);
-  return seen_.Remove(path);
+  return Noted(path, seen_.Remove(path));
 }
 
 absl::Status DyingDisk::RemoveTree(const std::string& path) {
   Count(path, 3);
-  return seen_.RemoveTree(path);
+  return Noted(path, seen_.RemoveTree(path));
 }
 
 absl::Status DyingDisk::CreateDirectory(const std::string& path) {
   Count(path, 4);
-  return seen_.CreateDirectory(path);
+  return Noted(path, seen_.CreateDirectory(path));
 }
 
 absl::Status DyingDisk::SyncDirectory(const std::string& path) {
   Count(path, 5);
-  return seen_.SyncDirectory(path);
+  return Noted(path, seen_.SyncDirectory(path));
 }
 
 }  // namespace basalt::testing

@@ -69,8 +69,12 @@ class DyingDisk final : public storage::FileSystem {
   void EndProcess(const absl::Status& why);
 
   bool dead() const { return left_behind_ != nullptr; }
-  // Not OK: the death was the disk's fault.
+  // Not OK: the process ended itself, over an error that it took for the disk's.
   const absl::Status& failure() const { return failure_; }
+  // Whether the disk ever failed so: no space, or a sync (of the log) that failed.
+  bool was_full() const { return was_full_; }
+  bool failed() const { return failed_; }
+  bool failed_log() const { return failed_log_; }
   std::unique_ptr<FakeFileSystem> TakeLeftBehind() { return std::move(left_behind_); }
 
   absl::StatusOr<std::unique_ptr<storage::File>> Open(const std::string& path,
@@ -96,6 +100,8 @@ class DyingDisk final : public storage::FileSystem {
   class SeenFile;
 
   void Count(const std::string& path, uint64_t digest);
+  // Remembers what the disk said.
+  absl::Status Noted(const std::string& path, absl::Status status);
   // What the process is told of an operation on `path` that ended so.
   absl::Status Told(const std::string& path, absl::Status status);
 
@@ -107,6 +113,9 @@ class DyingDisk final : public storage::FileSystem {
   uint64_t operations_left_ = 0;
   std::string failing_;  // empty: no sync fails
   absl::Status failure_;
+  bool was_full_ = false;
+  bool failed_ = false;
+  bool failed_log_ = false;
   std::unique_ptr<FakeFileSystem> left_behind_;
 };
 

@@ -15,6 +15,7 @@ constexpr seconds kStartAgainAfter{1};
 constexpr seconds kLongCut{4};
 // Longer than an election timeout.
 constexpr seconds kTransferGivenUpAfter{2};
+constexpr seconds kLongPause{1};
 constexpr microseconds kLookAgainAfter{1500};
 constexpr int kLooksForNextLeader = 1500;
 constexpr int kLooksForDeath = 12;
@@ -147,6 +148,9 @@ void FaultInjector::DoToProcess(const Fault& fault, uint64_t victim) {
     case FaultKind::kHoldGroups:
       return cluster_.HoldGroups(victim, fault.lasts);
     default:
+      if (fault.lasts >= kLongPause && fault.amount % 2 == 0) {
+        return cluster_.PauseAtLeaseCheck(victim, fault.lasts);
+      }
       return cluster_.Pause(victim, fault.lasts);
   }
   StartAfter(victim, fault.lasts);
@@ -178,9 +182,9 @@ void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) 
   if (lasts < kLongCut) return;
   const server::MonotonicTime since = cluster_.time().Now();
   Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
-    cluster_.findings().Mark("a node that was cut off for long came back");
     // Messages from before the cut may have waited for it to wake up.
     if (cluster_.paused_since(victim, since)) return;
+    cluster_.findings().Mark("a node that was cut off for long came back");
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);
       if (then == before.end() || IsAlone(status) || IsAlone(then->second)) continue;
@@ -239,6 +243,7 @@ void FaultInjector::Split(const Fault& fault, uint64_t victim) {
 
 void FaultInjector::Chain(server::MonotonicTime lasts) {
   const uint64_t nodes = cluster_.options().nodes;
+  if (cluster_.options().replicas == 5) cluster_.findings().Mark("a chain of five replicas");
   for (uint64_t a = 1; a <= nodes; ++a) {
     for (uint64_t b = a + 2; b <= nodes; ++b) {
       CutFor(a, b, lasts);

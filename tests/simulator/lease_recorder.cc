@@ -11,7 +11,7 @@ void LeaseRecorder::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId le
   }
 }
 
-void LeaseRecorder::OnLeaseRead(uint64_t node, raft::GroupId group) {
+void LeaseRecorder::OnLeaseRead(uint64_t node, raft::GroupId group, bool /*answered*/) {
   const auto leading = leading_.find({node, group});
   if (leading == leading_.end()) {
     findings_.Violation("a lease of a node that does not lead");

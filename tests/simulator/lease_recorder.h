@@ -18,7 +18,7 @@ class LeaseRecorder final : public ReplicaWatcher {
   LeaseRecorder(Findings& findings, const VirtualTime& time) : findings_(findings), time_(time) {}
 
   void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader, raft::Term term) override;
-  void OnLeaseRead(uint64_t node, raft::GroupId group) override;
+  void OnLeaseRead(uint64_t node, raft::GroupId group, bool answered) override;
   void OnCommitted(uint64_t node, raft::GroupId group,
                    std::span<const raft::Entry> entries) override;
   void OnDied(uint64_t node) override;

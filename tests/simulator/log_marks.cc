@@ -54,7 +54,10 @@ void LogMarks::OnReceived(const GroupLogs& before, uint64_t node, const raft::Me
       findings_.Mark("an old append arrived after a longer log");
     }
   } else if (const auto* checkpoint = std::get_if<raft::CheckpointArrived>(&message.body)) {
-    if (checkpoint->base.index <= log.base || log.Holds(checkpoint->base.index)) {
+    const raft::LogBase& base = checkpoint->base;
+    if (base.index <= log.base) {
+      findings_.Mark("a checkpoint arrived no newer than the log's base");
+    } else if (log.Holds(base.index) && log.At(base.index).term == base.term) {
       findings_.Mark("a checkpoint arrived that the log had overtaken");
     }
   }

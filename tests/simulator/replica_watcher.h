@@ -56,8 +56,9 @@ class ReplicaWatcher {
                         raft::Term /*term*/) {}
   // A client's read reached the group's loop at this node.
   virtual void OnReadAsked(uint64_t /*node*/, raft::GroupId /*group*/) {}
-  // The leader's loop lets reads through by its lease, now.
-  virtual void OnLeaseRead(uint64_t /*node*/, raft::GroupId /*group*/) {}
+  // The leader lets reads through by its lease, now: answered in the same breath, or on their way
+  // from the group's loop to the state machine.
+  virtual void OnLeaseRead(uint64_t /*node*/, raft::GroupId /*group*/, bool /*answered*/) {}
   // A staged checkpoint is on its way into the replica, or there (or refused).
   virtual void OnInstall(uint64_t /*node*/, raft::GroupId /*group*/, bool /*begins*/) {}
   // Asked for now and then.
@@ -101,8 +102,8 @@ class ReplicaWatchers final : public ReplicaWatcher {
   void OnReadAsked(uint64_t node, raft::GroupId group) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnReadAsked(node, group);
   }
-  void OnLeaseRead(uint64_t node, raft::GroupId group) override {
-    for (ReplicaWatcher* watcher : watchers_) watcher->OnLeaseRead(node, group);
+  void OnLeaseRead(uint64_t node, raft::GroupId group, bool answered) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnLeaseRead(node, group, answered);
   }
   void OnInstall(uint64_t node, raft::GroupId group, bool begins) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnInstall(node, group, begins);

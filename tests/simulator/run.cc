@@ -44,6 +44,7 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
       cluster.leader_priorities.push_back(static_cast<uint32_t>(random.Below(3)));
     }
   }
+  if (random.OneIn(2)) cluster.hoarder = random.Between(1, cluster.nodes);
   return cluster;
 }
 

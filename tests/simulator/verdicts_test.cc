@@ -109,6 +109,27 @@ TEST(ClientVerdicts, ARequestIsAnsweredTwice) {
                     Each("an answer that nobody asked for, or a second one")));
 }
 
+TEST(NodeVerdicts, ANodeEndsItselfThoughItsDiskDidNotFail) {
+  const VirtualClusterOptions options{.process = {.commits_before_false_alarm = 200}};
+  EXPECT_THAT(ViolationsOf(options),
+              Contains(AllOf(StartsWith("node "), HasSubstr(" ended itself, and its disk had not "
+                                                            "failed: a false alarm"))));
+}
+
+// The disk did fail: that is what a process ends for.
+TEST(NodeVerdicts, ANodeMayEndItselfWhenItsDiskFails) {
+  for (const bool of_log : {true, false}) {
+    VirtualCluster cluster({});
+    cluster.time().After(milliseconds(700), [&cluster, of_log] { cluster.FailSync(2, of_log); });
+    cluster.RunFor(seconds(3));
+    const RunReport report = cluster.Finish();
+    EXPECT_THAT(report.violations, IsEmpty());
+    EXPECT_EQ(report.reached.count("ended because a sync of the log failed"), of_log ? 1U : 0U);
+    EXPECT_EQ(report.reached.count("ended because a sync of a state machine failed"),
+              of_log ? 0U : 1U);
+  }
+}
+
 // A log whose writes were never synced, and some of them lost: its owner refuses it.
 TEST(NodeVerdicts, ANodeDoesNotStart) {
   bool refused = false;

@@ -14,6 +14,7 @@ namespace basalt::testing {
 namespace {
 
 constexpr milliseconds kStatesEvery{200};
+constexpr uint64_t kAllOfItsLog = uint64_t{1} << 40;
 
 // Data shards only: what the meta shard replicates is not under test here.
 v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
@@ -43,7 +44,7 @@ v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
   return map;
 }
 
-std::string_view NameOfDeath(absl::StatusCode failure) {
+std::string_view NameOfDeath(absl::StatusCode failure, bool of_log) {
   switch (failure) {
     case absl::StatusCode::kOk:
       return "deaths in the midst of a change to the disk";
@@ -52,7 +53,8 @@ std::string_view NameOfDeath(absl::StatusCode failure) {
     case absl::StatusCode::kDataLoss:
       return "ended because what it had logged was damaged";
     default:
-      return "ended because a sync failed";
+      return of_log ? "ended because a sync of the log failed"
+                    : "ended because a sync of a state machine failed";
   }
 }
 
@@ -153,6 +155,7 @@ bool VirtualCluster::Start(uint64_t id) {
   options.life = node.life;
   options.seed = random_.Next();
   options.has_log = node.has_log;
+  if (id == options_.hoarder) options.retained_log_bytes = kAllOfItsLog;
   if (!options_.leader_priorities.empty()) {
     options.leader_priority = options_.leader_priorities[id - 1];
   }
@@ -172,7 +175,9 @@ bool VirtualCluster::Start(uint64_t id) {
   if (started.code() == absl::StatusCode::kResourceExhausted) {
     findings_.Mark("does not start because the disk is full");
   } else if (started.code() == absl::StatusCode::kDataLoss && node.flip) {
-    findings_.Mark("a flipped bit was refused");
+    findings_.Mark(node.flip->path.starts_with(kLogDirectory)
+                       ? "a flipped bit of the log was refused"
+                       : "a flipped bit of a state machine was refused");
     UndoFlip(node);
   } else {
     findings_.Violation("node " + std::to_string(id) +
@@ -206,11 +211,31 @@ void VirtualCluster::EndLife(uint64_t id, Node& node) {
 
 void VirtualCluster::BuryDead(uint64_t id, Node& node) {
   const absl::StatusCode failure = node.view->failure().code();
-  findings_.Mark(NameOfDeath(failure));
+  findings_.Mark(NameOfDeath(failure, node.view->failed_log()));
+  if (!WasCaused(failure, node)) {
+    findings_.Violation(
+        "node " + std::to_string(id) +
+        " ended itself, and its disk had not failed: " + base::Message(node.view->failure()));
+  }
   std::unique_ptr<FakeFileSystem> left_behind = node.view->TakeLeftBehind();
   EndLife(id, node);
   node.disk = std::move(left_behind);
   Bury(id, node, failure == absl::StatusCode::kOk ? node.planned_death : Death::kProcess);
+}
+
+bool VirtualCluster::WasCaused(absl::StatusCode failure, const Node& node) {
+  switch (failure) {
+    case absl::StatusCode::kOk:
+      return true;  // planned
+    case absl::StatusCode::kResourceExhausted:
+      return node.view->was_full();
+    case absl::StatusCode::kDataLoss:
+      return node.flip.has_value();
+    case absl::StatusCode::kInternal:
+      return node.view->failed();
+    default:
+      return false;
+  }
 }
 
 void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
@@ -265,6 +290,13 @@ void VirtualCluster::Pause(uint64_t id, server::MonotonicTime duration) {
   findings_.Mark("pauses");
   if (marks_.Leads(id)) findings_.Mark("a leader was paused");
   time_.At(node.paused_until, [this, id] { Resume(id); });
+}
+
+void VirtualCluster::PauseAtLeaseCheck(uint64_t id, server::MonotonicTime duration) {
+  trap_.Set(id, DeadlyMoment::kLeaseCheck, [this, id, duration] {
+    findings_.Mark("a leader was paused between its lease check and its reply");
+    Pause(id, duration);
+  });
 }
 
 void VirtualCluster::Resume(uint64_t id) {

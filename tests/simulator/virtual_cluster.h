@@ -34,7 +34,10 @@ struct VirtualClusterOptions {
   uint64_t nodes = 3;
   uint32_t replicas = 3;
   uint32_t shards = 2;
-  bool disks_sync = true;                   // false: the planted bug
+  bool disks_sync = true;  // false: the planted bug
+  // Keeps all of its log, so that under its lead a follower catches up by entries that was to get a
+  // checkpoint of another; 0: none does.
+  uint64_t hoarder = 0;
   std::vector<uint32_t> leader_priorities;  // of node 1, 2, ...; empty: all are equal
   VirtualNetwork::Faults faults;
   // Rates of the nodes' clocks differ by so much at most, in percent; their wall clocks by so much.
@@ -64,6 +67,8 @@ class VirtualCluster final : public ProcessDirectory {
   void DieAtMoment(uint64_t node, DeadlyMoment moment, Death death, uint64_t operations);
   // Stands still, as a stopped process or a starved machine does; what comes waits for it.
   void Pause(uint64_t node, server::MonotonicTime duration);
+  // Between the check of a lease and the answer to the read, as soon as there is such a moment.
+  void PauseAtLeaseCheck(uint64_t node, server::MonotonicTime duration);
   // As somebody does who means it well: it hands over, answers, and ends.
   void Stop(uint64_t node);
   // The thread of the groups alone stands still; the process goes on answering.
@@ -149,6 +154,8 @@ class VirtualCluster final : public ProcessDirectory {
   VirtualProcess::Ports PortsOf(uint64_t id, Node& node);
   void EndLife(uint64_t id, Node& node);
   void BuryDead(uint64_t id, Node& node);
+  // Whether the disk gave the process a reason to end itself so.
+  static bool WasCaused(absl::StatusCode failure, const Node& node);
   void Bury(uint64_t id, Node& node, Death death);
   static void UndoFlip(Node& node);
   void Resume(uint64_t id);

@@ -83,6 +83,9 @@ void VirtualLog::Commit() {
 }
 
 bool VirtualLog::Write() {
+  if (ports_.commits_before_false_alarm != 0 && commits_ == ports_.commits_before_false_alarm) {
+    return Goes(absl::InternalError("a false alarm"));
+  }
   if (!Goes(log_->Commit(taken_))) return false;
   for (const WaitingChange& waiting : taken_changes_) {
     if (!Goes(waiting.change(*log_))) return false;

@@ -34,6 +34,8 @@ class VirtualLog final : public raft::LogStore {
     ReplicaWatcher& watcher;
     uint64_t node = 0;
     base::Random& random;
+    // The planted bug: so many commits go well, and the next is taken for failed; 0: none is.
+    uint64_t commits_before_false_alarm = 0;
   };
 
   VirtualLog(Ports ports, std::unique_ptr<storage::RaftLog> log, uint64_t segment_bytes);

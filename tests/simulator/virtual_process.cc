@@ -58,7 +58,8 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& founding, const v1::Clu
                           replicas_.OpenAll(*log, founding));
   log_ = std::make_unique<VirtualLog>(
       VirtualLog::Ports{ports_.disk, ports_.after, ports_.time, ports_.disk_speed, *this,
-                        ports_.watcher, options_.node, random_},
+                        ports_.watcher, options_.node, random_,
+                        options_.commits_before_false_alarm},
       std::move(log), options_.segment_bytes);
   server::GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = options_.retained_log_bytes;
@@ -154,7 +155,7 @@ void VirtualProcess::GroupRound() {
 void VirtualProcess::Put(server::ApplyWork work) {
   if (const auto* serve = std::get_if<server::ServeReads>(&work)) {
     if (!serve->reads.empty() && serve->reads.front().confirmed_by == v1::READ_MODE_LEASE) {
-      ports_.watcher.OnLeaseRead(options_.node, serve->group);
+      ports_.watcher.OnLeaseRead(options_.node, serve->group, /*answered=*/false);
     }
   }
   const bool installs = std::holds_alternative<server::InstallCheckpoint>(work);
@@ -247,7 +248,7 @@ void VirtualProcess::OnLease(raft::GroupId group, std::optional<raft::LeaseGrant
 void VirtualProcess::OnAnswered(server::RequestKind /*kind*/, uint64_t shard_id, v1::Code /*code*/,
                                 server::MonotonicTime /*took*/) {
   ports_.findings.Mark("reads by lease on arrival");
-  ports_.watcher.OnLeaseRead(options_.node, raft::GroupId(shard_id));
+  ports_.watcher.OnLeaseRead(options_.node, raft::GroupId(shard_id), /*answered=*/true);
 }
 
 void VirtualProcess::OnDurable(std::span<const raft::PersistDone> done) {

@@ -52,6 +52,8 @@ struct ProcessOptions {
   // Planted bugs: the so-manieth answer to a client is never sent, or sent twice; 0: none.
   uint64_t lost_answer = 0;
   uint64_t doubled_answer = 0;
+  // VirtualLog::Ports.
+  uint64_t commits_before_false_alarm = 0;
 };
 
 // Where processes are found.
