@@ -27,7 +27,7 @@ class Mutant:
     what: str
     seen_by: list = dataclasses.field(default_factory=list)
     breaks: str = ""
-    hole: str = ""  # why nobody is known to see it in every range of seeds
+    hole: str = ""  # why no seeds are known to see it in every range; scenarios may
     hunks: list = dataclasses.field(default_factory=list)
 
 
@@ -69,6 +69,14 @@ def parse(text):
 
 def read():
     return parse(TABLE.read_text(encoding="utf-8"))
+
+
+def choose(mutants, names):
+    """(those whose scenarios count, those for which seeds are drawn); no names: all, all but holes."""
+    if names:
+        named = [mutant for mutant in mutants if mutant.name in names]
+        return named, named
+    return mutants, [mutant for mutant in mutants if not mutant.hole]
 
 
 def paths_of(mutants):

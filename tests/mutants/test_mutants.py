@@ -84,6 +84,14 @@ class TableTest(unittest.TestCase):
         with self.assertRaisesRegex(mutant_table.TableError, "no mutant is named two"):
             planted("-int a;\n+int a = PLANTED(two);\n")
 
+    def test_what_no_seeds_see_may_break_a_scenario(self):
+        table = mutant_table.parse("mutant one: a bug\nseen by: random_cluster\nhole: rare\n"
+                                   "breaks: figure_8\nmutant two: a bug\nseen by: random_leases\n")
+        one, two = table
+        self.assertEqual((one.hole, one.breaks), ("rare", "figure_8"))
+        self.assertEqual(mutant_table.choose(table, []), ([one, two], [two]))
+        self.assertEqual(mutant_table.choose(table, ["one"]), ([one], [one]))
+
     def test_what_is_not_understood_is_an_error(self):
         for text in ("mutant One: x", "seen by: luck", "nonsense", "+a line of no file"):
             with self.assertRaises((mutant_table.TableError, IndexError)):

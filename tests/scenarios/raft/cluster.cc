@@ -162,8 +162,8 @@ bool Cluster::ChangeMembership(ReplicaId id, const Configuration& target) {
 void Cluster::Read(ReplicaId id) {
   Replica& to = replica(id);
   if (!to.running()) return;
-  const ReadId read(++last_read_);
-  reads_.emplace(read, AskedRead{id, to.life, safety_.committed()});
+  const ReadId read(++to.last_read);
+  reads_[{id, read}] = AskedRead{to.life, safety_.committed()};
   Core(to).RequestRead(read);
   Collect(to);
 }
@@ -211,6 +211,21 @@ void Cluster::FinishInstall(Replica& at) {
   Core(at).OnCheckpointInstalled(index);
   ++reached_.checkpoints_installed;
   Collect(at);
+  InstallEnded(at, index);
+}
+
+void Cluster::RefuseInstall(ReplicaId id) {
+  Replica& at = replica(id);
+  if (!at.running() || !at.installing) return;
+  at.installing = false;
+  const LogIndex index = std::exchange(at.staged, std::nullopt)->place.index;
+  Trace(id, "refuses checkpoint", index);
+  Core(at).OnCheckpointRefused(index);
+  Collect(at);
+  InstallEnded(at, std::nullopt);
+}
+
+void Cluster::InstallEnded(Replica& at, std::optional<LogIndex> installed) {
   const auto transfer = std::find_if(installing_.begin(), installing_.end(),
                                      [&](const Installing& t) { return t.to == at.options.self; });
   if (transfer == installing_.end()) return;
@@ -218,7 +233,7 @@ void Cluster::FinishInstall(Replica& at) {
   const bool waits = leader.running() && leader.life == transfer->life;
   installing_.erase(transfer);
   if (!waits) return;
-  Core(leader).OnCheckpointSent(at.options.self, index);
+  Core(leader).OnCheckpointSent(at.options.self, installed);
   Collect(leader);
 }
 
@@ -454,17 +469,17 @@ void Cluster::CountConfigurations(const Replica& at, const Persist& persist) {
 
 void Cluster::CollectReads(Replica& at, const Effects& effects) {
   for (const ConfirmedRead& read : effects.reads) {
-    const AskedRead& asked = reads_.at(read.id);
-    BASALT_CHECK(asked.replica == at.options.self && asked.life == at.life);
-    safety_.OnRead(at, read.index, asked.committed_before);
+    const auto asked = reads_.find({at.options.self, read.id});
+    BASALT_CHECK(asked != reads_.end() && asked->second.life == at.life);
+    safety_.OnRead(at, read.index, asked->second.committed_before);
     Trace(at.options.self, "serves read", read.id, "at", read.index);
-    reads_.erase(read.id);
+    reads_.erase(asked);
     ++reached_.reads_served;
     if (!at.core->is_leader()) ++reached_.follower_reads;
   }
   for (ReadId read : effects.refused_reads) {
     Trace(at.options.self, "refuses read", read);
-    reads_.erase(read);
+    reads_.erase({at.options.self, read});
     ++reached_.reads_refused;
   }
 }

@@ -74,11 +74,14 @@ class Cluster {
   bool Propose(ReplicaId id, const std::string& payload);
   // Whether the change has begun.
   bool ChangeMembership(ReplicaId id, const Configuration& target);
+  // The ids of a replica's reads are counted anew in each of its lives.
   void Read(ReplicaId id);
   // The oldest write under way completes.
   void CompleteWrite(ReplicaId id);
   // The next `count` entries, or the checkpoint under install, reach the state machine.
   void Apply(ReplicaId id, size_t count);
+  // The checkpoint under install turns out to be unusable.
+  void RefuseInstall(ReplicaId id);
   void Flush(ReplicaId id);
   void Compact(ReplicaId id, LogIndex index);
   // The oldest question for entries is answered.
@@ -111,7 +114,6 @@ class Cluster {
 
  private:
   struct AskedRead {
-    ReplicaId replica;
     uint64_t life = 0;
     LogIndex committed_before;
   };
@@ -126,6 +128,8 @@ class Cluster {
   void ReleaseHeld(Replica& replica);
   bool Arrive(const MachineState& state, ReplicaId from, ReplicaId to, Term term);
   void FinishInstall(Replica& replica);
+  // Tells the leader that waits for it.
+  void InstallEnded(Replica& replica, std::optional<LogIndex> installed);
   template <typename... Words>
   void Trace(const Words&... words);
 
@@ -141,8 +145,7 @@ class Cluster {
   };
   std::deque<Installing> installing_;
   std::map<LogIndex, Term> joint_terms_;  // of the joint configurations that leaders wrote
-  std::map<ReadId, AskedRead> reads_;
-  uint64_t last_read_ = 0;
+  std::map<std::pair<ReplicaId, ReadId>, AskedRead> reads_;
   Safety safety_;
   Reached reached_;
   bool keeps_trace_ = false;

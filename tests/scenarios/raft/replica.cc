@@ -76,6 +76,7 @@ void Replica::LetTimePass(uint64_t passed) { clock = clock + passed / 100 * cloc
 void Replica::Crash() {
   core.reset();
   led = false;
+  last_read = 0;
   written = durable;
   writing.clear();
   persisted = PersistId(0);

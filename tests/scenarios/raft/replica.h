@@ -54,8 +54,9 @@ struct Replica {
 
   CoreOptions options;
   std::unique_ptr<RaftCore> core;
-  uint64_t life = 0;  // counts starts
-  bool led = false;   // when its effects were last collected
+  uint64_t life = 0;       // counts starts
+  bool led = false;        // when its effects were last collected
+  uint64_t last_read = 0;  // the id of this life's newest
 
   Time clock{1'000'000'000};
   uint64_t clock_percent = 100;  // its rate

@@ -99,6 +99,7 @@ void Script::StartCluster(const Words& words) {
     if (name == "heartbeat") options.heartbeat_ticks = static_cast<uint32_t>(value);
     if (name == "spares") spares = value;
     if (name == "inflight") options.inflight_appends_max = static_cast<uint32_t>(value);
+    if (name == "inflight_bytes") options.inflight_bytes_max = value;
     if (name == "append_bytes") options.append_bytes_max = value;
     if (name == "memory_bytes") options.memory_bytes_max = value;
     if (name == "apply_bytes") options.apply_bytes_max = value;
@@ -158,7 +159,7 @@ std::string Script::ActOnReplica(const Words& words) {
   } else if (verb == "membership") {
     cluster_->ChangeMembership(at, ParseTarget(words));
   } else if (verb == "read") {
-    cluster_->Read(at);
+    for (size_t i = 0; i < count; ++i) cluster_->Read(at);
   } else if (verb == "lease") {
     cluster_->ReadByLease(at);
   } else if (verb == "transfer") {
@@ -175,6 +176,8 @@ std::string Script::ActOnReplica(const Words& words) {
     }
   } else if (verb == "apply") {
     cluster_->Apply(at, count);
+  } else if (verb == "refuse") {
+    cluster_->RefuseInstall(at);
   } else if (verb == "flush") {
     cluster_->Flush(at);
   } else if (verb == "crash") {

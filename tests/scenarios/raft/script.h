@@ -1,7 +1,8 @@
 // Script: the commands of a scenario, given to a cluster; their answer is the trace of what it did.
 // A scenario may go on with another cluster, which knows nothing of the one before.
 //
-//   cluster N [election=T heartbeat=T inflight=N append_bytes=N memory_bytes=N apply_bytes=N
+//   cluster N [election=T heartbeat=T inflight=N inflight_bytes=N append_bytes=N memory_bytes=N
+//              apply_bytes=N uncommitted_bytes=N
 //              spares=M          replicas N + 1 to N + M are fresh, and have yet to join
 //              leases=P          leases, for a drift bound of P percent; without it nobody makes
 //                                the promises that they rest on, and no clock counts
@@ -9,8 +10,10 @@
 //   advance [I] MS            the clocks of all, or of one; a tick of I takes 10 ms of I's clock
 //   lease I                   a read by lease
 //   transfer I [J]            priority I P
-//   tick I [count] | campaign I | propose I TEXT | read I | compact I INDEX | fetch I
+//   tick I [count] | campaign I | propose I TEXT | read I [count] | compact I INDEX
+//   fetch I
 //   write I [count|all]       the oldest writes complete     apply I [count|all]
+//   refuse I                  the checkpoint that it installs is of no use
 //   flush I                   the state machine is durable   crash I | start I
 //   deliver A>B [count|all]   drop A>B [count|all]
 //   again A>B                 delivers the oldest and keeps it in flight
