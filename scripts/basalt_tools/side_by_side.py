@@ -135,6 +135,25 @@ def figures_of(rows, samples):
     return {name: result for name, result in compared.items() if not result["void"]}
 
 
+def faults_of(rows, samples, syncs):
+    """What makes a run no measurement, a line each. `syncs` holds, for each system, the calls that
+    each of its nodes made, by name."""
+    for sample in samples:
+        if sample["errors"]:
+            yield (f"{sample['system']} {sample['measurement']}: {sample['errors']} operations "
+                   "failed")
+    connections = {system: [sample["connections"] for sample in samples
+                            if sample["system"] == system] for system in SYSTEMS}
+    if not 0 < max(connections["basalt"]) <= min(connections["etcd"]):
+        yield f"Basalt had more connections than etcd: {connections}"
+    for system in SYSTEMS:
+        if not all(node.get("fdatasync", 0) > 0 for node in syncs[system]):
+            yield f"{system}: a node made no fdatasync call: {syncs[system]}"
+    for row in rows:
+        if compare(row, samples)["void"]:
+            yield f"{row.name}: void, rates spread by more than {SPREAD_MAX:.0%}"
+
+
 def _cells(result):
     basalt, etcd = result["basalt"], result["etcd"]
     both = [("per_s", "{:,.0f}", 1), ("p50_us", "{:,.2f}", 1000), ("p99_us", "{:,.2f}", 1000),

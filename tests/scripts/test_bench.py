@@ -18,7 +18,7 @@ PUT_64 = side_by_side.rows_named(["put_64"])
 def sample(system, measurement, rate, p50=1000, cpu=10.0):
     return {"system": system, "measurement": measurement, "throughput": rate,
             "latency_us": {"p50": p50, "p99": 2 * p50}, "server_cpu_us_per_op": cpu,
-            "generator_cpu_us_per_op": 1.0}
+            "generator_cpu_us_per_op": 1.0, "errors": 0, "connections": 3}
 
 
 def samples_of(basalt_rates, etcd_rates):
@@ -47,6 +47,27 @@ class SideBySideTest(unittest.TestCase):
             self.assertEqual(lines[2].count("void"), 4 if void else 0)
             self.assertEqual("x |" in lines[2], not void)
             self.assertEqual(lines[2].count("|"), lines[0].count("|"))
+
+    def test_what_makes_a_run_no_measurement(self):
+        samples = samples_of([100, 100], [50, 50])
+        syncs = {system: [{"fdatasync": 1}] * 3 for system in side_by_side.SYSTEMS}
+
+        def faults():
+            return list(side_by_side.faults_of(PUT_64, samples, syncs))
+        self.assertEqual(faults(), [])
+        syncs["etcd"] = [{"fdatasync": 9}, {"fsync": 9}, {"fdatasync": 9}]
+        self.assertRegex("\n".join(faults()), "^etcd: a node made no fdatasync call: .*$")
+        syncs["etcd"][1] = {"fdatasync": 1}
+        samples[0]["connections"] = 2  # of Basalt's; a node may lead nothing
+        self.assertEqual(faults(), [])
+        samples[0]["connections"] = 4
+        self.assertRegex("\n".join(faults()), "^Basalt had more connections than etcd: .*$")
+        samples[0]["connections"] = 3
+        samples[1]["errors"] = 7
+        self.assertEqual(faults(), ["basalt put_64: 7 operations failed"])
+        samples[1]["errors"] = 0
+        samples[3]["throughput"] = 5
+        self.assertEqual(faults(), ["put_64: void, rates spread by more than 30%"])
 
     def test_no_operation_at_all_is_no_ratio(self):
         self.assertTrue(side_by_side.compare(PUT_64[0], samples_of([0, 0], [1, 1]))["void"])
