@@ -24,7 +24,7 @@ add_custom_target(basalt_generated)
 # io_sync=0: else each byte on a socket orders whoever writes to any socket before whoever reads from
 # any, and hides races between gRPC's callbacks. report_thread_leaks=0: gRPC shuts down behind a
 # program's end, and whether its own threads have been joined by then is chance; ours are std::thread,
-# which nobody can leave unjoined.
+# which nobody can leave unjoined (scripts/check_tidy: detach).
 set(BASALT_TSAN_ENVIRONMENT "TSAN_OPTIONS=ignore_noninstrumented_modules=1 io_sync=0 \
 history_size=7 exitcode=66 report_thread_leaks=0 suppressions=${PROJECT_SOURCE_DIR}/tests/tsan/suppressions.txt")
 

@@ -71,9 +71,10 @@ class LocalCluster:
 
     # --- deploy/local/cluster
 
-    def script(self, *words, check=True, timeout_s=120):
+    def script(self, *words, check=True, timeout_s=120, environment=None):
         done = subprocess.run(
-            [str(SCRIPT), *map(str, words), "--dir", str(self.directory)], env=self.environment,
+            [str(SCRIPT), *map(str, words), "--dir", str(self.directory)],
+            env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s,
             check=False)
         if check and done.returncode:
@@ -93,8 +94,8 @@ class LocalCluster:
     def stop(self, node):
         self.script("stop", node)
 
-    def start(self, node):
-        self.script("start", node)
+    def start(self, node, flags=""):
+        self.script("start", node, environment={"BASALTD_FLAGS": flags} if flags else {})
 
     def __enter__(self):
         try:

@@ -44,6 +44,7 @@ struct NodeConfig {
   std::chrono::milliseconds heartbeat_interval{100};  // 2 ms to 10 s
   ReadConfirmation read_mode = ReadConfirmation::kLease;
   uint32_t clock_drift_percent = 20;  // 1 to 100
+  uint32_t leader_priority = 1;       // 0 to 100
 
   // --- Storage ---
   uint64_t log_segment_size = 64ull

@@ -244,6 +244,10 @@ constexpr std::array kSettings = {
             "by how much the rates of two nodes' monotonic clocks may differ; a lease is shorter "
             "than the election timeout by that; 1 to 100",
             "", ReadCount<&C::clock_drift_percent, 1, 100>, PrintCount<&C::clock_drift_percent>},
+    Setting{G::kRaft, "leader-priority", "N",
+            "how willing this node is to lead: a leader hands over to a replica of higher priority "
+            "that is caught up; 0: rather not lead; 0 to 100",
+            "", ReadCount<&C::leader_priority, 0, 100>, PrintCount<&C::leader_priority>},
 
     Setting{G::kStorage, "log-segment-size", "SIZE",
             "size of one file of the Raft log; 16MiB to 1GiB, a multiple of 4KiB", "",

@@ -42,6 +42,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   ShardHostOptions options;
   options.node = raft::NodeId(config.node_id);
   options.log_directory = directory.LogPath();
+  options.log_id = directory.identity().log_id;
   options.shards_directory = directory.ShardsPath();
   options.checkpoints_directory = directory.CheckpointsPath();
   options.log_segment_bytes = config.log_segment_size;
@@ -53,6 +54,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.tick = config.tick();
   options.leases = config.read_mode == ReadConfirmation::kLease;
   options.clock_drift_percent = config.clock_drift_percent;
+  options.leader_priority = config.leader_priority;
   options.seed = RandomNumber();
   return options;
 }
@@ -222,6 +224,7 @@ v1::Hello Node::MakeHello() const {
 
 absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
   BASALT_RETURN_IF_ERROR(host_->Open(layout));
+  BASALT_RETURN_IF_ERROR(directory_->AdoptLog(host_->log_id()));
   view_.Set(layout);
   view_.SetNode(self_);
   std::vector<raft::NodeId> peers;

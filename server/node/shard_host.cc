@@ -117,6 +117,7 @@ absl::StatusOr<std::unique_ptr<storage::RaftLog>> ShardHost::OpenLog() {
   log_options.copy_segment_bytes_max =
       std::min<uint64_t>(log_options.copy_segment_bytes_max, options_.log_segment_bytes / 8);
   log_options.identity_for_new_log = options_.seed | 1;
+  log_options.expected_identity = options_.log_id;
   return storage::RaftLog::Open(ports_.files, options_.log_directory, log_options);
 }
 
@@ -134,6 +135,7 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   options.lease_duration =
       raft::LeaseDuration(options.election_timeout, options_.clock_drift_percent);
   options.disk_stall = options.election_timeout;
+  options.priority = options_.leader_priority;
   options.life = options_.seed;  // a random number of this start
   return options;
 }

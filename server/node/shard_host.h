@@ -33,6 +33,7 @@ namespace basalt::server {
 struct ShardHostOptions {
   raft::NodeId node;
   std::string log_directory;
+  uint64_t log_id = 0;  // storage::RaftLog::identity; 0: the node has no log yet
   std::string shards_directory;
   std::string checkpoints_directory;
   uint64_t log_segment_bytes = 64u << 20;
@@ -43,7 +44,8 @@ struct ShardHostOptions {
   std::chrono::milliseconds tick{50};
   bool leases = false;
   uint32_t clock_drift_percent = 20;
-  uint64_t seed = 0;  // of the election timeouts
+  uint32_t leader_priority = 1;  // raft::CoreOptions::priority of all replicas
+  uint64_t seed = 0;             // of the election timeouts
 };
 
 // Ends the process for a replica that has stopped for good (ApplyLoop::Ports). Neither an entry of
@@ -76,6 +78,8 @@ class ShardHost final : public GroupInbox,
   // Opens the log and this node's replicas of `layout`, making those that are not there yet. Every
   // error is one line. Nothing runs yet.
   absl::Status Open(const v1::ClusterMap& layout);
+  // Of the log that was opened; durable.
+  uint64_t log_id() const { return log_->log().identity(); }
   // Starts the threads. `transport` outlives Stop.
   void Start(raft::Transport& transport);
   // Writes and reads under way are finished or answered; everything durable is marked so.

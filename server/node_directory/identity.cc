@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 
@@ -55,6 +56,18 @@ int HexDigit(char c) {
   return -1;
 }
 
+std::string LogIdToHex(uint64_t log_id) {
+  return log_id == 0 ? "" : fmt::format("{:016x}", log_id);
+}
+
+std::optional<uint64_t> LogIdFromHex(std::string_view hex) {
+  if (hex.empty()) return 0;
+  uint64_t log_id = 0;
+  for (const char c : hex) log_id = log_id << 4 | static_cast<uint64_t>(std::max(0, HexDigit(c)));
+  if (log_id == 0 || LogIdToHex(log_id) != hex) return std::nullopt;
+  return log_id;
+}
+
 }  // namespace
 
 RandomId MakeRandomId() {
@@ -102,6 +115,7 @@ std::string SerializeIdentity(const Identity& identity) {
   text += fmt::format("  \"store_id\": \"{}\",\n", ToHex(identity.store_id));
   text += fmt::format("  \"cluster_id\": \"{}\",\n",
                       identity.cluster_id ? ToHex(*identity.cluster_id) : "");
+  text += fmt::format("  \"log_id\": \"{}\",\n", LogIdToHex(identity.log_id));
   text += fmt::format("  \"release\": {},\n", nlohmann::json(identity.release).dump());
   text += fmt::format("{}{}{}", kChecksumMember, Checksum(text), kEnd);
   return text;
@@ -120,8 +134,10 @@ absl::StatusOr<Identity> ParseIdentity(std::string_view text) {
   const auto node_id = Number(object, "node_id");
   const auto store_id = Text(object, "store_id");
   const auto cluster_id = Text(object, "cluster_id");
+  const auto log_id = Text(object, "log_id");
   const auto release = Text(object, "release");
-  if (*format != kDataFormat || !node_id || *node_id == 0 || !store_id || !cluster_id || !release) {
+  if (*format != kDataFormat || !node_id || *node_id == 0 || !store_id || !cluster_id || !log_id ||
+      !release) {
     return Damaged("a member is missing");
   }
   Identity identity;
@@ -134,6 +150,9 @@ absl::StatusOr<Identity> ParseIdentity(std::string_view text) {
     identity.cluster_id = RandomIdFromHex(*cluster_id);
     if (!identity.cluster_id) return Damaged("cluster_id is not 32 hexadecimal digits");
   }
+  const auto log = LogIdFromHex(*log_id);
+  if (!log) return Damaged("log_id is not 16 hexadecimal digits");
+  identity.log_id = *log;
   return identity;
 }
 

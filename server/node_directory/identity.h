@@ -35,7 +35,9 @@ struct Identity {
   uint64_t node_id = 0;
   RandomId store_id{};                 // made with the directory; a wiped disk gets another one
   std::optional<RandomId> cluster_id;  // once the node is part of a cluster
-  std::string release;                 // the one that wrote the file last
+  // The Raft log that holds this node's votes (storage::RaftLog::identity); 0: none does yet.
+  uint64_t log_id = 0;
+  std::string release;  // the one that wrote the file last
 
   bool operator==(const Identity&) const = default;
 };

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <utility>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "server/node_directory/durable_file.h"
 #include "server/node_directory/layout_file.h"
@@ -190,9 +191,7 @@ absl::Status NodeDirectory::AdoptCluster(const RandomId& cluster_id, std::string
   if (!formed()) {
     Identity identity = identity_;
     identity.cluster_id = cluster_id;
-    BASALT_RETURN_IF_ERROR(
-        ReplaceFile(file_system_, path_, std::string(kIdentityName), SerializeIdentity(identity)));
-    identity_ = std::move(identity);
+    BASALT_RETURN_IF_ERROR(ReplaceIdentity(identity));
   }
   layout_ = layout;
   return absl::OkStatus();
@@ -202,6 +201,21 @@ absl::Status NodeDirectory::CheckCluster(const RandomId& cluster_id) const {
   if (!formed() || *identity_.cluster_id == cluster_id) return absl::OkStatus();
   return base::FailedPrecondition(fmt::format("{} belongs to cluster {}, not to cluster {}", path_,
                                               ToHex(*identity_.cluster_id), ToHex(cluster_id)));
+}
+
+absl::Status NodeDirectory::AdoptLog(uint64_t log_id) {
+  BASALT_CHECK(log_id != 0 && (identity_.log_id == 0 || identity_.log_id == log_id));
+  if (identity_.log_id == log_id) return absl::OkStatus();
+  Identity identity = identity_;
+  identity.log_id = log_id;
+  return ReplaceIdentity(identity);
+}
+
+absl::Status NodeDirectory::ReplaceIdentity(const Identity& identity) {
+  BASALT_RETURN_IF_ERROR(
+      ReplaceFile(file_system_, path_, std::string(kIdentityName), SerializeIdentity(identity)));
+  identity_ = identity;
+  return absl::OkStatus();
 }
 
 std::string NodeDirectory::LogPath() const { return Join(path_, kLogName); }

@@ -71,6 +71,10 @@ class NodeDirectory {
   // directory that is not formed goes with any.
   absl::Status CheckCluster(const RandomId& cluster_id) const;
 
+  // Notes which log holds this node's votes, before there are any; the log is durable. From then on
+  // identity().log_id says it, and the node must not start from another one.
+  absl::Status AdoptLog(uint64_t log_id);
+
   const std::string& path() const { return path_; }
   std::string LogPath() const;
   std::string ShardsPath() const;
@@ -88,6 +92,7 @@ class NodeDirectory {
   absl::Status Recover(const NodeDirectoryOptions& options);
   absl::Status Create(const NodeDirectoryOptions& options);
   absl::Status Load(const NodeDirectoryOptions& options);
+  absl::Status ReplaceIdentity(const Identity& identity);
 
   storage::FileSystem& file_system_;
   const std::string path_;

@@ -40,11 +40,11 @@ struct Link {
 
 class Recovery {
  public:
-  Recovery(FileSystem& file_system, std::string directory, uint64_t identity_for_new_log,
+  Recovery(FileSystem& file_system, std::string directory, LogIdentities identities,
            EntryIndex& index)
       : file_system_(file_system),
         directory_(std::move(directory)),
-        identity_for_new_log_(identity_for_new_log),
+        identities_(identities),
         index_(index) {}
 
   absl::StatusOr<RecoveredChain> Run();
@@ -52,6 +52,7 @@ class Recovery {
  private:
   absl::Status FindSegments();
   absl::Status AddSegment(std::shared_ptr<Segment> segment);
+  absl::Status CheckIdentity() const;
   absl::Status FindLinks();
   absl::Status ReplayClosed(const Link& link);
   absl::Status ScanNewest();
@@ -65,7 +66,7 @@ class Recovery {
 
   FileSystem& file_system_;
   const std::string directory_;
-  const uint64_t identity_for_new_log_;
+  const LogIdentities identities_;
   EntryIndex& index_;
 
   uint64_t identity_ = 0;
@@ -90,6 +91,7 @@ class Recovery {
 
 absl::StatusOr<RecoveredChain> Recovery::Run() {
   BASALT_RETURN_IF_ERROR(FindSegments());
+  BASALT_RETURN_IF_ERROR(CheckIdentity());
   if (!headed_.empty()) {
     BASALT_RETURN_IF_ERROR(FindLinks());
     for (const Link& link : links_) {
@@ -170,6 +172,13 @@ absl::Status Recovery::AddSegment(std::shared_ptr<Segment> segment) {
   generation_max_ = std::max(generation_max_, found.header.generation);
   headed_.push_back(std::move(segment));
   return absl::OkStatus();
+}
+
+absl::Status Recovery::CheckIdentity() const {
+  if (identities_.expected == 0 || identities_.expected == identity_) return absl::OkStatus();
+  const std::string found = identity_ == 0 ? "no log" : fmt::format("log {:016x}", identity_);
+  return base::DataLoss(fmt::format("{} holds {}; log {:016x} is gone, with its votes and entries",
+                                    directory_, found, identities_.expected));
 }
 
 absl::Status Recovery::FindLinks() {
@@ -332,7 +341,7 @@ absl::Status Recovery::StartNewSegment() {
   started_->end = kSegmentHeaderBytes + copies_.size();
   started_->written_bytes = std::max(started_->written_bytes, started_->end);
   SegmentHeader header;
-  header.log_identity = headed_.empty() ? identity_for_new_log_ : identity_;
+  header.log_identity = headed_.empty() ? identities_.for_new_log : identity_;
   header.generation = started_generation_;
   header.first_sequence = synced_ + 1;
   for (; emptied_ > 0; --emptied_) {
@@ -371,8 +380,8 @@ RecoveredChain Recovery::TakeChain() {
 }  // namespace
 
 absl::StatusOr<RecoveredChain> RecoverLog(FileSystem& file_system, const std::string& directory,
-                                          uint64_t identity_for_new_log, EntryIndex& index) {
-  return Recovery(file_system, directory, identity_for_new_log, index).Run();
+                                          LogIdentities identities, EntryIndex& index) {
+  return Recovery(file_system, directory, identities, index).Run();
 }
 
 }  // namespace basalt::storage::raft_log

@@ -18,9 +18,14 @@
 
 namespace basalt::storage::raft_log {
 
-// Fills `index`, which is empty. Creates the directory, and a log of `identity_for_new_log`, where
-// there is none. Damage changes nothing on disk: DataLoss with file and offset.
+struct LogIdentities {
+  uint64_t for_new_log = 0;
+  uint64_t expected = 0;  // 0: any, or none
+};
+
+// Fills `index`, which is empty. Creates the directory, and a log where there is none, unless one
+// is expected. Damage changes nothing on disk: DataLoss with file and offset.
 absl::StatusOr<RecoveredChain> RecoverLog(FileSystem& file_system, const std::string& directory,
-                                          uint64_t identity_for_new_log, EntryIndex& index);
+                                          LogIdentities identities, EntryIndex& index);
 
 }  // namespace basalt::storage::raft_log

@@ -29,7 +29,8 @@ absl::StatusOr<std::unique_ptr<RaftLog>> RaftLog::Open(FileSystem& file_system,
   raft_log::EntryIndex index;
   BASALT_ASSIGN_OR_RETURN(
       raft_log::RecoveredChain chain,
-      raft_log::RecoverLog(file_system, directory, options.identity_for_new_log, index));
+      raft_log::RecoverLog(file_system, directory,
+                           {options.identity_for_new_log, options.expected_identity}, index));
   std::unique_ptr<RaftLog> log(
       new RaftLog(file_system, std::move(directory), options, std::move(index), chain));
   // In this order: what retires only now is not yet given up by a durable header.

@@ -40,6 +40,8 @@ namespace basalt::storage {
 struct RaftLogOptions {
   // Names the log if Open has to make one: random, not 0. A log that exists keeps its own.
   uint64_t identity_for_new_log = 0;
+  // Not 0: the log must be there, and be this one.
+  uint64_t expected_identity = 0;
   uint64_t segment_bytes = 64u << 20;
   // With more segments than this in use, the oldest one is emptied.
   size_t segments_kept = 4;
@@ -74,15 +76,18 @@ struct RaftLogCounters {
 
 class RaftLog {
  public:
-  // Recovers what `directory` holds, or makes a new log there. DataLoss names file and offset of
-  // damage below what is known to have been durable; FailedPrecondition: a newer format or files of
-  // two logs. Nothing is changed on disk then.
+  // Recovers what `directory` holds, or makes a new log there, durably. DataLoss names file and
+  // offset of damage below what is known to have been durable, or the log that is gone;
+  // FailedPrecondition: a newer format or files of two logs. Nothing is changed on disk then.
   static absl::StatusOr<std::unique_ptr<RaftLog>> Open(FileSystem& file_system,
                                                        std::string directory,
                                                        const RaftLogOptions& options);
   ~RaftLog();
   RaftLog(const RaftLog&) = delete;
   RaftLog& operator=(const RaftLog&) = delete;
+
+  // Given when the log was made.
+  uint64_t identity() const { return chain_.log_identity(); }
 
   // A write of a replica that was dropped is void. Of one that was never created: a bug.
   absl::Status Commit(std::span<const raft::LogWrite> writes);

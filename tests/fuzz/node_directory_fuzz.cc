@@ -22,6 +22,7 @@ namespace {
 using fuzz::FuzzInput;
 
 constexpr uint64_t kNode = 3;
+constexpr uint64_t kLogId = 0x0123456789abcdef;
 constexpr char kPath[] = "/var/basalt";
 
 RandomId MakeId(FuzzInput& input) {
@@ -40,6 +41,7 @@ void TryIdentity(FuzzInput& input) {
   identity.node_id = std::max<uint64_t>(1, input.Number());
   identity.store_id = MakeId(input);
   if (input.Flag()) identity.cluster_id = MakeId(input);
+  if (identity.node_id % 3 != 0) identity.log_id = identity.node_id;
   identity.release = Plain(input.Text(20));
   const std::string text = SerializeIdentity(identity);
   const auto parsed = ParseIdentity(text);
@@ -50,7 +52,8 @@ void TryIdentity(FuzzInput& input) {
 
 // The checksum is right, the text in front of it is anything.
 void TryForgedIdentity(FuzzInput& input) {
-  const std::string good = SerializeIdentity({1, kNode, MakeId(input), MakeId(input), "0.1.0"});
+  const std::string good =
+      SerializeIdentity({1, kNode, MakeId(input), MakeId(input), kLogId, "0.1.0"});
   constexpr std::string_view kMember = "  \"crc32c\": \"";
   const std::string body = input.Damaged(good.substr(0, good.rfind(kMember)));
   const std::string text = fmt::format("{}{}{:08x}\"\n}}\n", body, kMember, storage::Crc32c(body));
@@ -106,6 +109,8 @@ class Directory {
           break;
         case 2:
           BASALT_CHECK(directory_->EmptyStaging().ok());
+          BASALT_CHECK(directory_->AdoptLog(kLogId).ok());
+          log_id_ = kLogId;
           break;
         default:
           Crash();
@@ -188,6 +193,7 @@ class Directory {
     BASALT_CHECK(directory_->identity().node_id == kNode);
     BASALT_CHECK(directory_->identity().store_id == options_.fresh_store_id);
     BASALT_CHECK(directory_->layout() == layout_);
+    BASALT_CHECK(directory_->identity().log_id == log_id_);
   }
 
   FuzzInput& input_;
@@ -195,6 +201,7 @@ class Directory {
   NodeDirectoryOptions options_;
   std::unique_ptr<NodeDirectory> directory_;
   std::string layout_;
+  uint64_t log_id_ = 0;
 };
 
 void Fuzz(FuzzInput& input) {

@@ -124,6 +124,13 @@ class CheckTidyTest(PlantedTreeTest):
             f"// {to_do}(exactly once): sessions decide this then\n"
             'void F() { GTEST_SKIP() << "no xfs"; }\n')
 
+    def test_detached_threads(self):
+        self.plant("base/a.cc", "void F() {\n  std::thread(G).detach();\n}\n")
+        self.assert_violation("base/a.cc:2:", "detach")
+        self.plant("base/a.cc", "void F() {\n  thread->detach ();\n}\n")
+        self.assert_violation("base/a.cc:2:", "detach")
+        self.assert_source_is_clean("bool detach = Detached(thread);\n")
+
     def test_sleeps_in_tests(self):
         self.plant("tests/CMakeLists.txt", "x(SRCS a.cc)\n")
         self.plant("tests/a.cc", "void F() {\n  std::this_thread::sleep_for(x);\n}\n")

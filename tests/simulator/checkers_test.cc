@@ -290,20 +290,38 @@ TEST_F(Leases, AReadOfANodeThatDoesNotLead) {
 }
 
 TEST(Convergence, WhatIsSeenIsJudged) {
-  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true}), IsEmpty());
+  const Convergence good{.all_written = true, .all_equal = true, .led_by_priority = true};
+  EXPECT_THAT(FindViolations(good), IsEmpty());
   EXPECT_THAT(FindViolations({}), ElementsAre("no writes within ten seconds of healing"));
   EXPECT_THAT(FindViolations({.all_written = true}),
               ElementsAre("replicas do not get equal within ten seconds of healing"));
-  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true, .open_calls = 1}),
-              ElementsAre("a call did not end by its deadline"));
-  EXPECT_THAT(FindViolations({.all_written = true, .all_equal = true, .unanswered_requests = 1}),
-              ElementsAre("a request was never answered"));
+  Convergence seen = good;
+  seen.open_calls = 1;
+  EXPECT_THAT(FindViolations(seen), ElementsAre("a call did not end by its deadline"));
+  seen = good;
+  seen.unanswered_requests = 1;
+  EXPECT_THAT(FindViolations(seen), ElementsAre("a request was never answered"));
+  seen = good;
+  seen.led_by_priority = false;
+  EXPECT_THAT(FindViolations(seen), ElementsAre(HasSubstr("less willing than another")));
 }
 
 TEST(Convergence, WritesCountThatBeganSince) {
   EXPECT_TRUE(AllWrittenSince(seconds(5), {{1, seconds(5)}, {2, seconds(6)}}));
   EXPECT_FALSE(AllWrittenSince(seconds(5), {{1, seconds(6)}, {2, milliseconds(4999)}}));
   EXPECT_FALSE(AllWrittenSince(seconds(5), {{1, seconds(6)}, {2, {}}}));
+}
+
+TEST(Convergence, TheMostWillingLead) {
+  const auto replica = [](uint64_t group, uint32_t priority, uint64_t leads_in) {
+    return Electable{raft::GroupId(group), priority, raft::Term(leads_in)};
+  };
+  EXPECT_TRUE(AreLedByPriority({replica(1, 1, 4), replica(1, 1, 0), replica(1, 0, 0)}));
+  EXPECT_FALSE(AreLedByPriority({replica(1, 1, 4), replica(1, 2, 0)}));
+  EXPECT_FALSE(AreLedByPriority({replica(1, 1, 0), replica(1, 1, 0)})) << "nobody leads";
+  EXPECT_TRUE(AreLedByPriority({replica(1, 1, 4), replica(1, 2, 5)})) << "the newer one counts";
+  EXPECT_FALSE(AreLedByPriority({replica(1, 2, 4), replica(1, 1, 5)}));
+  EXPECT_FALSE(AreLedByPriority({replica(1, 2, 4), replica(2, 0, 1), replica(2, 1, 0)}));
 }
 
 TEST(Convergence, ReplicasAreEqualIfAllIsAppliedAndTheSame) {

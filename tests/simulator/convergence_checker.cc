@@ -13,6 +13,26 @@ bool AreEqual(const std::vector<ReplicaProgress>& replicas) {
   });
 }
 
+bool AreLedByPriority(const std::vector<Electable>& replicas) {
+  struct Group {
+    raft::Term term;
+    uint32_t leader_priority = 0;
+    uint32_t highest_priority = 0;
+  };
+  std::map<raft::GroupId, Group> groups;
+  for (const Electable& replica : replicas) {
+    Group& group = groups[replica.group];
+    group.highest_priority = std::max(group.highest_priority, replica.priority);
+    if (replica.leads_in <= group.term) continue;
+    group.term = replica.leads_in;
+    group.leader_priority = replica.priority;
+  }
+  return std::all_of(groups.begin(), groups.end(), [](const auto& entry) {
+    const Group& group = entry.second;
+    return group.term != raft::Term() && group.leader_priority == group.highest_priority;
+  });
+}
+
 bool AllWrittenSince(server::MonotonicTime healed,
                      const std::map<uint64_t, server::MonotonicTime>& newest_writes) {
   return std::all_of(newest_writes.begin(), newest_writes.end(),
@@ -25,6 +45,9 @@ std::vector<std::string> FindViolations(const Convergence& seen) {
   std::vector<std::string> violations;
   if (seen.open_calls != 0) violations.emplace_back("a call did not end by its deadline");
   if (seen.unanswered_requests != 0) violations.emplace_back("a request was never answered");
+  if (!seen.led_by_priority) {
+    violations.emplace_back("thirty seconds later one leads that is less willing than another");
+  }
   return violations;
 }
 

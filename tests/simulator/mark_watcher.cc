@@ -20,6 +20,7 @@ bool MarkWatcher::Leads(uint64_t node) const {
 void MarkWatcher::OnOpened(uint64_t node, const raft::CoreOptions& options,
                            const raft::RecoveredState& /*recovered*/) {
   if (!options.leases) without_leases_.insert({node, options.group});
+  priority_[options.node] = options.priority;
 }
 
 void MarkWatcher::OnSent(uint64_t node, const raft::Message& message) {
@@ -27,6 +28,9 @@ void MarkWatcher::OnSent(uint64_t node, const raft::Message& message) {
     findings_.Mark("a follower asked its leader for a read");
   } else if (std::holds_alternative<raft::TimeoutNow>(message.body)) {
     findings_.Mark("a leader handed over");
+    if (priority_[raft::NodeId(node)] < priority_[message.to_node]) {
+      findings_.Mark("a leader handed over to a more willing one");
+    }
   }
   const auto* heartbeat = std::get_if<raft::HeartbeatRequest>(&message.body);
   if (heartbeat == nullptr) return;
@@ -83,6 +87,7 @@ void MarkWatcher::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId lead
   leading_.erase({node, group});
   if (leader.value() != node) return;
   leading_[{node, group}] = {term, {}};
+  if (priority_[raft::NodeId(node)] == 0) findings_.Mark("one led that would rather not");
   newest_term_[group] = std::max(newest_term_[group], term);
 }
 

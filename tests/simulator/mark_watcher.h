@@ -45,6 +45,7 @@ class MarkWatcher final : public ReplicaWatcher {
   std::map<Place, raft::Term> committed_term_;
   std::set<Place> installing_;
   std::set<Place> without_leases_;
+  std::map<raft::NodeId, uint32_t> priority_;
 };
 
 }  // namespace basalt::testing

@@ -39,6 +39,11 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   }
   // In half of the runs what a new leader brings takes several appends.
   if (random.OneIn(2)) cluster.process.append_bytes_max = random.Between(200, 2'000);
+  if (random.OneIn(3) && !options.leases_all_the_same) {
+    for (uint64_t node = 1; node <= cluster.nodes; ++node) {
+      cluster.leader_priorities.push_back(static_cast<uint32_t>(random.Below(3)));
+    }
+  }
   return cluster;
 }
 

@@ -87,6 +87,22 @@ TEST(ConvergenceVerdicts, ACallDoesNotEnd) {
               ElementsAre("a call did not end by its deadline", "a request was never answered"));
 }
 
+void KillAgainAndAgain(VirtualCluster& cluster, uint64_t node) {
+  cluster.Die(node, Death::kProcess);
+  cluster.Start(node);
+  cluster.time().After(milliseconds(300), [&cluster, node] { KillAgainAndAgain(cluster, node); });
+}
+
+// Nobody may be elected who has just started.
+TEST(ConvergenceVerdicts, TheMostWillingDoesNotLead) {
+  const VirtualClusterOptions options{.leader_priorities = {1, 0, 2}};
+  EXPECT_THAT(ViolationsOf(options), IsEmpty());
+  VirtualCluster cluster(options);
+  cluster.time().After(kUnderLoad, [&cluster] { KillAgainAndAgain(cluster, 3); });
+  EXPECT_THAT(ViolationsOf(cluster),
+              ElementsAre(StartsWith("thirty seconds later one leads that is less willing")));
+}
+
 TEST(ClientVerdicts, ARequestIsAnsweredTwice) {
   EXPECT_THAT(ViolationsOf(VirtualClusterOptions{.process = {.doubled_answer = 200}}),
               AllOf(Contains("an answer that nobody asked for, or a second one"),

@@ -152,6 +152,10 @@ bool VirtualCluster::Start(uint64_t id) {
   options.node = id;
   options.life = node.life;
   options.seed = random_.Next();
+  options.has_log = node.has_log;
+  if (!options_.leader_priorities.empty()) {
+    options.leader_priority = options_.leader_priorities[id - 1];
+  }
   trace_.Add(time_.Now(), TraceKind::kStart, id, node.life);
   node.process = std::make_unique<VirtualProcess>(options, PortsOf(id, node));
   const absl::Status started = node.process->Start(layout_, members_.map());
@@ -159,7 +163,10 @@ bool VirtualCluster::Start(uint64_t id) {
     BuryDead(id, node);
     return false;
   }
-  if (started.ok()) return true;
+  if (started.ok()) {
+    node.has_log = true;
+    return true;
+  }
   node.process = nullptr;
   node.disk->Kill();
   if (started.code() == absl::StatusCode::kResourceExhausted) {
@@ -388,6 +395,22 @@ bool VirtualCluster::AllEqual() {
   return AreEqual(replicas);
 }
 
+bool VirtualCluster::IsLedByPriority() {
+  std::vector<Electable> replicas;
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) return false;
+    for (const server::GroupState& state : node.process->States()) {
+      const raft::CoreStatus& core = state.core;
+      const raft::Member* member =
+          raft::FindMember(core.configuration, *ReplicaOf(id, state.group.value()));
+      if (member == nullptr || member->role != raft::MemberRole::kVoter) continue;
+      const bool leads = core.leadership.role == raft::Role::kLeader;
+      replicas.push_back({state.group, core.priority, leads ? core.leadership.term : raft::Term()});
+    }
+  }
+  return AreLedByPriority(replicas);
+}
+
 std::string VirtualCluster::Describe() {
   std::string text;
   for (auto& [id, node] : nodes_) {
@@ -396,7 +419,8 @@ std::string VirtualCluster::Describe() {
     for (const server::GroupState& state : node.process->States()) {
       const raft::CoreStatus& core = state.core;
       text += " [group " + std::to_string(state.group.value()) + " role " +
-              std::to_string(static_cast<int>(core.leadership.role)) + " term " +
+              std::to_string(static_cast<int>(core.leadership.role)) + " priority " +
+              std::to_string(core.priority) + " term " +
               std::to_string(core.hard_state.term.value()) + " log " +
               std::to_string(core.base.value()) + ".." + std::to_string(core.last.value()) +
               " durable " + std::to_string(core.durable.value()) + " commit " +
@@ -495,6 +519,10 @@ Convergence VirtualCluster::Converge() {
   if (!seen.all_equal) return seen;
   seen.open_calls = workload_.open_calls();
   seen.unanswered_requests = workload_.CountUnanswered();
+  seen.led_by_priority = RunUntil(kHandOverLimit, [&] {
+    StartAll();
+    return IsLedByPriority() && AllEqual();
+  });
   return seen;
 }
 
@@ -502,7 +530,7 @@ RunReport VirtualCluster::Finish() {
   Heal();
   if (!findings_.violations().empty()) return Report();
   const Convergence seen = Converge();
-  const std::string nodes = seen.all_equal ? "" : Describe();
+  const std::string nodes = seen.led_by_priority ? "" : Describe();
   for (const std::string& violation : FindViolations(seen)) findings_.Violation(violation + nodes);
   if (seen.all_equal) CompareReplicas();
   return Report();

@@ -34,7 +34,8 @@ struct VirtualClusterOptions {
   uint64_t nodes = 3;
   uint32_t replicas = 3;
   uint32_t shards = 2;
-  bool disks_sync = true;  // false: the planted bug
+  bool disks_sync = true;                   // false: the planted bug
+  std::vector<uint32_t> leader_priorities;  // of node 1, 2, ...; empty: all are equal
   VirtualNetwork::Faults faults;
   // Rates of the nodes' clocks differ by so much at most, in percent; their wall clocks by so much.
   uint64_t drift_percent = 19;
@@ -140,6 +141,7 @@ class VirtualCluster final : public ProcessDirectory {
     std::vector<Held> held;              // what came while it stood still
     DiskSpeed disk_speed;
     Death planned_death = Death::kPower;
+    bool has_log = false;
     std::optional<Flip> flip;
   };
 
@@ -154,6 +156,7 @@ class VirtualCluster final : public ProcessDirectory {
   void AskStates();
   bool AllWritten(server::MonotonicTime healed);
   bool AllEqual();
+  bool IsLedByPriority();
   // One line a node, for a reader of a violation.
   std::string Describe();
   void Heal();

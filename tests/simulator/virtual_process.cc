@@ -84,6 +84,7 @@ absl::StatusOr<std::unique_ptr<storage::RaftLog>> VirtualProcess::OpenLog() {
   log_options.segment_bytes = options_.segment_bytes;
   log_options.copy_segment_bytes_max = options_.segment_bytes / 4;
   log_options.identity_for_new_log = options_.node;
+  if (options_.has_log) log_options.expected_identity = options_.node;
   return storage::RaftLog::Open(ports_.disk, kLogDirectory, log_options);
 }
 
@@ -102,6 +103,7 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.lease_duration =
       raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
   core_options.disk_stall = core_options.election_timeout;
+  core_options.priority = options_.leader_priority;
   core_options.life = random_.Next();
   return core_options;
 }

@@ -38,6 +38,7 @@ struct ProcessOptions {
   uint64_t node = 0;
   uint64_t life = 0;  // unlike any other process's
   uint64_t seed = 0;
+  bool has_log = false;  // a process before this one had
   uint64_t segment_bytes = 64u << 10;
   uint64_t retained_log_bytes = 16u << 10;
   size_t flush_every_bytes = 32u << 10;
@@ -46,6 +47,7 @@ struct ProcessOptions {
   uint64_t free_bytes_min = 64u << 10;
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
+  uint32_t leader_priority = 1;
   bool check_thoroughly = true;
   // Planted bugs: the so-manieth answer to a client is never sent, or sent twice; 0: none.
   uint64_t lost_answer = 0;

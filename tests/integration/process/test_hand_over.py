@@ -15,6 +15,8 @@ RUNS = 3
 # An election timeout is 600 ms, and an election begins after one to two of them.
 MEDIAN_GAP_S = 0.3
 EXIT_S = 10
+# A hand-over that fails is tried again after some election timeouts.
+GATHERED_S = 30
 
 
 class HandOverTest(ProcessTest):
@@ -35,6 +37,27 @@ class HandOverTest(ProcessTest):
             cluster.start(node)
             cluster.wait_ready()
         self.assertLess(statistics.median(gaps), MEDIAN_GAP_S, gaps)
+
+    def test_leaders_gather_at_the_willing_and_shun_the_unwilling(self):
+        cluster = self.make_cluster()
+        for node, priority in ((1, 0), (2, 2)):
+            self.stop_and_wait(cluster, node)
+            cluster.start(node, flags=f"--leader-priority={priority}")
+            cluster.wait_ready()
+        self.wait_for_all_led_by(cluster, 2)
+        cluster.kill(2)
+        self.wait_for_all_led_by(cluster, 3)
+        cluster.kill(3)
+        cluster.start(2)  # Of the usual priority; and the other one has a quorum again.
+        cluster.kill(2)
+        cluster.start(3, flags="--leader-priority=0")
+        wait_for("leaders among those that would rather not", GATHERED_S,
+                 lambda: sum(map(len, cluster.leaders().values())) == cluster.shards,
+                 interval_s=0.1)
+
+    def wait_for_all_led_by(self, cluster, node):
+        wait_for(f"all shards led by node {node}", GATHERED_S,
+                 lambda: len(cluster.leaders().get(node, [])) == cluster.shards, interval_s=0.1)
 
     def stop_and_wait(self, cluster, node):
         pid = cluster.pid(node)

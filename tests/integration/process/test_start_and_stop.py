@@ -193,6 +193,17 @@ class ForeignDirectoryTest(ProcessTest):
         for node in (1, 2, 3):
             self.assertEqual(two.kvctl("-o", "raw", "get", f"k{node}").stdout.strip(), b"of two")
 
+    def test_emptied_folders_of_a_known_node(self):
+        cluster = self.make_cluster()
+        self.assertEqual(cluster.kvctl("put", "k", "v").returncode, 0)
+        cluster.stop(3)
+        for folder in ("log", "shards"):
+            shutil.rmtree(cluster.data_dir(3) / folder)
+            (cluster.data_dir(3) / folder).mkdir()
+        cluster.script("start", 3, check=False)
+        wait_for("the reason", 20, lambda: "is gone, with its votes" in cluster.log(3))
+        self.assertEqual(list((cluster.data_dir(3) / "log").iterdir()), [], "something was made")
+
     def test_wiped_directory_of_a_known_node(self):
         cluster = self.make_cluster()
         self.assertEqual(cluster.kvctl("put", "k", "v").returncode, 0)

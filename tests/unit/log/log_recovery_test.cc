@@ -347,6 +347,23 @@ TEST_F(LogRecovery, FilesOfTwoLogsAreRefused) {
   EXPECT_THAT(log.status().ToString(), HasSubstr("another log"));
 }
 
+TEST_F(LogRecovery, AnotherLogThanTheExpectedOneIsRefusedAndNoneIsMade) {
+  options_.expected_identity = options_.identity_for_new_log + 1;
+  const auto empty = RaftLog::Open(*files_, kLogDirectory, options_);
+  EXPECT_EQ(empty.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(empty.status().ToString(),
+              HasSubstr("/log holds no log; log 1122334455667789 is gone"));
+  EXPECT_TRUE(files_->List(kLogDirectory)->empty());
+  options_.expected_identity = 0;
+  Prepare(Ground::kGrowing);
+  options_.expected_identity = options_.identity_for_new_log;
+  { EXPECT_TRUE(RaftLog::Open(*files_, kLogDirectory, options_).ok()); }
+  options_.expected_identity = options_.identity_for_new_log + 1;
+  const auto other = RaftLog::Open(*files_, kLogDirectory, options_);
+  EXPECT_EQ(other.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(other.status().ToString(), HasSubstr("is gone, with its votes"));
+}
+
 // Whole under its CRC, and of no log: what rises by one can not have come so far.
 TEST_F(LogRecovery, AHeaderWithNumbersThatNoLogGivesIsRefused) {
   constexpr uint64_t kHuge = ~uint64_t{0};

@@ -107,6 +107,21 @@ TEST(NodeDirectory, RemembersItsCluster) {
   EXPECT_FALSE((*again)->CheckCluster(IdOf(0x33)).ok());
 }
 
+TEST(NodeDirectory, RemembersItsLog) {
+  FakeFileSystem disk;
+  {
+    const auto made = Open(disk);
+    ASSERT_TRUE(made.ok());
+    EXPECT_EQ((*made)->identity().log_id, 0u);
+    ASSERT_TRUE((*made)->AdoptLog(0x1234).ok());
+    ASSERT_TRUE((*made)->AdoptLog(0x1234).ok());
+  }
+  disk.CutPower();
+  const auto again = Open(disk);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ((*again)->identity().log_id, 0x1234u);
+}
+
 TEST(NodeDirectory, ASecondProcessIsRefusedWithThePidOfTheFirst) {
   FakeFileSystem disk;
   const auto first = Open(disk);
@@ -191,6 +206,7 @@ struct Progress {
   bool opened = false;
   bool adopted = false;
   bool replaced = false;
+  bool has_log = false;
 };
 
 void MakeAndAdopt(storage::FileSystem& disk, Progress& progress) {
@@ -201,6 +217,8 @@ void MakeAndAdopt(storage::FileSystem& disk, Progress& progress) {
   progress.adopted = true;
   ASSERT_TRUE((*made)->AdoptCluster(IdOf(0x22), "layout two").ok());
   progress.replaced = true;
+  ASSERT_TRUE((*made)->AdoptLog(0x1234).ok());
+  progress.has_log = true;
 }
 
 void CheckAfterCrash(FakeFileSystem& disk, const Progress& progress) {
@@ -215,6 +233,7 @@ void CheckAfterCrash(FakeFileSystem& disk, const Progress& progress) {
   } else {
     EXPECT_EQ(directory.layout(), "");
   }
+  EXPECT_TRUE(directory.identity().log_id == 0x1234 || !progress.has_log) << "the log's name";
   EXPECT_TRUE(directory.layout() == "layout two" || !progress.replaced) << directory.layout();
   EXPECT_TRUE((*opened)->AdoptCluster(IdOf(0x22), "layout three").ok());
 }
@@ -320,16 +339,20 @@ TEST(NodeDirectory, StagingIsEmptied) {
 
 // Written out so that a change of format cannot pass unseen; docs/formats.md shows the same.
 TEST(NodeDirectory, GoldenBytes) {
-  const Identity identity{
-      .node_id = 3, .store_id = IdOf(0xab), .cluster_id = IdOf(0x01), .release = "0.1.0"};
+  const Identity identity{.node_id = 3,
+                          .store_id = IdOf(0xab),
+                          .cluster_id = IdOf(0x01),
+                          .log_id = 0xfedcba987654321,
+                          .release = "0.1.0"};
   const std::string text = SerializeIdentity(identity);
   EXPECT_EQ(text, R"({
   "format": 1,
   "node_id": 3,
   "store_id": "abababababababababababababababab",
   "cluster_id": "01010101010101010101010101010101",
+  "log_id": "0fedcba987654321",
   "release": "0.1.0",
-  "crc32c": "3144f3d5"
+  "crc32c": "25c12817"
 }
 )");
   EXPECT_EQ(*ParseIdentity(text), identity);
