@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "basalt/client.h"
+#include "client/bench/bench_plan.h"
 
 namespace basalt::kvctl {
 
@@ -31,20 +32,6 @@ enum class Verb : uint8_t {
 
 enum class OutputFormat : uint8_t { kTable, kJson, kRaw };
 enum class RowFormat : uint8_t { kJsonLines, kTsv };
-enum class Workload : uint8_t { kPut, kGet, kMixed };
-
-struct BenchPlan {
-  Workload workload = Workload::kPut;
-  uint32_t clients = 64;
-  uint64_t value_size = 256;
-  uint64_t keys = 10'000;
-  std::chrono::milliseconds duration{10'000};
-  uint64_t rate = 0;           // operations a second, all clients together; 0: as fast as it goes
-  uint32_t read_percent = 50;  // mixed
-  bool unary = false;
-  bool load = true;  // write all keys before a workload that reads
-  std::string key_prefix = "bench:";
-};
 
 struct Arguments {
   Verb verb = Verb::kVersion;
@@ -70,7 +57,7 @@ struct Arguments {
   uint64_t shard_id = 0;
   uint64_t node_id = 0;
   std::string shell;
-  BenchPlan bench;
+  bench::BenchPlan bench;
 };
 
 // What every verb needs of the arguments to reach the cluster.

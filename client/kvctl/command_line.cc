@@ -35,6 +35,7 @@ struct Raw {
   std::string value_size = "256";
   std::string duration = "10s";
   bool no_load = false;
+  bool no_verify = false;
   Arguments arguments;
 };
 
@@ -47,8 +48,18 @@ const std::map<std::string, ReadMode> kReadModes = {{"linearizable", ReadMode::k
                                                     {"read-index", ReadMode::kReadIndex}};
 const std::map<std::string, RowFormat> kRowFormats = {{"jsonl", RowFormat::kJsonLines},
                                                       {"tsv", RowFormat::kTsv}};
-const std::map<std::string, Workload> kWorkloads = {
-    {"put", Workload::kPut}, {"get", Workload::kGet}, {"mixed", Workload::kMixed}};
+
+std::map<std::string, bench::Workload> AllWorkloads() {
+  using bench::Workload;
+  std::map<std::string, Workload> workloads;
+  for (const Workload workload :
+       {Workload::kPut, Workload::kGet, Workload::kMixed, Workload::kYcsbA, Workload::kYcsbB,
+        Workload::kYcsbC, Workload::kYcsbD, Workload::kYcsbE, Workload::kYcsbF}) {
+    workloads.emplace(bench::NameOf(workload), workload);
+  }
+  return workloads;
+}
+const std::map<std::string, bench::Workload> kWorkloads = AllWorkloads();
 
 template <typename T>
 CLI::Option* AddChoice(CLI::App* app, const std::string& flag, T& target, const std::string& help,
@@ -179,7 +190,7 @@ void AddClusterVerbs(CLI::App* app, Raw& raw) {
 }
 
 void AddToolVerbs(CLI::App* app, Raw& raw) {
-  BenchPlan& plan = raw.arguments.bench;
+  bench::BenchPlan& plan = raw.arguments.bench;
   const std::string group = "Tools";
   CLI::App* bench = AddVerb(app, raw, "bench", Verb::kBench, "Measure the cluster", group);
   AddChoice(bench, "--workload", plan.workload, "What to do", kWorkloads, "put");
@@ -193,13 +204,14 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();
   bench->add_option("--duration", raw.duration, "10s, 1m")->capture_default_str();
   bench->add_option("--rate", plan.rate, "Operations a second in all; 0: as fast as it goes")
-      ->check(AnyNumber())
+      ->check(CLI::Range(uint64_t{0}, uint64_t{10'000'000}))
       ->capture_default_str();
   bench->add_option("--read-percent", plan.read_percent, "Gets among 100 operations of mixed")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
   bench->add_flag("--unary", plan.unary, "One RPC an operation instead of the shared stream");
-  bench->add_flag("--no-load", raw.no_load, "get, mixed: do not write all keys first");
+  bench->add_flag("--no-load", raw.no_load, "Do not write all keys before a workload that reads");
+  bench->add_flag("--no-verify", raw.no_verify, "Do not read keys back after one that writes");
   AddReadMode(bench, raw);
 
   CLI::App* completion = AddVerb(app, raw, "completion", Verb::kCompletion,
@@ -296,6 +308,7 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
   }
   arguments.bench.duration = *duration;
   arguments.bench.load = !raw.no_load;
+  arguments.bench.verify = !raw.no_verify;
   return {};
 }
 

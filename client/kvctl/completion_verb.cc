@@ -32,7 +32,7 @@ constexpr VerbFlags kVerbs[] = {
     {"cluster", "init --shards --replicas --yes"},
     {"bench",
      "--workload --clients --value-size --keys --key-prefix --duration --rate --read-percent "
-     "--unary --no-load --read"},
+     "--unary --no-load --no-verify --read"},
     {"debug", "scan-replica --node"},
     {"completion", "bash zsh fish"},
     {"version", ""},

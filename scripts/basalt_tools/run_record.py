@@ -27,7 +27,8 @@ def clean_commit():
     return None if _git("status", "--porcelain") else _git("rev-parse", "HEAD")
 
 
-def _built_commit():
+def built_commit():
+    """The commit that the binaries were built from; CommandFailed when it was none."""
     built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"], check=True,
                                       capture_output=True, text=True).stdout)["commit"]
     if not built.isalnum():
@@ -39,7 +40,7 @@ def _built_commit():
 def write(name, figures, samples, commit=None):
     """Returns the path written. `figures` are what the docs cite, `samples` the raw values;
     `commit` ran, by default the one that the binaries were built from."""
-    commit = commit or _built_commit()
+    commit = commit or built_commit()
     record = {
         "commit": commit,
         "command": " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),

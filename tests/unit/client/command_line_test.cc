@@ -73,10 +73,14 @@ TEST(CommandLineTest, EveryVerbParses) {
 TEST(CommandLineTest, WhatIsReadOfTheArguments) {
   const CommandLine bench =
       ParseWords("bench --workload get --value-size 1KiB --duration 1m --no-load");
-  EXPECT_EQ(bench.arguments->bench.workload, Workload::kGet);
+  EXPECT_EQ(bench.arguments->bench.workload, bench::Workload::kGet);
   EXPECT_EQ(bench.arguments->bench.value_size, 1024U);
   EXPECT_EQ(bench.arguments->bench.duration, std::chrono::minutes(1));
   EXPECT_FALSE(bench.arguments->bench.load);
+  EXPECT_TRUE(bench.arguments->bench.verify);
+  EXPECT_EQ(ParseWords("bench --workload ycsb-e").arguments->bench.workload,
+            bench::Workload::kYcsbE);
+  EXPECT_FALSE(ParseWords("bench --no-verify").arguments->bench.verify);
   const CommandLine scan = ParseWords("debug scan-replica 3 --node 2");
   EXPECT_EQ(scan.arguments->shard_id, 3U);
   EXPECT_EQ(scan.arguments->node_id, 2U);

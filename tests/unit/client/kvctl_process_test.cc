@@ -303,6 +303,22 @@ TEST_F(KvctlProcessTest, BenchCountsOnlyWhatWasAcknowledged) {
   EXPECT_LT(rate, 130);
 }
 
+TEST_F(KvctlProcessTest, BenchRunsTheWorkloadsOfYcsb) {
+  for (const char* workload : {"ycsb-a", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-e", "ycsb-f"}) {
+    for (const char* way : {"--read=linearizable", "--unary"}) {
+      const Ended ended = Run({"bench", "--workload", workload, way, "--keys", "100", "--clients",
+                               "8", "--duration", "100ms", "-o", "json"});
+      EXPECT_EQ(ended.code, 0) << workload << ": " << ended.err;
+      for (const char* field : {"\"errors\":0", "\"absent\":0", "\"lost_keys\":0"}) {
+        EXPECT_NE(ended.out.find(field), std::string::npos) << field << " in " << ended.out;
+      }
+    }
+  }
+  EXPECT_NE(Run({"bench", "--workload", "ycsb-e", "--duration", "100ms"}).out.find(" scans"),
+            std::string::npos);
+  EXPECT_EQ(Run({"bench", "--workload", "ycsb-g"}).code, 2);
+}
+
 TEST_F(KvctlProcessTest, BenchFindsAWriteThatWasAcknowledgedAndLost) {
   server_.SetScript([&](const v1::Request& request) {
     FakeReaction reaction;

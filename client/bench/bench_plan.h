@@ -1,0 +1,28 @@
+// What a bench is to do.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "client/bench/workload.h"
+
+namespace basalt::bench {
+
+struct BenchPlan {
+  Workload workload = Workload::kPut;
+  uint32_t clients = 64;
+  uint64_t value_size = 256;
+  uint64_t keys = 10'000;
+  std::chrono::milliseconds duration{10'000};
+  uint64_t rate = 0;           // operations a second, all clients together; 0: as fast as it goes
+  uint32_t read_percent = 50;  // mixed
+  bool unary = false;
+  bool load = true;    // write all keys before a workload that reads
+  bool verify = true;  // read back after a workload that writes
+  std::string key_prefix = "bench:";
+
+  Mix mix() const { return MixOf(workload, read_percent); }
+};
+
+}  // namespace basalt::bench

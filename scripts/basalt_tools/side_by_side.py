@@ -1,0 +1,177 @@
+"""Basalt beside etcd: which measurements there are, which of them stand in a row, and what comes out
+of the samples. Values in, values out."""
+
+import dataclasses
+import statistics
+
+SPREAD_MAX = 0.30
+SYSTEMS = ("etcd", "basalt")  # in the order of a turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    system: str
+    name: str
+    words: tuple  # for the generator
+    half_rate_of: str = ""  # of etcd, in the same turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    name: str
+    title: str
+    basalt: str  # names of measurements
+    etcd: str
+
+
+def _etcd(name, workload, clients, *words, **more):
+    return Measurement("etcd", name, ("--workload", workload, "--clients", str(clients), *words),
+                       **more)
+
+
+def _basalt(name, workload, clients, *words, **more):
+    return Measurement("basalt", name, ("--workload", workload, "--clients", str(clients), *words),
+                       **more)
+
+
+MEASUREMENTS = (
+    _etcd("put_1", "put", 1),
+    _etcd("put_64", "put", 64),
+    _etcd("put_256", "put", 256),
+    _etcd("get_256", "get", 256),
+    _etcd("txn_256", "put", 256, "--txn-puts", "64"),
+    _etcd("txn_1024", "put", 1024, "--txn-puts", "64"),
+    _etcd("put_half_rate", "put", 256, half_rate_of="put_256"),
+    _basalt("put_1", "put", 1),
+    _basalt("put_64", "put", 64),
+    _basalt("put_256", "put", 256),
+    _basalt("put_1024", "put", 1024),
+    _basalt("put_unary_256", "put", 256, "--unary"),
+    _basalt("get_lease_256", "get", 256),
+    _basalt("get_read_index_256", "get", 256, "--read", "read-index"),
+    _basalt("get_unary_256", "get", 256, "--unary"),
+    _basalt("put_half_rate", "put", 256, half_rate_of="put_256"),
+)
+
+ROWS = (
+    Row("put_1", "durable put, 1 client, streaming", "put_1", "put_1"),
+    Row("put_64", "durable put, 64 clients, streaming", "put_64", "put_64"),
+    Row("put_256", "durable put, 256 clients, streaming", "put_256", "put_256"),
+    Row("put_unary_256", "durable put, 256 clients, one unary RPC each", "put_unary_256",
+        "put_256"),
+    Row("get_lease_256", "linearizable get by lease, 256 clients, streaming", "get_lease_256",
+        "get_256"),
+    Row("get_read_index_256", "linearizable get by ReadIndex, 256 clients, streaming",
+        "get_read_index_256", "get_256"),
+    Row("get_unary_256", "linearizable get, 256 clients, one unary RPC each", "get_unary_256",
+        "get_256"),
+    Row("put_txn_256", "durable put, 256 clients, streaming; etcd 64 puts a Txn", "put_256",
+        "txn_256"),
+    Row("put_txn_1024", "durable put, 1,024 clients, streaming; etcd 64 puts a Txn", "put_1024",
+        "txn_1024"),
+    Row("put_half_rate", "durable put at half of etcd's rate, 256 clients", "put_half_rate",
+        "put_half_rate"),
+)
+
+
+def rows_named(names):
+    """All rows, or those of the names, in order. ValueError names one that is not there."""
+    if not names:
+        return list(ROWS)
+    by_name = {row.name: row for row in ROWS}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise ValueError(f"no row {unknown[0]}; there are {', '.join(by_name)}")
+    return [row for row in ROWS if row.name in names]
+
+
+def measurements_of(rows, system):
+    """What one turn of the system measures for the rows, each once, in order."""
+    wanted = {getattr(row, system) for row in rows}
+    if system == "etcd":
+        wanted |= {measurement.half_rate_of for measurement in MEASUREMENTS
+                   if measurement.half_rate_of and any(measurement.name in (row.etcd, row.basalt)
+                                                       for row in rows)}
+    return [measurement for measurement in MEASUREMENTS
+            if measurement.system == system and measurement.name in wanted]
+
+
+def spread(values):
+    """The distance between the extremes, as a share of the median."""
+    middle = statistics.median(values)
+    return (max(values) - min(values)) / middle if middle else float("inf")
+
+
+def _side(samples, system, name):
+    chosen = [sample for sample in samples
+              if sample["system"] == system and sample["measurement"] == name]
+    rates = [sample["throughput"] for sample in chosen]
+    median = statistics.median
+    return {"per_s": median(rates),
+            "spread": spread(rates),
+            "p50_us": median(sample["latency_us"]["p50"] for sample in chosen),
+            "p99_us": median(sample["latency_us"]["p99"] for sample in chosen),
+            "server_cpu_us_per_op": median(sample["server_cpu_us_per_op"] for sample in chosen),
+            "generator_cpu_us_per_op": median(sample["generator_cpu_us_per_op"]
+                                              for sample in chosen)}
+
+
+def compare(row, samples):
+    """Medians of both sides and their ratios, Basalt's to etcd's; `void` when either side's rates
+    spread too far for a ratio to mean anything."""
+    basalt = _side(samples, "basalt", row.basalt)
+    etcd = _side(samples, "etcd", row.etcd)
+    result = {"basalt": basalt, "etcd": etcd,
+              "void": max(basalt["spread"], etcd["spread"]) > SPREAD_MAX}
+    if not result["void"]:
+        result["ratio"] = {key: round(basalt[key] / etcd[key], 3) if etcd[key] else None
+                           for key in ("per_s", "p50_us", "p99_us", "server_cpu_us_per_op")}
+    return result
+
+
+def figures_of(rows, samples):
+    """What a document may cite: nothing of a void row."""
+    compared = {row.name: compare(row, samples) for row in rows}
+    return {name: result for name, result in compared.items() if not result["void"]}
+
+
+def faults_of(rows, samples, syncs):
+    """What makes a run no measurement, a line each. `syncs` holds, for each system, the calls that
+    each of its nodes made, by name."""
+    for sample in samples:
+        if sample["errors"]:
+            yield (f"{sample['system']} {sample['measurement']}: {sample['errors']} operations "
+                   "failed")
+    connections = {system: [sample["connections"] for sample in samples
+                            if sample["system"] == system] for system in SYSTEMS}
+    if not 0 < max(connections["basalt"]) <= min(connections["etcd"]):
+        yield f"Basalt had more connections than etcd: {connections}"
+    for system in SYSTEMS:
+        if not all(node.get("fdatasync", 0) > 0 for node in syncs[system]):
+            yield f"{system}: a node made no fdatasync call: {syncs[system]}"
+    for row in rows:
+        if compare(row, samples)["void"]:
+            yield f"{row.name}: void, rates spread by more than {SPREAD_MAX:.0%}"
+
+
+def _cells(result):
+    basalt, etcd = result["basalt"], result["etcd"]
+    both = [("per_s", "{:,.0f}", 1), ("p50_us", "{:,.2f}", 1000), ("p99_us", "{:,.2f}", 1000),
+            ("server_cpu_us_per_op", "{:,.1f}", 1)]
+    for key, form, unit in both:
+        ratio = result.get("ratio", {}).get(key)
+        yield form.format(basalt[key] / unit)
+        yield form.format(etcd[key] / unit)
+        yield "void" if result["void"] else "-" if ratio is None else f"{ratio:.2f}x"
+    yield f"{max(basalt['spread'], etcd['spread']):.0%}"
+
+
+def table(rows, samples):
+    """Markdown lines: medians of Basalt and of etcd and the ratio, four times over."""
+    heads = ["row", "Basalt 1/s", "etcd 1/s", "ratio", "Basalt p50 ms", "etcd p50 ms", "ratio",
+             "Basalt p99 ms", "etcd p99 ms", "ratio", "Basalt CPU us", "etcd CPU us", "ratio",
+             "spread"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for row in rows:
+        yield "| " + " | ".join([row.title, *_cells(compare(row, samples))]) + " |"
