@@ -268,7 +268,8 @@ ssize_t Write(int fd, const void* bytes, size_t size, std::optional<off_t> offse
     return ::syscall(SYS_pwrite64, fd, bytes, part, *offset);
   };
   DiskTape* const tape = DiskTape::recording();
-  const std::string path = tape == nullptr ? "" : PathOf(fd, *tape);
+  if (tape == nullptr) return call(size);
+  const std::string path = PathOf(fd, *tape);
   if (path.empty()) return call(size);
   DiskChange change;
   change.kind = Kind::kWrite;
@@ -285,7 +286,8 @@ ssize_t Write(int fd, const void* bytes, size_t size, std::optional<off_t> offse
 
 int Sync(int fd, int64_t system_call) {
   DiskTape* const tape = DiskTape::recording();
-  const std::string path = tape == nullptr ? "" : PathOf(fd, *tape);
+  if (tape == nullptr) return static_cast<int>(::syscall(system_call, fd));
+  const std::string path = PathOf(fd, *tape);
   if (path.empty()) return static_cast<int>(::syscall(system_call, fd));
   struct stat attributes {};
   BASALT_CHECK(::fstat(fd, &attributes) == 0);
@@ -299,7 +301,8 @@ int Sync(int fd, int64_t system_call) {
 int ChangeName(Kind kind, const std::string& path, const char* to,
                absl::FunctionRef<int64_t(size_t)> call) {
   DiskTape* const tape = DiskTape::recording();
-  const std::string below = tape == nullptr ? "" : tape->Below(path);
+  if (tape == nullptr) return static_cast<int>(call(0));
+  const std::string below = tape->Below(path);
   if (below.empty()) return static_cast<int>(call(0));
   const std::string to_below = to == nullptr ? "" : tape->Below(to);
   DiskChange change;
@@ -337,7 +340,8 @@ ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
 int ftruncate(int fd, off_t size) noexcept {
   const auto call = [&](size_t) -> int64_t { return ::syscall(SYS_ftruncate, fd, size); };
   DiskTape* const tape = DiskTape::recording();
-  const std::string path = tape == nullptr ? "" : basalt::testing::PathOf(fd, *tape);
+  if (tape == nullptr) return static_cast<int>(call(0));
+  const std::string path = basalt::testing::PathOf(fd, *tape);
   if (path.empty()) return static_cast<int>(call(0));
   DiskChange change;
   change.kind = DiskChange::Kind::kTruncate;

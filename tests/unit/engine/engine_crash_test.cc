@@ -232,7 +232,7 @@ class CrashTest {
               std::vector<std::string>())
         << "the tape does not tell all";
     const auto cut = disk.Clone();
-    cut->CutPower(random_);
+    CutPower(*cut);
     const auto read = JudgeDisk(directory.path(), disk, story, "killed");
     (void)JudgeDisk(*cut, story, "power cut");
     if (!read) return;
@@ -266,6 +266,21 @@ class CrashTest {
  private:
   int Live(const std::string& folder, DiskTape& tape, const Death& death) {
     return RunToDeath(tape, death, [&] { Life({kind_, folder}, seed_, tape).Run(); });
+  }
+
+  // Of what was not synced, any sectors are left of the engine in memory, and of each of RocksDB's
+  // files the first ones. (RocksDB takes a hole near the end of a MANIFEST for damage, synced or
+  // not, and refuses the store.)
+  void CutPower(FakeFileSystem& disk) {
+    if (!IsRocksDb(kind_)) return disk.CutPower(random_);
+    std::set<std::string> ended;
+    const uint64_t mood = random_.Between(1, 4);
+    disk.CutPower(
+        [&](const testing::UnsyncedSector& sector) {
+          if (random_.OneIn(mood)) ended.insert(sector.path);
+          return !ended.contains(sector.path);
+        },
+        random_.Below(disk.UnsyncedNames() + 1));
   }
 
   // When the engine had been read: the disk, and what must be there from then on.

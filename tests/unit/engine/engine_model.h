@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -20,7 +21,7 @@ struct Contents {
   Rows& of(storage::Family family) { return families[static_cast<size_t>(family)]; }
   const Rows& of(storage::Family family) const { return families[static_cast<size_t>(family)]; }
 
-  Rows families[storage::kFamilyCount];
+  std::array<Rows, storage::kFamilyCount> families;
 };
 
 inline Rows ReadAll(storage::Engine& engine, storage::Family family,
@@ -47,7 +48,7 @@ inline constexpr uint64_t kModelStamps = 3;
 inline std::string ModelName(uint64_t at) { return std::string(1, static_cast<char>('a' + at)); }
 
 inline std::string RandomRow(base::Random& random, storage::Family family) {
-  const std::string name = ModelName(random.Below(kModelNames));
+  std::string name = ModelName(random.Below(kModelNames));
   if (family == storage::Family::kState) return name;
   return storage::EncodeRowKey(name, random.Below(kModelStamps));
 }
