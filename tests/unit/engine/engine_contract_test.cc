@@ -11,34 +11,19 @@
 #include "base/random.h"
 #include "storage/key_encoding.h"
 #include "tests/unit/engine/engine_kinds.h"
+#include "tests/unit/engine/engine_model.h"
 
 namespace basalt::storage {
 namespace {
 
+using testing::Contents;
 using testing::EngineBench;
 using testing::EngineKind;
-
-using Rows = std::map<std::string, std::string>;
-struct Contents {
-  Rows families[kFamilyCount];
-};
-
-Rows ReadAll(Engine& engine, Family family, const EngineSnapshot* snapshot = nullptr) {
-  Rows rows;
-  const auto iterator = engine.NewIterator(family, snapshot);
-  for (iterator->Seek(""); iterator->Valid(); iterator->Next()) {
-    rows.emplace(iterator->key(), iterator->value());
-  }
-  EXPECT_TRUE(iterator->status().ok());
-  return rows;
-}
-
-void ExpectHolds(Engine& engine, const Contents& contents,
-                 const EngineSnapshot* snapshot = nullptr) {
-  for (const Family family : {Family::kData, Family::kState}) {
-    ASSERT_EQ(ReadAll(engine, family, snapshot), contents.families[static_cast<size_t>(family)]);
-  }
-}
+using testing::ExpectHolds;
+using testing::NumberIn;
+using testing::RandomRow;
+using testing::ReadAll;
+using testing::Rows;
 
 class EngineContract : public ::testing::TestWithParam<EngineKind> {
  protected:
@@ -195,37 +180,12 @@ class Walk {
   }
 
  private:
-  std::string RandomRow(Family family) {
-    const std::string name(1, static_cast<char>('a' + random_.Below(12)));
-    return family == Family::kState ? name : EncodeRowKey(name, random_.Below(3));
-  }
-
-  // Each batch also carries its number, so that a crash tells what it left.
   void Write() {
     Contents next = history_.back();
     Batch batch;
-    for (uint64_t rows = random_.Below(8); rows > 0; --rows) {
-      const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
-      Rows& model = next.families[static_cast<size_t>(family)];
-      const std::string key = RandomRow(family);
-      if (random_.OneIn(3)) {
-        batch.Delete(family, key);
-        model.erase(key);
-      } else {
-        const size_t bytes = random_.Below(60);
-        const std::string value(bytes, static_cast<char>('a' + random_.Below(26)));
-        batch.Put(family, key, value);
-        model[key] = value;
-      }
-    }
-    batch.Put(Family::kState, "number", std::to_string(history_.size()));
-    next.families[static_cast<size_t>(Family::kState)]["number"] = std::to_string(history_.size());
+    testing::FillRandomBatch(random_, history_.size(), 60, next, batch);
     engine_->Write(batch);
     history_.push_back(std::move(next));
-  }
-
-  static size_t NumberIn(const std::optional<std::string>& row) {
-    return row ? std::stoul(*row) : 0;
   }
 
   // The last batches are gone, none before the last flush, and no part of one is left.
@@ -267,10 +227,10 @@ class Walk {
                                          : std::pair<size_t, std::shared_ptr<const EngineSnapshot>>{
                                                history_.size() - 1, nullptr};
     const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
-    const Rows rows = history_[number].families[static_cast<size_t>(family)];
+    const Rows rows = history_[number].of(family);
     const auto iterator = engine_->NewIterator(family, snapshot.get());
     for (uint64_t seeks = random_.Between(1, 4); seeks > 0; --seeks) {
-      const std::string from = random_.OneIn(5) ? std::string() : RandomRow(family);
+      const std::string from = random_.OneIn(5) ? std::string() : RandomRow(random_, family);
       iterator->Seek(from);
       auto row = rows.lower_bound(from);
       for (uint64_t moves = random_.Below(6);; --moves) {
@@ -290,7 +250,7 @@ class Walk {
     const size_t number = NumberIn(*engine_->GetFlushed(Family::kState, "number"));
     ASSERT_GE(number, flushed_);
     ASSERT_LT(number, history_.size());
-    const Rows& data = history_[number].families[static_cast<size_t>(Family::kData)];
+    const Rows& data = history_[number].of(Family::kData);
     for (const auto& [key, value] : data) {
       ASSERT_EQ(*engine_->GetFlushed(Family::kData, key), value);
     }

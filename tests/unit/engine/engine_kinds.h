@@ -13,7 +13,7 @@
 
 namespace basalt::testing {
 
-enum class EngineKind { kMemory, kMemoryFlushingItself, kRocksDb };
+enum class EngineKind { kMemory, kMemoryFlushingItself, kRocksDb, kRocksDbFlushingItself };
 
 inline std::string EngineKindName(EngineKind kind) {
   switch (kind) {
@@ -23,45 +23,65 @@ inline std::string EngineKindName(EngineKind kind) {
       return "MemoryFlushingItself";
     case EngineKind::kRocksDb:
       return "RocksDb";
+    case EngineKind::kRocksDbFlushingItself:
+      return "RocksDbFlushingItself";
   }
   return "";
 }
+
+inline bool IsRocksDb(EngineKind kind) {
+  return kind == EngineKind::kRocksDb || kind == EngineKind::kRocksDbFlushingItself;
+}
+
+// A factory of small engines.
+class EngineMaker {
+ public:
+  // Memory lies on `files`, which outlives this; RocksDB on the real file system.
+  EngineMaker(EngineKind kind, storage::FileSystem& files) {
+    if (IsRocksDb(kind)) {
+      resources_ = std::make_unique<storage::RocksDbResources>(SmallSizes(kind));
+      factory_ = std::make_unique<storage::RocksDbEngineFactory>(*resources_);
+    } else {
+      const size_t flush_every = kind == EngineKind::kMemory ? 0 : 2000;
+      factory_ = std::make_unique<storage::MemoryEngineFactory>(
+          files, storage::MemoryEngineOptions{.flush_every_bytes = flush_every});
+    }
+  }
+
+  storage::EngineFactory& factory() { return *factory_; }
+
+ private:
+  static storage::RocksDbSizes SmallSizes(EngineKind kind) {
+    storage::RocksDbSizes sizes;
+    sizes.block_cache_bytes = size_t{8} << 20;
+    sizes.memtables_bytes = size_t{32} << 20;
+    // 64 KiB are the least that RocksDB takes.
+    sizes.memtable_bytes = kind == EngineKind::kRocksDb ? size_t{4} << 20 : size_t{64} << 10;
+    return sizes;
+  }
+
+  std::unique_ptr<storage::RocksDbResources> resources_;  // null: no RocksDB, no threads
+  std::unique_ptr<storage::EngineFactory> factory_;
+};
 
 // A file system, a factory and a directory to use them in.
 class EngineBench {
  public:
   explicit EngineBench(EngineKind kind)
-      : files_(kind == EngineKind::kRocksDb ? storage::NewPosixFileSystem()
-                                            : std::make_unique<FakeFileSystem>()),
-        root_(kind == EngineKind::kRocksDb ? directory_.path() : "") {
-    if (kind == EngineKind::kRocksDb) {
-      resources_ = std::make_unique<storage::RocksDbResources>(SmallSizes());
-      factory_ = std::make_unique<storage::RocksDbEngineFactory>(*resources_);
-    } else {
-      const size_t flush_every = kind == EngineKind::kMemory ? 0 : 2000;
-      factory_ = std::make_unique<storage::MemoryEngineFactory>(
-          *files_, storage::MemoryEngineOptions{.flush_every_bytes = flush_every});
-    }
-  }
+      : files_(IsRocksDb(kind) ? storage::NewPosixFileSystem()
+                               : std::make_unique<FakeFileSystem>()),
+        root_(IsRocksDb(kind) ? directory_.path() : ""),
+        maker_(kind, *files_) {}
 
   storage::FileSystem& files() { return *files_; }
-  storage::EngineFactory& factory() { return *factory_; }
+  storage::EngineFactory& factory() { return maker_.factory(); }
   std::string Path(const std::string& name) const { return root_ + "/" + name; }
 
  private:
-  static storage::RocksDbSizes SmallSizes() {
-    storage::RocksDbSizes sizes;
-    sizes.block_cache_bytes = size_t{8} << 20;
-    sizes.memtables_bytes = size_t{32} << 20;
-    sizes.memtable_bytes = size_t{4} << 20;
-    return sizes;
-  }
-
   ScratchDirectory directory_;
   const std::unique_ptr<storage::FileSystem> files_;
   const std::string root_;
-  std::unique_ptr<storage::RocksDbResources> resources_;  // null: no RocksDB, no threads
-  std::unique_ptr<storage::EngineFactory> factory_;
+  EngineMaker maker_;
 };
 
 }  // namespace basalt::testing

@@ -11,8 +11,9 @@ namespace basalt::testing {
 
 class ScratchDirectory {
  public:
-  ScratchDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "basalt-test-XXXXXX").string();
+  ScratchDirectory() : ScratchDirectory(std::filesystem::temp_directory_path()) {}
+  explicit ScratchDirectory(const std::filesystem::path& parent) {
+    std::string pattern = (parent / "basalt-test-XXXXXX").string();
     BASALT_CHECK(::mkdtemp(pattern.data()) != nullptr);
     path_ = pattern;
   }
