@@ -315,6 +315,11 @@ void IndexingSink::OnBase(const Owner& owner, const raft::LogBase& base, bool dr
 void IndexingSink::OnEntries(const Owner& owner, EntriesReason reason, raft::LogIndex first,
                              std::vector<EncodedEntry> entries) {
   if (!Takes(first, 0)) return;
+  // Would give an empty log another beginning than behind its base.
+  if (entries.empty()) {
+    status_ = base::DataLoss(fmt::format("a record of no entries at index {}", first.value()));
+    return;
+  }
   const uint64_t holes = index_.HolesBeside(owner, reason, first, entries.size());
   if (!Takes(first, holes == 0 ? 0 : index_.holes() + holes)) return;
   std::vector<EntryPosition> positions;

@@ -115,16 +115,16 @@ std::map<uint64_t, raft::Term> HighestTerms(VirtualCluster& cluster) {
 // Hazard 7: who hears the leader through nobody does not depose it, and whoever has two neighbours
 // can lead.
 TEST(ClusterTest, AChainOfFiveKeepsItsLeaders) {
-  RunSeeds({.nodes = 5, .replicas = 5}, 10, [](VirtualCluster& cluster) {
+  RunSeeds({.nodes = 5, .replicas = 5, .workload = {.clients = 2}}, 4, [](VirtualCluster& cluster) {
     cluster.RunFor(milliseconds(cluster.random().Between(100, 2500)));
     CutToChain(cluster);
-    cluster.RunFor(seconds(6));
+    cluster.RunFor(seconds(5));
     const server::MonotonicTime settled = cluster.time().Now();
     const auto before = HighestTerms(cluster);
-    cluster.RunFor(seconds(20));
+    cluster.RunFor(seconds(8));
     cluster.Require(HighestTerms(cluster) == before, "somebody was elected in a chain at rest");
     for (uint64_t shard : {1, 2}) {
-      cluster.Require(cluster.workload().NewestWrite(shard) > settled + seconds(15),
+      cluster.Require(cluster.workload().NewestWrite(shard) > settled + seconds(6),
                       "a chain does not go on");
     }
     cluster.network().Heal();

@@ -119,6 +119,11 @@ TEST(EntryIndexTest, IndexesThatNoLogHasAreRefused) {
               sink.OnEntries(kOwner, EntriesReason::kAppended, raft::LogIndex(14), Encoded(1));
             }),
             kRefused);
+  // None at all: an empty log would begin elsewhere than behind its base.
+  EXPECT_EQ(refused([](Sink& sink) {
+              sink.OnEntries(kOwner, EntriesReason::kAppended, raft::LogIndex(1), {});
+            }),
+            kRefused);
   EXPECT_EQ(refused([](Sink& sink) {
               sink.OnBase(kOwner, Base(kHuge, 1), true);
               // Nothing behind what was refused counts.
