@@ -115,7 +115,7 @@ std::map<uint64_t, raft::Term> HighestTerms(VirtualCluster& cluster) {
 // Hazard 7: who hears the leader through nobody does not depose it, and whoever has two neighbours
 // can lead.
 TEST(ClusterTest, AChainOfFiveKeepsItsLeaders) {
-  RunSeeds({.nodes = 5, .replicas = 5, .workload = {.clients = 2}}, 4, [](VirtualCluster& cluster) {
+  RunSeeds({.nodes = 5, .replicas = 5, .workload = {.clients = 2}}, 2, [](VirtualCluster& cluster) {
     cluster.RunFor(milliseconds(cluster.random().Between(100, 2500)));
     CutToChain(cluster);
     cluster.RunFor(seconds(5));
