@@ -267,9 +267,14 @@ void VirtualCluster::Stop(uint64_t id) {
 }
 
 void VirtualCluster::HoldGroups(uint64_t id, server::MonotonicTime duration) {
-  Node& node = nodes_.at(id);
-  node.held_until = std::max(node.held_until, time_.Now() + duration);
-  Visit(id, 0, [duration](VirtualProcess& process) { process.HoldGroups(duration); });
+  // A process that stands still is held from when it goes on; and it waits by its own clock.
+  Visit(id, 0, [this, id, duration](VirtualProcess& process) {
+    Node& node = nodes_.at(id);
+    const server::MonotonicTime longest =
+        duration * NodeClock::kExact / static_cast<int64_t>(SlowestRate());
+    node.held_until = std::max(node.held_until, time_.Now() + longest);
+    process.HoldGroups(duration);
+  });
 }
 
 void VirtualCluster::DieInside(uint64_t id, Death death, uint64_t operations) {
