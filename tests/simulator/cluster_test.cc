@@ -27,9 +27,9 @@ TEST(ClusterTest, SameSeedSameRun) {
 
 TEST(ClusterTest, QuietRunAcknowledgesEverything) {
   auto reached = RunSeeds({}, 2, [](VirtualCluster& cluster) { cluster.RunFor(seconds(2)); });
-  EXPECT_GT(reached["writes acknowledged"], 400u);
+  EXPECT_GT(reached["writes acknowledged"], Least(400));
   EXPECT_EQ(reached["writes unknown"], 0u);
-  EXPECT_GT(reached["applied hashes compared"], 500u);
+  EXPECT_GT(reached["applied hashes compared"], Least(500));
 }
 
 // Hazards 10, 46, 52.
@@ -48,10 +48,10 @@ TEST(ClusterTest, OneNodeDiesAtAnyEvent) {
       cluster.Start(node);
     }
   });
-  EXPECT_GT(reached["kills"], 30u);
-  EXPECT_GT(reached["deaths in the midst of a change to the disk"], 5u);
-  EXPECT_GT(reached["writes unknown"], 10u);
-  EXPECT_GT(reached["leaders elected"], 30u);
+  EXPECT_GT(reached["kills"], Least(30));
+  EXPECT_GT(reached["deaths in the midst of a change to the disk"], Least(5));
+  EXPECT_GT(reached["writes unknown"], Least(10));
+  EXPECT_GT(reached["leaders elected"], Least(30));
 }
 
 // Hazards 38, 39: when it wakes up it believes for a while that it leads; clients ask it.
@@ -70,7 +70,7 @@ TEST(ClusterTest, LeaderStandsStillAndWakesUpAlone) {
       cluster.RunFor(milliseconds(cluster.random().Between(0, 1500)));
     }
   });
-  EXPECT_GT(reached["pauses"], 20u);
+  EXPECT_GT(reached["pauses"], Least(20));
 }
 
 TEST(ClusterTest, TwoDeadNodesStopWritesUntilOneReturns) {
@@ -181,8 +181,8 @@ TEST(ClusterTest, FollowerBehindCompactionGetsCheckpoint) {
       cluster.Start(node);
     }
   });
-  EXPECT_GT(reached["checkpoints installed"], 20u);
-  EXPECT_GT(reached["deaths in the midst of a change to the disk"], 10u);
+  EXPECT_GT(reached["checkpoints installed"], Least(20));
+  EXPECT_GT(reached["deaths in the midst of a change to the disk"], Least(10));
 }
 
 TEST(ClusterTest, EverythingAtOnce) {

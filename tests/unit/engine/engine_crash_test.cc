@@ -23,6 +23,7 @@
 
 #include "base/random.h"
 #include "storage/key_encoding.h"
+#include "tests/fakes/under_asan.h"
 #include "tests/unit/engine/disk_tape.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/engine/engine_life.h"
@@ -325,14 +326,7 @@ class EngineCrash : public ::testing::TestWithParam<EngineKind> {};
 
 // Each costs some five processes, most of whose time RocksDB takes to open; under AddressSanitizer,
 // which cannot see into RocksDB, six times as much.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kUnderAsan = true;
-#elif defined(__has_feature)
-constexpr bool kUnderAsan = __has_feature(address_sanitizer);
-#else
-constexpr bool kUnderAsan = false;
-#endif
-constexpr uint64_t kDeathsMax = kUnderAsan ? 20 : 50;
+constexpr uint64_t kDeathsMax = testing::kUnderAsan ? 20 : 50;
 constexpr uint64_t kSeed = 1;
 
 TEST_P(EngineCrash, AtAnyChangeOfTheDiskLeavesAPrefixAndWholeCheckpoints) {
