@@ -12,7 +12,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts" / "bench"
 MISSING = [name for name in ("etcd", "strace") if shutil.which(name) is None]
 
 
-@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}; ./dev packages bench")
+@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}; ends with `./dev packages bench`")
 class BenchTest(unittest.TestCase):
     def run_script(self, *words):
         return subprocess.run([sys.executable, "-B", str(SCRIPT), "--runs", "1", "--duration",
