@@ -81,6 +81,26 @@ class FuzzScriptTest(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("one: reaches 84.9 % of the lines of storage/crc32c.cc, not 85 %", output)
 
+    def test_what_ended_clean_is_not_run_again(self):
+        self.run_script("--budget", "1s")
+        code, output = self.run_script("--budget", "1s", "--resume", BROKEN="1")
+        self.assertEqual(code, 0, output)
+        self.assertRegex(output, r"one: ended clean at \S+, not run again")
+        self.assertIn("1 fuzzers, 0 faults", output)
+
+    def test_only_a_clean_run_of_this_binary_and_budget_is_kept(self):
+        self.run_script("--budget", "1s")
+        self.assertEqual(self.run_script("--budget", "2s", "--resume", CODE="3")[0], 1)
+        self.assertEqual(self.run_script("--budget", "2s", "--resume", CODE="3")[0], 1)
+        self.run_script("--budget", "1s")
+        with open(self.asan / "fuzz-bin" / "fuzz_one", "a", encoding="ascii") as binary:
+            binary.write("# built anew\n")
+        self.assertEqual(self.run_script("--budget", "1s", "--resume", CODE="3")[0], 1)
+
+    def test_without_resume_all_run(self):
+        self.run_script("--budget", "1s")
+        self.assertEqual(self.run_script("--budget", "1s", CODE="3")[0], 1)
+
     def test_an_unknown_name_is_an_error(self):
         with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
             self.run_script("two")
