@@ -128,6 +128,12 @@ SegmentUse EntryIndex::UseOf(FileNumber file) const {
   return found == uses_.end() ? SegmentUse{} : found->second;
 }
 
+uint64_t EntryIndex::LiveEntryBytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [file, use] : uses_) bytes += use.entry_bytes;
+  return bytes;
+}
+
 std::vector<raft::GroupId> EntryIndex::GroupsWithStateIn(FileNumber file, size_t states_max) const {
   std::vector<raft::GroupId> groups;
   for (const auto& [group, log] : groups_) {

@@ -91,6 +91,7 @@ class EntryIndex {
   void Drop(const Owner& owner, FileNumber file);
 
   SegmentUse UseOf(FileNumber file) const;
+  uint64_t LiveEntryBytes() const;  // in all files
   // At most `states_max` groups whose state (or tombstone) lies in `file`.
   std::vector<raft::GroupId> GroupsWithStateIn(FileNumber file, size_t states_max) const;
   // Entries that lie in `file`, in runs of consecutive indexes, until `bytes_max` is passed.

@@ -50,7 +50,9 @@ struct RaftLogOptions {
   size_t forward_groups_max = 64;
   size_t copy_bytes_max = 256u << 10;
   // A segment with more bytes of live entries than this, or than a quarter of its size, is not
-  // copied: the groups that pin it are to be flushed (GroupsPinning).
+  // copied: the groups that pin it are to be flushed (GroupsPinning). What no flush lets go (a
+  // group without a quorum cannot apply what it holds) is copied once the live entries fill less
+  // than a quarter of all segments together: so the log stays below four times what it must hold.
   uint64_t copy_segment_bytes_max = 4u << 20;
 };
 

@@ -24,9 +24,12 @@ absl::StatusOr<RaftLog::ReclaimPlan> RaftLog::PlanReclaim() {
     if (use.states > 0) {
       plan.states = index_.GroupsWithStateIn(oldest.number, options_.forward_groups_max);
     }
-    // Copying fuller segments than a quarter would fill others as fast, and never end.
+    // Copying fuller segments than a quarter would fill others as fast, and never end. Of a log
+    // that is emptier than a quarter each turn around frees three times what it copies.
     const uint64_t copy_max = std::min(options_.copy_segment_bytes_max, options_.segment_bytes / 4);
-    if (use.entries > 0 && use.entry_bytes <= copy_max) {
+    const bool mostly_dead =
+        index_.LiveEntryBytes() <= chain_.live().size() * options_.segment_bytes / 4;
+    if (use.entries > 0 && (use.entry_bytes <= copy_max || mostly_dead)) {
       runs = index_.EntriesIn(oldest.number, options_.copy_bytes_max);
     }
     for (const raft::GroupId group : plan.states) {

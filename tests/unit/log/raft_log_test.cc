@@ -218,6 +218,34 @@ TEST_F(RaftLogTest, GroupsThatPinAreNamed) {
   ExpectModel();
 }
 
+// A group without a quorum: what it holds is in no state machine, and no flush lets it go.
+TEST_F(RaftLogTest, WhatCannotBeAppliedPinsNoSegmentForEver) {
+  options_.copy_segment_bytes_max = 100;
+  Open();
+  Create(1);
+  Create(2);
+  for (uint64_t i = 1; i <= 3; ++i) Commit({TestAppend(2, i, 1, 1, 1000)});
+  uint64_t most = 0;
+  for (uint64_t i = 1; i <= 400; ++i) {
+    Commit({TestAppend(1, i, 1, 1, 900)});
+    if (i > 2) Advance(1, i - 2, 1);
+    most = std::max<uint64_t>(most, log_->counters().segments_live);
+  }
+  EXPECT_GT(log_->counters().rolls, 50u);
+  EXPECT_GT(log_->counters().entries_copied, 3u);
+  EXPECT_LE(most, 8u) << "five entries of a thousand bytes, four times";
+  ExpectModel();
+  Reopen();
+  ExpectModel();
+  files_.CutPower();
+  Open();
+  ExpectModel();
+  const uint64_t copied = log_->counters().entries_copied;
+  int calls = 0;
+  while (!log_->MarkIdle().value()) ASSERT_LT(++calls, 100) << "an idle log copies in a circle";
+  EXPECT_LE(log_->counters().entries_copied - copied, 10u);
+}
+
 // More live entries than the segments that are kept can hold: emptying must not go in a circle.
 TEST_F(RaftLogTest, EmptyingEndsWhenEverythingIsNeeded) {
   options_.copy_segment_bytes_max = 1 << 20;
