@@ -39,7 +39,8 @@ class CiRunTest(unittest.TestCase):
         script = os.path.join(self.root, ".ci", "run")
         if limit is not None:
             with open(script, encoding="utf-8") as file:
-                text = re.sub(rf"^{stages[0]} \d+ ", f"{stages[0]} {limit} ", file.read(), flags=re.M)
+                text, count = re.subn(rf"^{stages[0]} \d+$", f"{stages[0]} {limit}", file.read(), flags=re.M)
+            self.assertEqual(count, 1)
             with open(script, "w", encoding="utf-8") as file:
                 file.write(text)
         dev = os.path.join(self.root, "dev")
