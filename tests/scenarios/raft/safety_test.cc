@@ -177,6 +177,12 @@ TEST_F(SafetyTest, EqualPlacesHoldEntriesOfOneLength) {
   ExpectViolation("replica 3: logs do not match at entry 1 of term 1");
 }
 
+TEST_F(SafetyTest, AnEmptyEntryIsNotEqualToAFullOne) {
+  Write(1, Command(1, 1, "a"));
+  Write(2, {LogIndex(1), Term(1), EntryKind::kCommands, nullptr});
+  ExpectViolation("replica 2: logs do not match at entry 1 of term 1");
+}
+
 TEST_F(SafetyTest, EqualPlacesHaveEqualHistories) {
   Write(1, Command(1, 1));
   Write(1, Command(2, 3));
@@ -265,6 +271,15 @@ TEST_F(SafetyTest, WhatIsCommittedIsDurableOnAMajority) {
   Log(3, Command(2, 2));  // is another entry
   Commit(1, 2, 1);
   ExpectViolation("replica 1: commits entry 2, durable on 1 of 3 voters");
+}
+
+TEST_F(SafetyTest, HalfOfTheVotersIsNoMajority) {
+  Configuration four = ThreeVoters();
+  four.members.push_back(As(MemberRole::kVoter, 4));
+  at(1).durable.base.configuration = at(1).written.base.configuration = four;
+  for (const uint64_t id : {1, 2}) Log(id, Command(1, 1));
+  Commit(1, 1, 1);
+  ExpectViolation("replica 1: commits entry 1, durable on 2 of 4 voters");
 }
 
 TEST_F(SafetyTest, CheckpointsCountForTheMajority) {
