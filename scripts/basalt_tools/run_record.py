@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 
@@ -27,20 +28,35 @@ def clean_commit():
     return None if _git("status", "--porcelain") else _git("rev-parse", "HEAD")
 
 
+def whole_hash(commit):
+    """The hash of a commit of this repository; CommandFailed for anything else, such as what a binary
+    says that was built from a tree with changes: a record would name a commit that did not run."""
+    if not re.fullmatch("[0-9a-f]{7,40}", commit):
+        raise CommandFailed(f"no record: {commit} is no commit")
+    try:
+        return _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    except subprocess.CalledProcessError:
+        raise CommandFailed(f"no record: {commit} is no commit of this repository") from None
+
+
 def built_commit():
     """The commit that the binaries were built from; CommandFailed when it was none."""
-    built = json.loads(subprocess.run([str(binary("kvctl")), "-o", "json", "version"], check=True,
-                                      capture_output=True, text=True).stdout)["commit"]
-    if not built.isalnum():
-        raise CommandFailed(f"the binaries were built from {built}: a record would name a commit "
-                            "that did not run")
-    return _git("rev-parse", built)
+    return whole_hash(json.loads(subprocess.run(
+        [str(binary("kvctl")), "-o", "json", "version"], check=True, capture_output=True,
+        text=True).stdout)["commit"])
+
+
+def commit_of(program):
+    """Likewise, of a program that knows --commit."""
+    return whole_hash(subprocess.run([str(program), "--commit"], check=True, capture_output=True,
+                                     text=True).stdout.strip())
 
 
 def write(name, figures, samples, commit=None):
     """Returns the path written. `figures` are what the docs cite, `samples` the raw values;
-    `commit` ran, by default the one that the binaries were built from."""
-    commit = commit or built_commit()
+    `commit` ran, by default the one that the binaries were built from. CommandFailed when it is
+    none."""
+    commit = whole_hash(commit) if commit is not None else built_commit()
     record = {
         "commit": commit,
         "command": " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),

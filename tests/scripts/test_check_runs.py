@@ -1,9 +1,16 @@
 """scripts/check_runs objects to every figure that no record carries."""
 
 import json
+import os
+import pathlib
+import re
+import shutil
 import unittest
 
 from planted_tree import PlantedTreeTest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = ("docs/testing.md", "docs/reliability.md")
 
 COMMIT = "1a2b3c4d5e6f"
 FILE = f"docs/runs/bench-put-{COMMIT}.json"
@@ -41,6 +48,30 @@ class CheckRunsTest(PlantedTreeTest):
         self.plant_document(f"[2 runs](runs/bench-put-{COMMIT}.json#samples.1)",
                             "docs/performance.md")
         self.assert_clean()
+
+    def test_all_pages_are_read(self):
+        for page in ("README.md", "docs/performance.md", *PAGES):
+            with self.subTest(page=page):
+                self.setUp()
+                self.plant_document("It takes 21,300 puts/s.", page)
+                self.assert_violation(f"{page}:1:", "bare")
+
+    def test_any_changed_figure_of_the_real_pages(self):
+        shutil.copytree(ROOT / "docs" / "runs", os.path.join(self.root, "docs", "runs"))
+        for page in PAGES:
+            text = (ROOT / page).read_text(encoding="utf-8")
+            figures = list(re.finditer(r"\[(\d)[^\]]*\]\(runs/", text))
+            self.assertTrue(figures, page)
+            changed = text
+            for figure in figures:
+                at = figure.start(1)
+                changed = changed[:at] + str((int(text[at]) + 1) % 10) + changed[at + 1:]
+            self.plant(page, text)
+            self.assert_clean()
+            self.plant(page, changed)
+            found = self.run_check("--root", self.root).stdout
+            self.assertEqual(found.count(f"{page}:"), len(figures), found)
+            self.plant(page, text)
 
     def test_bare_figures(self):
         for text in ("It takes 21,300 puts/s.", "30000 gets/s", "| put | 4.1 ms |", "| 21 s |",

@@ -51,6 +51,17 @@ class CheckSkipsTest(PlantedTreeTest):
         self.assert_passes(self.check([case], allowed))
         self.assert_fails(self.check([case], allowed, "--complete"), "a:X.Gone")
 
+    def test_stale_entries_of_what_runs_inside(self):
+        output = ("test_y (m.C.test_y) ... ok\n[ RUN      ] X.Y\n"
+                  "test_z (m.C.test_z) ... skipped 'no xfs'\n")
+        case = CASE.format("a", "run", "", output)
+        good = "".join(f"a:{test} | no xfs | b\n" for test in ("test_y", "test_z", "X.Y"))
+        self.assert_passes(self.check([case], good, "--complete"))
+        for stale in ("a:test_gone", "a:X.Gone", "gone:test_y"):
+            allowed = f"{good}{stale} | no xfs | b\n"
+            self.assert_fails(self.check([case], allowed, "--complete"),
+                              f"allowed_skips:4: no such test: {stale}")
+
 
 if __name__ == "__main__":
     unittest.main()

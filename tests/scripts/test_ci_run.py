@@ -17,6 +17,16 @@ esac
 """
 
 
+# A project without a compiler, of one test that carries LABEL.
+PROJECT = """cmake_minimum_required(VERSION 3.25)
+project(planted LANGUAGES NONE)
+enable_testing()
+add_test(NAME one COMMAND ${{CMAKE_COMMAND}} -E true)
+set_tests_properties(one PROPERTIES LABELS {label})
+add_custom_target(tests_threaded)
+"""
+
+
 class CiRunTest(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -29,7 +39,8 @@ class CiRunTest(unittest.TestCase):
         script = os.path.join(self.root, ".ci", "run")
         if limit is not None:
             with open(script, encoding="utf-8") as file:
-                text = re.sub(rf"^{stages[0]} \d+ ", f"{stages[0]} {limit} ", file.read(), flags=re.M)
+                text, count = re.subn(rf"^{stages[0]} \d+$", f"{stages[0]} {limit}", file.read(), flags=re.M)
+            self.assertEqual(count, 1)
             with open(script, "w", encoding="utf-8") as file:
                 file.write(text)
         dev = os.path.join(self.root, "dev")
@@ -89,6 +100,52 @@ class CiRunTest(unittest.TestCase):
 
     def test_unknown_stage(self):
         self.assertEqual(self.run_stages(["nonsense"])[0], 2)
+        self.assertEqual(self.run_stages(["test", "nonsense"])[0], 2)
+
+    def plant(self, path, text):
+        full = os.path.join(self.root, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(full, 0o755)
+
+    def plant_project(self, label):
+        shutil.copy(os.path.join(ROOT, "CMakePresets.json"), self.root)
+        os.makedirs(os.path.join(self.root, "scripts"), exist_ok=True)
+        shutil.copy(os.path.join(ROOT, "scripts", "check_skips"), os.path.join(self.root, "scripts"))
+        self.plant("CMakeLists.txt", PROJECT.format(label=label))
+
+    def assert_one_failed(self, stages):
+        code, output = self.run_stages(stages)
+        self.assertEqual(code, 1, output)
+        self.assertRegex(output, rf"(?m)^{stages[-1]} +\d+ s of +\d+ s +failed")
+        self.assertEqual(output.splitlines()[-1].split(", ")[1], "1 failed")
+        return output
+
+    def test_a_stage_without_its_parts_fails(self):
+        self.assert_one_failed(["fuzz"])
+        self.plant_project("unit")
+        self.assertIn("No tests were found", self.assert_one_failed(["tsan"]))
+        self.plant_project("threaded")
+        code, output = self.run_stages(["tsan"])
+        self.assertEqual((code, output.splitlines()[-1]), (0, "1 passed, 0 failed"), output)
+
+    def test_asan_wants_the_traces_of_stage_simulator(self):
+        self.plant_project("unit")
+        subprocess.run(["cmake", "--preset", "asan"], cwd=self.root, check=True,
+                       stdout=subprocess.DEVNULL)
+        self.assertIn("error: no traces to compare with", self.assert_one_failed(["asan-test"]))
+        self.plant("build/trace-hashes.txt", "calm 1 0\n")
+        self.plant("build/asan/bin/basalt_simulator", "#!/bin/sh\nexit 1\n")
+        self.assert_one_failed(["asan-test"])
+        self.plant("build/asan/bin/basalt_simulator", "#!/bin/sh\n[ \"$1\" = --compare ]\n")
+        code, output = self.run_stages(["asan-test"])
+        self.assertEqual((code, output.splitlines()[-1]), (0, "1 passed, 0 failed"), output)
+
+    def test_traces_of_an_earlier_run_are_not_compared_with(self):
+        self.plant("build/trace-hashes.txt", "calm 1 0\n")
+        self.assertEqual(self.run_stages(["simulator"], "sim", "exit 1")[0], 1)
+        self.assertFalse(os.path.exists(os.path.join(self.root, "build", "trace-hashes.txt")))
 
     def test_the_documented_table(self):
         listed = subprocess.run([os.path.join(ROOT, ".ci", "run"), "--list"], capture_output=True,

@@ -105,6 +105,11 @@ class FuzzScriptTest(unittest.TestCase):
         with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
             self.run_script("two")
 
+    def test_no_fuzzers_are_an_error(self):
+        (self.asan / "fuzzers.txt").write_text("")
+        with self.assertRaisesRegex(SystemExit, "names no fuzzer"):
+            self.run_script("--budget", "1s")
+
     def test_times(self):
         self.assertEqual([self.script.seconds_of(text) for text in ("10s", "10m", "1h")],
                          [10, 600, 3600])

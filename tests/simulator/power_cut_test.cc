@@ -28,14 +28,28 @@ TEST(PowerCutTest, NothingAcknowledgedIsLost) {
   EXPECT_GT(reached["writes acknowledged"], Least(2000));
 }
 
+// A log that is refused, or votes, entries or acknowledged writes that are not there any more, by
+// whoever sees it first; a failed CHECK, say, is something else.
+bool IsOfALoss(const std::string& violation) {
+  if (violation.find(" does not start: /log") != std::string::npos) return true;
+  for (const char* verdict : {" forgot that it spoke of group ",
+                              " than it had made durable: ", " lacks what was committed",
+                              "acknowledged and lost", "an acknowledged write is lost"}) {
+    if (violation.find(verdict) != std::string::npos) return true;
+  }
+  return false;
+}
+
 TEST(PowerCutTest, DisksThatDoNotSyncAreFound) {
   constexpr uint64_t kSeedsMax = 5;
   bool found = false;
   for (uint64_t seed = 1; seed <= kSeedsMax && !found; ++seed) {
     const RunReport report =
         RunInChild([&] { return RunOnce({.disks_sync = false}, seed, CutPowerOfAll); });
-    found = !report.violations.empty();
-    if (found) std::printf("seed %d: %s\n", static_cast<int>(seed), report.violations[0].c_str());
+    for (const std::string& violation : report.violations) {
+      found = found || IsOfALoss(violation);
+      std::printf("seed %d: %s\n", static_cast<int>(seed), violation.c_str());
+    }
   }
   EXPECT_TRUE(found) << "a cluster whose disks never sync passed " << kSeedsMax << " power cuts";
 }

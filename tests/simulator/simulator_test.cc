@@ -1,6 +1,7 @@
 // The simulator itself: that a seed gives one run, and that its checkers object.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -77,15 +78,24 @@ TEST(SimulatorFamilies, ClocksDriftAndJump) {
   EXPECT_GT(reached["reads by lease on arrival"], 1000u);
 }
 
-// Leases on clocks that drift further than their bound: somebody must object; to the same runs with
-// clocks that keep to it, nobody.
+// What a lease that is honoured too long brings about; a failed CHECK, say, is something else.
+bool IsOfALeaseHonouredTooLong(const std::string& violation) {
+  return violation.find(" served reads by its lease of term ") != std::string::npos ||
+         violation.starts_with("not linearizable: ") || violation.starts_with("a stale read");
+}
+
+// Leases on clocks that drift further than their bound: the judges of leases and histories must
+// object; to the same runs with clocks that keep to it, nobody.
 TEST(SimulatorLeases, DriftBeyondTheBoundIsFound) {
   constexpr uint64_t kSeeds = 4;
   std::vector<uint64_t> found;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     RunOptions options{.family = Family::kLawless, .seed = seed, .leases_all_the_same = true};
     const RunReport beyond = RunInChild([&] { return RunSimulation(options); });
-    if (!beyond.violations.empty()) found.push_back(seed);
+    if (std::any_of(beyond.violations.begin(), beyond.violations.end(),
+                    IsOfALeaseHonouredTooLong)) {
+      found.push_back(seed);
+    }
     for (const std::string& what : beyond.violations) {
       std::printf("%s\n  to see it again: %s\n", what.c_str(), ReplayCommand(options).c_str());
     }
