@@ -69,9 +69,9 @@ void LogMarks::NoteMeeting(const GroupLogs& before, uint64_t node, const raft::M
     ahead_.erase(known);
   }
   if (term <= message.term || message.term != led_[before.id]) return;
-  const auto leader = std::find_if(
-      before.replicas.begin(), before.replicas.end(),
-      [&message](const auto& place) { return place.second.id == message.from; });
+  const auto leader =
+      std::find_if(before.replicas.begin(), before.replicas.end(),
+                   [&message](const auto& place) { return place.second.id == message.from; });
   if (leader == before.replicas.end()) return;
   const SeenLog& log = leader->second.queued;
   if (log.hard_state.term != message.term || !IsOlder(replica.queued, log)) return;

@@ -51,7 +51,7 @@ class MembershipMarks final : public ReplicaWatcher {
     raft::Configuration committed;
     raft::LogIndex committed_at;
     std::set<raft::ReplicaId> left;
-    std::set<Position> committed_positions;  // of configurations, as any replica knew it
+    std::set<Position> committed_positions;             // of configurations, as any replica knew it
     std::map<Position, std::set<Position>> successors;  // of each configuration
   };
 

@@ -66,7 +66,8 @@ bool HasLost(FakeFileSystem& disk, const std::vector<WrittenSector>& written) {
     if (!disk.Exists(sector.path).value_or(false)) return false;
     if (sector.bytes.find_first_not_of('\0') == std::string::npos) return false;
     return !disk.HasByte(sector.path, sector.offset) ||
-           disk.Contents(sector.path).compare(sector.offset, sector.bytes.size(), sector.bytes) != 0;
+           disk.Contents(sector.path).compare(sector.offset, sector.bytes.size(), sector.bytes) !=
+               0;
   });
 }
 
@@ -103,6 +104,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       workload_(options.workload, {time_, network_, *this, findings_},
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
   trace_.WriteTo(options.trace);
+  trace_.ShowIn(options.trace_hash);
   watchers_.Add(elections_);
   watchers_.Add(logs_.watcher());
   watchers_.Add(states_);
@@ -272,7 +274,8 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     findings_.Mark("power cuts");
     const std::vector<WrittenSector> written = UnsyncedOfLog(*node.disk);
     node.disk->CutPower(random_);
-    if (HasLost(*node.disk, written)) findings_.Mark("power cuts that tore or lost writes of the log");
+    if (HasLost(*node.disk, written))
+      findings_.Mark("power cuts that tore or lost writes of the log");
     node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
     findings_.Mark("a machine's monotonic clock began anew");
   } else {
