@@ -24,6 +24,14 @@ void Print(const Failure& failure) {
   std::fflush(stdout);
 }
 
+ChildRun::Run ToRun(const RunOptions& options) {
+  return [options](std::atomic<uint64_t>& trace_hash) {
+    RunOptions run = options;
+    run.trace_hash = &trace_hash;
+    return RunSimulation(run);
+  };
+}
+
 struct Started {
   RunOptions options;
   std::unique_ptr<ChildRun> child;
@@ -38,8 +46,7 @@ void RunAll(unsigned jobs, Tally& tally, const std::function<std::optional<RunOp
       const std::optional<RunOptions> options = next();
       more = options.has_value();
       if (!more) break;
-      started.push_back(
-          {*options, std::make_unique<ChildRun>([options] { return RunSimulation(*options); })});
+      started.push_back({*options, std::make_unique<ChildRun>(ToRun(*options))});
     }
     std::vector<pollfd> waits;
     waits.reserve(started.size());
@@ -87,6 +94,8 @@ Tally RunCampaign(const CampaignOptions& options) {
   });
   return tally;
 }
+
+RunReport RunApart(const RunOptions& options) { return RunInChild(ToRun(options)); }
 
 Tally RunEach(const std::vector<RunOptions>& runs, unsigned jobs) {
   Tally tally;

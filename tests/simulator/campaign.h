@@ -15,7 +15,7 @@ namespace basalt::testing {
 struct Failure {
   RunOptions options;
   std::vector<std::string> violations;
-  uint64_t trace_hash = 0;  // 0: the process ended before it was known
+  uint64_t trace_hash = 0;  // as far as it came; 0: the process ended before its first event
 };
 
 // What many runs add up to.
@@ -43,6 +43,9 @@ struct CampaignOptions {
 
 // Prints failures with their replay commands as they come.
 Tally RunCampaign(const CampaignOptions& options);
+
+// In a process of its own. However it ends, the report has the trace's hash as far as it came.
+RunReport RunApart(const RunOptions& options);
 
 // Runs each of them, `jobs` at a time.
 Tally RunEach(const std::vector<RunOptions>& runs, unsigned jobs);

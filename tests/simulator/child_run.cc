@@ -1,5 +1,6 @@
 #include "tests/simulator/child_run.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <new>
 #include <sstream>
 
 #include "base/check.h"
@@ -14,11 +16,16 @@
 namespace basalt::testing {
 namespace {
 
+// Processes share it.
+static_assert(std::atomic<uint64_t>::is_always_lock_free);
+
 // A run takes a second or two; under a sanitizer some more.
 constexpr rlim_t kProcessorSecondsMax = 300;
 
 // An exception ends the child: it must not run on as if it were the parent.
-RunReport RunOrDie(const std::function<RunReport()>& run) noexcept { return run(); }
+RunReport RunOrDie(const ChildRun::Run& run, std::atomic<uint64_t>& trace_hash) noexcept {
+  return run(trace_hash);
+}
 
 void AppendCounts(const std::map<std::string, uint64_t>& counts, const char* sign,
                   std::string& to) {
@@ -64,11 +71,11 @@ RunReport Decode(const std::string& text, std::string& said) {
   return report;
 }
 
-void RunAndTell(const std::function<RunReport()>& run, int pipe) noexcept {
+void RunAndTell(const ChildRun::Run& run, std::atomic<uint64_t>& trace_hash, int pipe) noexcept {
   const rlimit limit{kProcessorSecondsMax, kProcessorSecondsMax};
   BASALT_CHECK(::setrlimit(RLIMIT_CPU, &limit) == 0);
   BASALT_CHECK(::dup2(pipe, STDERR_FILENO) == STDERR_FILENO);
-  const std::string text = Encode(RunOrDie(run));
+  const std::string text = Encode(RunOrDie(run, trace_hash));
   for (size_t sent = 0; sent < text.size();) {
     const ssize_t count = ::write(pipe, text.data() + sent, text.size() - sent);
     if (count <= 0) ::_exit(1);
@@ -79,7 +86,11 @@ void RunAndTell(const std::function<RunReport()>& run, int pipe) noexcept {
 
 }  // namespace
 
-ChildRun::ChildRun(const std::function<RunReport()>& run) {
+ChildRun::ChildRun(const Run& run) {
+  void* const shared = ::mmap(nullptr, sizeof(std::atomic<uint64_t>), PROT_READ | PROT_WRITE,
+                              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  BASALT_CHECK(shared != MAP_FAILED);
+  trace_hash_ = new (shared) std::atomic<uint64_t>(0);
   std::array<int, 2> pipe_ends{};
   BASALT_CHECK(::pipe(pipe_ends.data()) == 0);
   std::fflush(nullptr);
@@ -87,7 +98,7 @@ ChildRun::ChildRun(const std::function<RunReport()>& run) {
   BASALT_CHECK(child_ >= 0);
   if (child_ == 0) {
     ::close(pipe_ends[0]);
-    RunAndTell(run, pipe_ends[1]);
+    RunAndTell(run, *trace_hash_, pipe_ends[1]);
   }
   ::close(pipe_ends[1]);
   pipe_ = pipe_ends[0];
@@ -95,6 +106,7 @@ ChildRun::ChildRun(const std::function<RunReport()>& run) {
 
 ChildRun::~ChildRun() {
   if (pipe_ >= 0) ::close(pipe_);
+  ::munmap(trace_hash_, sizeof(*trace_hash_));
 }
 
 bool ChildRun::Read() {
@@ -109,6 +121,7 @@ RunReport ChildRun::Take() {
   BASALT_CHECK(::waitpid(child_, &status, 0) == child_);
   std::string said;
   RunReport report = Decode(text_, said);
+  if (report.trace_hash == 0) report.trace_hash = trace_hash_->load(std::memory_order_relaxed);
   if (!WIFEXITED(status)) {
     report.violations.push_back("ended by signal " + std::to_string(WTERMSIG(status)) + ": " +
                                 said);
@@ -120,6 +133,10 @@ RunReport ChildRun::Take() {
 }
 
 RunReport RunInChild(const std::function<RunReport()>& run) {
+  return RunInChild([&run](std::atomic<uint64_t>& /*trace_hash*/) { return run(); });
+}
+
+RunReport RunInChild(const ChildRun::Run& run) {
   ChildRun child(run);
   while (child.Read()) {
   }

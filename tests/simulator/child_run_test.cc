@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
@@ -34,6 +35,16 @@ TEST(ChildRunTest, ChildThatFailsACheckIsAFinding) {
 TEST(ChildRunTest, ChildThatIsKilledIsAFinding) {
   EXPECT_THAT(RunInChild([]() -> RunReport { std::abort(); }).violations,
               ElementsAre(HasSubstr("signal 6")));
+}
+
+TEST(ChildRunTest, HashOfTheTraceComesHomeHoweverTheChildEnds) {
+  const RunReport report = RunInChild([](std::atomic<uint64_t>& trace_hash) -> RunReport {
+    trace_hash = 76;
+    trace_hash = 77;
+    std::abort();
+  });
+  EXPECT_EQ(report.trace_hash, 77u);
+  EXPECT_EQ(report.violations.size(), 1u);
 }
 
 }  // namespace

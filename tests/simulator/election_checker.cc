@@ -81,9 +81,6 @@ void ElectionChecker::OnReceived(uint64_t node, const raft::Message& message) {
     if (leading != leading_.end() && leading->second < message.term) {
       findings_.Mark("a leader heard of its successor");
     }
-    if (terms_[{message.group, message.to}] > message.term) {
-      findings_.Mark("a leader met a replica of a higher term");
-    }
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 #include <utility>
 
 #include "raft/core/configuration.h"
@@ -13,6 +14,8 @@ namespace {
 constexpr seconds kStartAgainAfter{1};
 // Longer than two election timeouts on the slowest clock.
 constexpr seconds kLongCut{4};
+// Long enough for the election that a rejoin would bring.
+constexpr seconds kLongRejoin{2};
 // Longer than an election timeout.
 constexpr seconds kTransferGivenUpAfter{2};
 constexpr seconds kLongPause{1};
@@ -184,13 +187,28 @@ void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) 
   Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
     // Messages from before the cut may have waited for it to wake up.
     if (cluster_.paused_since(victim, since)) return;
-    cluster_.findings().Mark("a node that was cut off for long came back");
+    std::set<uint64_t> back;
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);
       if (then == before.end() || IsAlone(status) || IsAlone(then->second)) continue;
+      back.insert(shard);
       cluster_.Require(status.hard_state.term <= then->second.hard_state.term + 1,
                        "a node that heard nobody raised its term");
     }
+    if (back.empty()) return;
+    cluster_.findings().Mark("a node that was cut off for long came back");
+    for (const uint64_t shard : back) NoteRejoin(victim, shard);
+  });
+}
+
+void FaultInjector::NoteRejoin(uint64_t victim, uint64_t shard) {
+  const uint64_t leader = cluster_.LeaderOf(shard);
+  if (leader == 0 || leader == victim) return;
+  const raft::Term term = cluster_.StatusOf(leader, shard)->hard_state.term;
+  Later(kLongRejoin, [this, victim, shard, leader, term] {
+    const auto status = cluster_.StatusOf(victim, shard);
+    if (!status || status->hard_state.term != term || cluster_.LeaderOf(shard) != leader) return;
+    cluster_.findings().Mark("a node that was cut off for long came back without an election");
   });
 }
 

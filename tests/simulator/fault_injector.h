@@ -40,6 +40,8 @@ class FaultInjector {
   // What must hold when the fault is over, if the victim lived through it.
   void ExpectPreVote(uint64_t victim, server::MonotonicTime lasts);
   void ExpectStepDown(uint64_t victim, server::MonotonicTime lasts);
+  // Whether the group went on under its leader after the victim was back.
+  void NoteRejoin(uint64_t victim, uint64_t shard);
   void NoteReplacement(uint64_t victim, server::MonotonicTime lasts);
   void CutFor(uint64_t from, uint64_t to, server::MonotonicTime lasts);
   void StartAfter(uint64_t node, server::MonotonicTime lasts);

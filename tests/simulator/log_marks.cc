@@ -24,6 +24,16 @@ bool IsOnMajority(const GroupLogs& group, raft::LogIndex index, const SeenEntry&
   return holders > voters / 2;
 }
 
+bool IsOlder(const SeenLog& log, const SeenLog& other) {
+  return std::pair(log.TermAt(log.last()), log.last()) <
+         std::pair(other.TermAt(other.last()), other.last());
+}
+
+bool IsFromLeader(const raft::Message& message) {
+  return std::holds_alternative<raft::AppendRequest>(message.body) ||
+         std::holds_alternative<raft::HeartbeatRequest>(message.body);
+}
+
 }  // namespace
 
 void LogMarks::OnOpened(const GroupLogs& before, uint64_t node, const Opened& opened) {
@@ -45,7 +55,31 @@ void LogMarks::OnQueued(const GroupLogs& before, uint64_t node, const LogChange&
   }
 }
 
+// The sender must lead by its own word and by all others': what a deposed leader sent arrives late
+// in every run.
+void LogMarks::NoteMeeting(const GroupLogs& before, uint64_t node, const raft::Message& message) {
+  const ReplicaLog& replica = before.replicas.at(node);
+  if (replica.id != message.to) return;
+  const raft::Term term = replica.queued.hard_state.term;
+  const auto known = ahead_.find({before.id, node});
+  if (known != ahead_.end() && message.term >= known->second.term) {
+    if (known->second.replica == replica.id && message.term >= term) {
+      findings_.Mark("a replica of a higher term and an older log came back");
+    }
+    ahead_.erase(known);
+  }
+  if (term <= message.term || message.term != led_[before.id]) return;
+  const auto leader =
+      std::find_if(before.replicas.begin(), before.replicas.end(),
+                   [&message](const auto& place) { return place.second.id == message.from; });
+  if (leader == before.replicas.end()) return;
+  const SeenLog& log = leader->second.queued;
+  if (log.hard_state.term != message.term || !IsOlder(replica.queued, log)) return;
+  ahead_[{before.id, node}] = {replica.id, term};
+}
+
 void LogMarks::OnReceived(const GroupLogs& before, uint64_t node, const raft::Message& message) {
+  if (IsFromLeader(message)) NoteMeeting(before, node, message);
   const SeenLog& log = before.replicas.at(node).queued;
   if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
     const raft::LogIndex end = append->previous_index + append->entries.size();
@@ -63,7 +97,9 @@ void LogMarks::OnReceived(const GroupLogs& before, uint64_t node, const raft::Me
   }
 }
 
-void LogMarks::OnElected(const GroupLogs& before, uint64_t node, raft::Term /*term*/) {
+void LogMarks::OnElected(const GroupLogs& before, uint64_t node, raft::Term term) {
+  led_[before.id] = std::max(led_[before.id], term);
+  ahead_.erase({before.id, node});
   if (before.replicas.at(node).queued.last().value() > before.committed.size() + 1) {
     findings_.Mark("a new leader holds entries that were not known to be committed");
   }

@@ -1,6 +1,10 @@
 // LogMarks: notes the moments that writes to logs are dangerous in. It judges nothing.
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <utility>
+
 #include "tests/simulator/replica_logs.h"
 
 namespace basalt::testing {
@@ -16,7 +20,17 @@ class LogMarks final : public LogWatcher {
   void OnDied(const GroupLogs& before, uint64_t node) override;
 
  private:
+  // A replica whose term is above that of the group's leader and whose log is older than its.
+  struct Ahead {
+    raft::ReplicaId replica;
+    raft::Term term;
+  };
+
+  void NoteMeeting(const GroupLogs& before, uint64_t node, const raft::Message& message);
+
   Findings& findings_;
+  std::map<raft::GroupId, raft::Term> led_;  // the newest term that had a leader
+  std::map<std::pair<raft::GroupId, uint64_t>, Ahead> ahead_;
 };
 
 }  // namespace basalt::testing

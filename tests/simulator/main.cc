@@ -22,6 +22,8 @@ struct Arguments {
   int64_t run_seconds = std::chrono::duration_cast<seconds>(kDefaultDuration).count();
   std::string trace;
   bool plan = false;
+  bool here = false;
+  int64_t check_fails_after_ms = 0;
   int64_t budget_seconds = 0;
   unsigned jobs = std::max(1u, std::thread::hardware_concurrency());
   std::string marks;
@@ -47,6 +49,7 @@ RunOptions RunOf(const Arguments& arguments, Family family) {
   run.family = family;
   run.seed = arguments.seed;
   run.duration = seconds(arguments.run_seconds);
+  run.check_fails_after = milliseconds(arguments.check_fails_after_ms);
   run.leases_all_the_same = arguments.leases_all_the_same;
   run.clocks_within_bound = arguments.clocks_within_bound;
   return run;
@@ -64,15 +67,14 @@ void PrintPlan(const RunOptions& run) {
   }
 }
 
-// In this process, for a debugger. The trace hash comes last.
+// The trace hash comes last, also that of a run that a CHECK ended.
 int RunOne(const Arguments& arguments) {
   const Family family =
       arguments.family.empty() ? Family::kEverything : *FamilyOf(arguments.family);
   RunOptions run = RunOf(arguments, family);
   if (arguments.plan) PrintPlan(run);
-  if (!arguments.trace.empty()) run.trace = std::fopen(arguments.trace.c_str(), "w");
-  const RunReport report = RunSimulation(run);
-  if (run.trace != nullptr) std::fclose(run.trace);
+  run.trace = arguments.trace;
+  const RunReport report = arguments.here ? RunSimulation(run) : RunApart(run);
   for (const auto& [mark, count] : report.reached) {
     std::printf("%10llu  %s\n", static_cast<unsigned long long>(count), mark.c_str());
   }
@@ -241,6 +243,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", arguments.run_seconds, "of virtual time before healing");
   app.add_option("--trace", arguments.trace, "writes every event of the run into this file");
   app.add_flag("--plan", arguments.plan, "prints the faults of the run first");
+  app.add_flag("--here", arguments.here, "runs it in this process, for a debugger");
   app.add_option("--budget-seconds", arguments.budget_seconds, "runs fresh seeds for so long");
   app.add_option("--jobs", arguments.jobs, "runs at a time");
   app.add_option("--marks", arguments.marks, "what a long run must reach");
@@ -250,6 +253,7 @@ int main(int argc, char** argv) {
   app.add_option("--compare", arguments.compare, "runs the seeds of such a file and compares");
   app.add_option("--hash-seeds", arguments.hash_seeds, "how many of each family");
   app.add_flag("--leases-all-the-same", arguments.leases_all_the_same, "in family lawless");
+  app.add_option("--check-fails-after-ms", arguments.check_fails_after_ms, "a planted bug");
   app.add_flag("--clocks-within-bound", arguments.clocks_within_bound, "in family lawless");
   app.add_flag("--speed", arguments.speed, "measures virtual seconds per second");
   app.add_option("--speed-least", arguments.speed_least, "fails below so many");

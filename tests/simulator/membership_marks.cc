@@ -13,13 +13,14 @@ void MembershipMarks::OnOpened(uint64_t node, const raft::CoreOptions& options,
   const raft::LogBase& base = recovered.base;
   replica.configurations.push_back({{base.index, base.term}, base.configuration});
   replica.last = base.index + recovered.entries.size();
-  replica.applied = recovered.applied.index;
+  replica.leases = options.leases;
   for (const raft::Entry& entry : recovered.entries) {
     if (auto configuration = raft::ConfigurationOf(entry)) {
       replica.configurations.push_back({{entry.index, entry.term}, *std::move(configuration)});
     }
   }
   if (recovered.applied.index > replica.last) NoteBase(replica, recovered.applied);
+  NoteCommit(replica, groups_[options.group], recovered.applied.index);
   replicas_[{node, options.group}] = std::move(replica);
 }
 
@@ -38,6 +39,12 @@ void MembershipMarks::NoteBase(Replica& replica, const raft::LogBase& base) {
   }
   placed = {{{base.index, base.term}, base.configuration}};
   replica.last = base.index;
+}
+
+void MembershipMarks::NoteCommit(const Replica& replica, Group& group, raft::LogIndex commit) {
+  for (const Placed& placed : replica.configurations) {
+    if (placed.position.first <= commit) group.committed_positions.insert(placed.position);
+  }
 }
 
 void MembershipMarks::OnQueued(uint64_t node, const raft::LogWrite& write) {
@@ -81,8 +88,8 @@ void MembershipMarks::OnReceived(uint64_t node, const raft::Message& message) {
 void MembershipMarks::OnCommitted(uint64_t node, raft::GroupId group,
                                   std::span<const raft::Entry> entries) {
   if (entries.empty()) return;
-  replicas_[{node, group}].applied = entries.back().index;
   Group& known = groups_[group];
+  NoteCommit(replicas_[{node, group}], known, entries.back().index);
   for (const raft::Entry& entry : entries) {
     auto configuration = raft::ConfigurationOf(entry);
     if (!configuration || entry.index <= known.committed_at) continue;
@@ -113,6 +120,7 @@ void MembershipMarks::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId 
 
 void MembershipMarks::OnReadAsked(uint64_t node, raft::GroupId group) {
   const Replica& replica = replicas_[{node, group}];
+  if (!replica.leases) return;
   if (replica.leads != raft::Term(0) && replica.told_to_take_over == replica.leads) {
     findings_.Mark("a read was asked of a leader that had given its lease up");
   }
@@ -123,6 +131,7 @@ void MembershipMarks::OnState(uint64_t node, const server::GroupState& state) {
   if (place == replicas_.end()) return;
   Replica& replica = place->second;
   const raft::CoreStatus& core = state.core;
+  NoteCommit(replica, groups_[state.group], core.commit);
   const bool leads = core.leadership.role == raft::Role::kLeader;
   const raft::ReplicaId before = std::exchange(replica.transfer_to, core.transfer_to);
   if (!leads || core.leadership.term != replica.leads) return;
@@ -134,9 +143,14 @@ void MembershipMarks::OnState(uint64_t node, const server::GroupState& state) {
   }
 }
 
-void MembershipMarks::NoteDeath(const Replica& replica) {
+void MembershipMarks::OnDying(uint64_t node, const server::GroupState& state) {
+  const auto place = replicas_.find({node, state.group});
+  if (place != replicas_.end()) NoteCommit(place->second, groups_[state.group], state.core.commit);
+}
+
+void MembershipMarks::NoteDeath(const Replica& replica, const Group& group) {
   const std::vector<Placed>& placed = replica.configurations;
-  if (placed.size() < 2 || placed.back().position.first <= replica.applied) return;
+  if (placed.size() < 2 || group.committed_positions.contains(placed.back().position)) return;
   if (replica.leads == raft::Term(0)) {
     findings_.Mark("a follower died with a configuration that was not committed");
   } else if (raft::IsJoint(placed.back().configuration)) {
@@ -151,7 +165,7 @@ void MembershipMarks::NoteDeath(const Replica& replica) {
 void MembershipMarks::OnDied(uint64_t node) {
   for (auto& [place, replica] : replicas_) {
     if (place.first != node) continue;
-    NoteDeath(replica);
+    NoteDeath(replica, groups_[place.second]);
     replica.leads = raft::Term(0);
     replica.transfer_to = raft::ReplicaId(0);
   }

@@ -27,6 +27,7 @@ class MembershipMarks final : public ReplicaWatcher {
   void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader, raft::Term term) override;
   void OnReadAsked(uint64_t node, raft::GroupId group) override;
   void OnState(uint64_t node, const server::GroupState& state) override;
+  void OnDying(uint64_t node, const server::GroupState& state) override;
   void OnDied(uint64_t node) override;
   void OnRemoved(uint64_t node, raft::GroupId group) override { replicas_.erase({node, group}); }
 
@@ -40,7 +41,7 @@ class MembershipMarks final : public ReplicaWatcher {
     raft::ReplicaId id;
     std::vector<Placed> configurations;  // of its log, the base's first; the newest is in force
     raft::LogIndex last;
-    raft::LogIndex applied;
+    bool leases = false;
     raft::Term leads;              // 0: it does not
     raft::Term told_to_take_over;  // this replica's leadership of that term sent TimeoutNow
     raft::Term had_lease;
@@ -50,11 +51,13 @@ class MembershipMarks final : public ReplicaWatcher {
     raft::Configuration committed;
     raft::LogIndex committed_at;
     std::set<raft::ReplicaId> left;
+    std::set<Position> committed_positions;             // of configurations, as any replica knew it
     std::map<Position, std::set<Position>> successors;  // of each configuration
   };
 
   void NoteBase(Replica& replica, const raft::LogBase& base);
-  void NoteDeath(const Replica& replica);
+  static void NoteCommit(const Replica& replica, Group& group, raft::LogIndex commit);
+  void NoteDeath(const Replica& replica, const Group& group);
 
   Findings& findings_;
   std::map<std::pair<uint64_t, raft::GroupId>, Replica> replicas_;

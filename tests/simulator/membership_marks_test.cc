@@ -38,6 +38,7 @@ class MarksOfMembership : public ::testing::Test {
       raft::CoreOptions options;
       options.group = kGroup;
       options.self = raft::ReplicaId(node);
+      options.leases = node != 2;
       raft::RecoveredState recovered;
       recovered.base.configuration = founders_;
       recovered.applied = recovered.base;
@@ -132,6 +133,50 @@ TEST_F(MarksOfMembership, ALeaderThatDiesInAChange) {
   marks_.OnDied(2);
   EXPECT_EQ(Count(kMark), 0u);
   marks_.OnDied(1);
+  EXPECT_EQ(Count(kMark), 1u);
+}
+
+TEST_F(MarksOfMembership, AChangeThatWasCommittedAndNotApplied) {
+  constexpr std::string_view kLeader = "a leader died with new learners that were not committed";
+  constexpr std::string_view kFollower =
+      "a follower died with a configuration that was not committed";
+  marks_.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
+  for (const uint64_t node : {1, 2}) Queue(node, {Configures(2, 1, grown_)});
+  // Of another leader, and never committed.
+  Queue(3, {Configures(2, 2, grown_)});
+  server::GroupState state;
+  state.group = kGroup;
+  state.core.commit = raft::LogIndex(1);
+  marks_.OnDying(2, state);
+  marks_.OnDied(2);
+  EXPECT_EQ(Count(kFollower), 1u);
+  state.core.commit = raft::LogIndex(2);
+  marks_.OnDying(1, state);
+  marks_.OnDied(1);
+  EXPECT_EQ(Count(kLeader), 0u);
+  marks_.OnDied(2);
+  EXPECT_EQ(Count(kFollower), 1u);
+  marks_.OnDied(3);
+  EXPECT_EQ(Count(kFollower), 2u);
+}
+
+TEST_F(MarksOfMembership, AReadOfALeaderThatGaveItsLeaseUp) {
+  constexpr std::string_view kMark = "a read was asked of a leader that had given its lease up";
+  raft::Message word;
+  word.group = kGroup;
+  word.term = raft::Term(1);
+  word.body = raft::TimeoutNow{};
+  marks_.OnLeader(1, kGroup, raft::NodeId(1), raft::Term(1));
+  marks_.OnReadAsked(1, kGroup);
+  EXPECT_EQ(Count(kMark), 0u);
+  marks_.OnSent(1, word);
+  marks_.OnReadAsked(1, kGroup);
+  EXPECT_EQ(Count(kMark), 1u);
+  // Node 2 has no leases.
+  word.term = raft::Term(2);
+  marks_.OnLeader(2, kGroup, raft::NodeId(2), raft::Term(2));
+  marks_.OnSent(2, word);
+  marks_.OnReadAsked(2, kGroup);
   EXPECT_EQ(Count(kMark), 1u);
 }
 

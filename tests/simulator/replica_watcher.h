@@ -63,6 +63,8 @@ class ReplicaWatcher {
   virtual void OnInstall(uint64_t /*node*/, raft::GroupId /*group*/, bool /*begins*/) {}
   // Asked for now and then.
   virtual void OnState(uint64_t /*node*/, const server::GroupState& /*state*/) {}
+  // What the memory of each of its replicas holds that ends with it; OnDied follows.
+  virtual void OnDying(uint64_t /*node*/, const server::GroupState& /*state*/) {}
   virtual void OnDied(uint64_t /*node*/) {}
   // The node's log has a durable tombstone of its replica.
   virtual void OnRemoved(uint64_t /*node*/, raft::GroupId /*group*/) {}
@@ -110,6 +112,9 @@ class ReplicaWatchers final : public ReplicaWatcher {
   }
   void OnState(uint64_t node, const server::GroupState& state) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnState(node, state);
+  }
+  void OnDying(uint64_t node, const server::GroupState& state) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnDying(node, state);
   }
   void OnDied(uint64_t node) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnDied(node);

@@ -1,14 +1,42 @@
 #include "tests/simulator/run.h"
 
+#include <cstdio>
+
+#include "base/check.h"
 #include "tests/simulator/fault_injector.h"
 
 namespace basalt::testing {
+
+namespace {
+
+// Line by line: the last ones before a CHECK that fails are those that are wanted.
+class TraceFile {
+ public:
+  explicit TraceFile(const std::string& path) {
+    if (path.empty()) return;
+    file_ = std::fopen(path.c_str(), "w");
+    BASALT_CHECK_MSG(file_ != nullptr, path);
+    BASALT_CHECK(std::setvbuf(file_, nullptr, _IOLBF, size_t{1} << 16) == 0);
+  }
+  ~TraceFile() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+  TraceFile(const TraceFile&) = delete;
+  TraceFile& operator=(const TraceFile&) = delete;
+
+  std::FILE* get() const { return file_; }
+
+ private:
+  std::FILE* file_ = nullptr;
+};
+
+}  // namespace
 
 VirtualClusterOptions ClusterOf(const RunOptions& options) {
   base::Random random(Mix(options.seed, static_cast<uint64_t>(options.family) + 1));
   VirtualClusterOptions cluster;
   cluster.seed = random.Next();
-  cluster.trace = options.trace;
+  cluster.trace_hash = options.trace_hash;
   cluster.shards = static_cast<uint32_t>(random.Between(2, 3));
   cluster.nodes = random.OneIn(3) ? random.Between(4, 5) : 3;
   if (cluster.nodes == 5 && random.OneIn(2)) cluster.replicas = 5;
@@ -56,9 +84,15 @@ std::vector<Fault> PlanOf(const RunOptions& options) {
 }
 
 RunReport RunSimulation(const RunOptions& options) {
-  VirtualCluster cluster(ClusterOf(options));
+  VirtualClusterOptions cluster_options = ClusterOf(options);
+  const TraceFile trace(options.trace);
+  cluster_options.trace = trace.get();
+  VirtualCluster cluster(cluster_options);
   FaultInjector injector(cluster);
   injector.Plan(PlanOf(options));
+  if (options.check_fails_after > milliseconds(0)) {
+    cluster.time().After(options.check_fails_after, [] { BASALT_CHECK_MSG(false, "planted"); });
+  }
   cluster.RunFor(options.duration);
   injector.Stop();
   return cluster.Finish();
@@ -72,6 +106,9 @@ std::string ReplayCommand(const RunOptions& options) {
                std::to_string(std::chrono::duration_cast<seconds>(options.duration).count());
   }
   if (options.leases_all_the_same) command += " --leases-all-the-same";
+  if (options.check_fails_after > milliseconds(0)) {
+    command += " --check-fails-after-ms " + std::to_string(options.check_fails_after.count());
+  }
   if (options.clocks_within_bound) command += " --clocks-within-bound";
   return command;
 }

@@ -1,8 +1,8 @@
 // One run of the simulator: a family and a seed decide everything.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 
 #include "tests/simulator/fault_plan.h"
@@ -21,7 +21,10 @@ struct RunOptions {
   // keep to the bound after all.
   bool leases_all_the_same = false;
   bool clocks_within_bound = false;
-  std::FILE* trace = nullptr;
+  // A planted bug: a CHECK fails then; 0: none does.
+  milliseconds check_fails_after{};
+  std::string trace;                            // a file that gets one line an event; empty: none
+  std::atomic<uint64_t>* trace_hash = nullptr;  // its hash so far goes there
 };
 
 // The cluster that a family and a seed give.

@@ -1,18 +1,29 @@
 // The simulator itself: that a seed gives one run, and that its checkers object.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "tests/simulator/campaign.h"
 #include "tests/simulator/child_run.h"
 #include "tests/simulator/kept_files.h"
 #include "tests/simulator/run.h"
 
 namespace basalt::testing {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 RunReport RunBriefly(Family family, uint64_t seed) {
   return RunSimulation({.family = family, .seed = seed, .duration = seconds(8)});
@@ -38,11 +49,28 @@ TEST(SimulatorReplay, ChildGivesTheSameRun) {
             RunInChild([] { return RunBriefly(Family::kEverything, 3); }).trace_hash);
 }
 
+TEST(SimulatorReplay, ACheckThatFailsEndsWithTheSameHashAgain) {
+  const RunOptions options{.family = Family::kCrash, .seed = 1, .check_fails_after = seconds(2)};
+  const RunReport first = RunApart(options);
+  EXPECT_THAT(first.violations,
+              ElementsAre(AllOf(HasSubstr("exit code 70"), HasSubstr("planted"))));
+  EXPECT_NE(first.trace_hash, 0u);
+  EXPECT_EQ(RunApart(options), first);
+  const Tally tally = RunEach({options}, 1);
+  ASSERT_EQ(tally.failures.size(), 1u);
+  EXPECT_EQ(tally.failures[0].trace_hash, first.trace_hash);
+  RunOptions later = options;
+  later.check_fails_after = seconds(2) + milliseconds(1);
+  EXPECT_NE(RunApart(later).trace_hash, first.trace_hash);
+}
+
 TEST(SimulatorReplay, CommandNamesFamilySeedAndSpan) {
   EXPECT_EQ(ReplayCommand({.family = Family::kDisk, .seed = 44}),
             "./dev sim --family disk --seed 44");
   EXPECT_EQ(ReplayCommand({.family = Family::kCalm, .seed = 1, .duration = seconds(7)}),
             "./dev sim --family calm --seed 1 --seconds 7");
+  EXPECT_EQ(ReplayCommand({.family = Family::kCalm, .check_fails_after = milliseconds(7)}),
+            "./dev sim --family calm --seed 1 --check-fails-after-ms 7");
 }
 
 std::map<std::string, uint64_t> ReachedBy(Family family, uint64_t seeds) {
@@ -131,6 +159,60 @@ TEST(SimulatorMarks, ThoseThatWereNotReachedAreNamed) {
   EXPECT_EQ(FindUnreached(wanted, {{"two candidates in one term", 49}}, 3600).size(), 1u);
 }
 
+// Those of Raft, its log, checkpoints, members and reads that a simulation can meet.
+constexpr int kHazards[] = {1,  2,  3,  4,  5,  6,  7,  8,  10, 11, 12, 14, 18, 19, 20, 21, 25, 26,
+                            27, 28, 29, 30, 31, 32, 33, 34, 38, 39, 40, 41, 42, 43, 44, 45, 52};
+
+std::vector<std::string> HazardsWithoutMark(const std::vector<WantedMark>& marks) {
+  std::vector<std::string> without;
+  for (const int hazard : kHazards) {
+    const std::string name = std::to_string(hazard);
+    if (std::none_of(marks.begin(), marks.end(),
+                     [&name](const WantedMark& mark) { return mark.hazards == name; })) {
+      without.push_back(name);
+    }
+  }
+  return without;
+}
+
+// `sources`: the text of them.
+std::vector<std::string> MarksOfNoSource(const std::vector<WantedMark>& marks,
+                                         const std::string& sources) {
+  constexpr std::string_view kFault = "fault: ";
+  std::vector<std::string> unwritten;
+  for (const WantedMark& mark : marks) {
+    const bool is_fault = mark.mark.starts_with(kFault);
+    const std::string name = is_fault ? mark.mark.substr(kFault.size()) : mark.mark;
+    if (sources.find('"' + name + '"') == std::string::npos) unwritten.push_back(mark.mark);
+  }
+  return unwritten;
+}
+
+// Of the simulator, without its tests, which name marks too.
+std::string SourcesIn(const std::string& folder) {
+  std::string text;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string path = entry.path().string();
+    if (!path.ends_with(".cc") || path.ends_with("_test.cc")) continue;
+    std::ifstream file(path);
+    text.append(std::istreambuf_iterator<char>(file), {});
+  }
+  return text;
+}
+
+TEST(SimulatorMarks, HazardsWithoutAMarkAndMarksOfNoSourceAreNamed) {
+  std::vector<WantedMark> marks;
+  for (const int hazard : kHazards) marks.push_back({std::to_string(hazard), 0, 1, "a mark"});
+  EXPECT_THAT(HazardsWithoutMark(marks), IsEmpty());
+  marks.erase(marks.begin() + 8);
+  EXPECT_THAT(HazardsWithoutMark(marks), ElementsAre("10"));
+  const std::vector<WantedMark> two = {{"1", 0, 1, "a mark"}, {"2", 0, 1, "fault: a fault"}};
+  EXPECT_THAT(MarksOfNoSource(two, R"(Mark("a mark"); Fault("a fault");)"), IsEmpty());
+  EXPECT_THAT(MarksOfNoSource(two, R"(Mark("a mark or so"); Fault("a fault");)"),
+              ElementsAre("a mark"));
+  EXPECT_THAT(MarksOfNoSource(two, R"(Mark("a mark");)"), ElementsAre("fault: a fault"));
+}
+
 TEST(SimulatorMarks, FilesAreWellFormed) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread; ends when the check tells getenv from setenv
   const std::string root = std::getenv("BASALT_SOURCE_DIR");
@@ -140,6 +222,8 @@ TEST(SimulatorMarks, FilesAreWellFormed) {
     EXPECT_GT(mark.least_in_an_hour, 0u) << mark.mark;
     EXPECT_GE(mark.least_in_an_hour, mark.least_in_two_minutes) << mark.mark;
   }
+  EXPECT_THAT(HazardsWithoutMark(*marks), IsEmpty());
+  EXPECT_THAT(MarksOfNoSource(*marks, SourcesIn(root + "/tests/simulator")), IsEmpty());
   const auto seeds = ReadSeeds(root + "/tests/simulator/seeds.txt");
   ASSERT_TRUE(seeds.ok()) << seeds.status();
   EXPECT_GE(seeds->size(), 4u);

@@ -2,6 +2,7 @@
 // same; the first line in which their texts differ is where they parted.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -47,10 +48,14 @@ class Trace {
   // Also writes one line per event; the file outlives this.
   void WriteTo(std::FILE* file) { file_ = file; }
 
+  // The hash so far also goes there, which outlives this.
+  void ShowIn(std::atomic<uint64_t>* place) { shown_ = place; }
+
   void Add(server::MonotonicTime now, TraceKind kind, uint64_t place, uint64_t digest) {
     hash_ = Mix(hash_, static_cast<uint64_t>(now.count()));
     hash_ = Mix(hash_, (static_cast<uint64_t>(kind) << 32) ^ place);
     hash_ = Mix(hash_, digest);
+    if (shown_ != nullptr) shown_->store(hash_, std::memory_order_relaxed);
     if (file_ != nullptr) [[unlikely]] {
       std::fprintf(file_, "%lld %s %llu %016llx\n", static_cast<long long>(now.count()), Name(kind),
                    static_cast<unsigned long long>(place), static_cast<unsigned long long>(digest));
@@ -67,6 +72,7 @@ class Trace {
 
   uint64_t hash_ = 0;
   std::FILE* file_ = nullptr;
+  std::atomic<uint64_t>* shown_ = nullptr;
 };
 
 }  // namespace basalt::testing

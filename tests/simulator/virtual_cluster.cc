@@ -1,7 +1,6 @@
 #include "tests/simulator/virtual_cluster.h"
 
 #include <algorithm>
-#include <set>
 
 #include "base/check.h"
 #include "base/status.h"
@@ -44,6 +43,34 @@ v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
   return map;
 }
 
+struct WrittenSector {
+  std::string path;
+  uint64_t offset = 0;
+  std::string bytes;
+};
+
+std::vector<WrittenSector> UnsyncedOfLog(FakeFileSystem& disk) {
+  std::vector<WrittenSector> written;
+  for (const UnsyncedSector& sector : disk.UnsyncedSectors()) {
+    const uint64_t offset = sector.sector * kFakeSectorBytes;
+    if (!sector.path.starts_with(kLogDirectory) || !disk.HasByte(sector.path, offset)) continue;
+    written.push_back(
+        {sector.path, offset, disk.Contents(sector.path).substr(offset, kFakeSectorBytes)});
+  }
+  return written;
+}
+
+// Sectors of files that kept their names; zeros say nothing.
+bool HasLost(FakeFileSystem& disk, const std::vector<WrittenSector>& written) {
+  return std::any_of(written.begin(), written.end(), [&disk](const WrittenSector& sector) {
+    if (!disk.Exists(sector.path).value_or(false)) return false;
+    if (sector.bytes.find_first_not_of('\0') == std::string::npos) return false;
+    return !disk.HasByte(sector.path, sector.offset) ||
+           disk.Contents(sector.path).compare(sector.offset, sector.bytes.size(), sector.bytes) !=
+               0;
+  });
+}
+
 std::string_view NameOfDeath(absl::StatusCode failure, bool of_log) {
   switch (failure) {
     case absl::StatusCode::kOk:
@@ -77,6 +104,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       workload_(options.workload, {time_, network_, *this, findings_},
                 *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
   trace_.WriteTo(options.trace);
+  trace_.ShowIn(options.trace_hash);
   watchers_.Add(elections_);
   watchers_.Add(logs_.watcher());
   watchers_.Add(states_);
@@ -205,6 +233,7 @@ bool VirtualCluster::Visit(uint64_t id, uint64_t life,
 
 void VirtualCluster::EndLife(uint64_t id, Node& node) {
   if (!node.process->changing().empty()) findings_.Mark(node.process->changing());
+  for (const server::GroupState& state : node.process->States()) watchers_.OnDying(id, state);
   watchers_.OnDied(id);
   node.process = nullptr;
 }
@@ -243,10 +272,10 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
   trace_.Add(time_.Now(), TraceKind::kDeath, id, node.life);
   if (death == Death::kPower) {
     findings_.Mark("power cuts");
-    std::set<std::string> unsynced;
-    for (const UnsyncedSector& sector : node.disk->UnsyncedSectors()) unsynced.insert(sector.path);
-    if (!unsynced.empty()) findings_.Mark("power cuts that tore or lost writes");
+    const std::vector<WrittenSector> written = UnsyncedOfLog(*node.disk);
     node.disk->CutPower(random_);
+    if (HasLost(*node.disk, written))
+      findings_.Mark("power cuts that tore or lost writes of the log");
     node.clock->Boot(milliseconds(random_.Between(1'000, 60'000)));
     findings_.Mark("a machine's monotonic clock began anew");
   } else {

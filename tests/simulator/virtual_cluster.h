@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <optional>
@@ -46,6 +47,7 @@ struct VirtualClusterOptions {
   WorkloadOptions workload;
   ProcessOptions process;  // node, life and seed are set here
   std::FILE* trace = nullptr;
+  std::atomic<uint64_t>* trace_hash = nullptr;  // the trace's hash so far goes there
 };
 
 enum class Death : uint8_t { kProcess, kPower, kStop };

@@ -182,14 +182,32 @@ void VirtualProcess::ApplyRound() {
       ports_.watcher.OnCommitted(options_.node, apply->group, apply->entries);
       changed = true;
     }
-    const bool installs = std::holds_alternative<server::InstallCheckpoint>(work);
+    const auto* install = std::get_if<server::InstallCheckpoint>(&work);
+    if (install == nullptr) {
+      apply_loop_.Handle(std::move(work));
+      continue;
+    }
+    const raft::GroupId group = install->group;
+    const raft::LogBase before = AppliedOf(group);
     apply_loop_.Handle(std::move(work));
-    if (!installs) continue;
     changed = true;
-    ports_.findings.Mark(dead() ? "died inside an install" : "checkpoints installed");
+    if (dead()) {
+      ports_.findings.Mark("died inside an install");
+    } else if (AppliedOf(group).index > before.index) {
+      ports_.findings.Mark("checkpoints installed");
+      // A new replica has no members: that it needs a checkpoint has nothing to do with compaction.
+      if (!before.configuration.members.empty()) {
+        ports_.findings.Mark("a follower behind the compaction installed a checkpoint");
+      }
+    }
   }
   if (changed) ReportApplied();
   if (!dead()) apply_loop_.FinishRound();
+}
+
+raft::LogBase VirtualProcess::AppliedOf(raft::GroupId group) const {
+  const auto hosted = hosted_.find(group);
+  return hosted == hosted_.end() ? raft::LogBase{} : hosted->second.machine->applied();
 }
 
 void VirtualProcess::ReportApplied() {
@@ -305,6 +323,7 @@ void VirtualProcess::SpoilAnswers(std::vector<v1::Response>& answers) {
 
 std::vector<server::GroupState> VirtualProcess::States() {
   std::vector<server::GroupState> result;
+  if (group_loop_ == nullptr) return result;
   group_loop_->Handle(server::StatesAsked{
       [&](std::vector<server::GroupState> states) { result = std::move(states); }});
   return result;

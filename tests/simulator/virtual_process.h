@@ -133,6 +133,7 @@ class VirtualProcess final : public server::GroupInbox,
   base::Random& random() { return random_; }
   CheckpointStreams& checkpoints() { return checkpoints_; }
   server::ClusterView& view() { return view_; }
+  // None before it has started.
   std::vector<server::GroupState> States();
   server::ReplicaStateMachine& machine(raft::GroupId group) { return *hosted_.at(group).machine; }
   // 0: none of the group lives here.
@@ -160,6 +161,8 @@ class VirtualProcess final : public server::GroupInbox,
   void PlanApplyRound(bool installs);
   void GroupRound();
   void ApplyRound();
+  // Nothing: none of the group lives here.
+  raft::LogBase AppliedOf(raft::GroupId group) const;
   void ReportApplied();
   void Tick();
   void Maintain();
