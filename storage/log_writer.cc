@@ -182,7 +182,18 @@ void LogWriter::OrderSpare() {
   }
 }
 
+absl::StatusOr<std::shared_ptr<raft_log::Segment>> LogWriter::MakeSpare(raft_log::FileNumber number,
+                                                                        bool again) {
+  if (again) {
+    const absl::Status removed =
+        file_system_.Remove(raft_log::SegmentPath(log_->directory(), number));
+    if (!removed.ok() && removed.code() != absl::StatusCode::kNotFound) return removed;
+  }
+  return RaftLog::PrepareSpare(file_system_, log_->directory(), number, options_.write_ahead_bytes);
+}
+
 void LogWriter::RunWriteAhead() {
+  bool no_space = false;
   while (true) {
     raft_log::FileNumber number = 0;
     {
@@ -191,9 +202,8 @@ void LogWriter::RunWriteAhead() {
       if (spare_stopping_) return;
       number = spare_order_;
     }
-    auto segment =
-        RaftLog::PrepareSpare(file_system_, log_->directory(), number, options_.write_ahead_bytes);
-    const bool no_space = segment.status().code() == absl::StatusCode::kResourceExhausted;
+    auto segment = MakeSpare(number, /*again=*/no_space);
+    no_space = segment.status().code() == absl::StatusCode::kResourceExhausted;
     if (!no_space) EndOnFailure(segment.status());
     out_of_space_.store(no_space, std::memory_order_relaxed);
     base::MutexLock lock(spare_mutex_);

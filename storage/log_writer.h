@@ -78,6 +78,9 @@ class LogWriter final : public raft::LogStore {
 
   void OrderSpare();
   void RunWriteAhead();
+  // `again`: the last try ran out of space, and may have left its file.
+  absl::StatusOr<std::shared_ptr<raft_log::Segment>> MakeSpare(raft_log::FileNumber number,
+                                                               bool again);
 
   FileSystem& file_system_;
   const std::unique_ptr<RaftLog> log_;

@@ -179,12 +179,17 @@ absl::Status ClusterForming::Adopt(const v1::ClusterMap& layout) {
                  ? absl::OkStatus()
                  : base::FailedPrecondition("this node belongs to another cluster");
     }
-    if (adopting_) return absl::OkStatus();  // the other thread says how it ended
-    adopting_ = true;
+    if (!adopting_.empty()) {
+      // Of the same one, the other thread says how it ended.
+      return adopting_ == layout.cluster_id()
+                 ? absl::OkStatus()
+                 : base::FailedPrecondition("this node is joining another cluster");
+    }
+    adopting_ = layout.cluster_id();
   }
   absl::Status status = persist_(layout);
   base::MutexLock lock(mutex_);
-  adopting_ = false;
+  adopting_.clear();
   if (status.ok()) layout_ = layout;
   return status;
 }
@@ -239,6 +244,11 @@ absl::StatusOr<v1::ClusterMap> ClusterForming::Form(uint32_t shards, uint32_t re
     }
     v1::ClusterMap layout = MakeLayout(fresh_cluster_id_, nodes, shards, replicas);
     BASALT_RETURN_IF_ERROR(Adopt(layout));
+    // Nobody may have it before it is durable here.
+    const std::optional<v1::ClusterMap> adopted = this->layout();
+    if (!adopted || adopted->cluster_id() != fresh_cluster_id_) {
+      return base::FailedPrecondition("this node is joining a cluster just now");
+    }
     v1::AdoptRequest request;
     *request.mutable_layout() = layout;
     for (const v1::NodeDescriptor& node : nodes) {
@@ -290,6 +300,8 @@ v1::ReserveReply ClusterForming::OnReserve(const v1::ReserveRequest& request) {
   const MonotonicTime now = clock_.Now();
   if (layout_) {
     reply.set_refusal("belongs to a cluster already");
+  } else if (!adopting_.empty() && adopting_ != request.cluster_id()) {
+    reply.set_refusal("is joining another cluster");
   } else if (!reserved_for_.empty() && reserved_for_ != request.cluster_id() &&
              now < reserved_until_) {
     reply.set_refusal("another node is forming a cluster with it");

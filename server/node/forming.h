@@ -103,7 +103,9 @@ class ClusterForming {
   std::string reserved_for_ BASALT_GUARDED_BY(mutex_);  // a cluster id
   MonotonicTime reserved_until_ BASALT_GUARDED_BY(mutex_){};
   bool forming_ BASALT_GUARDED_BY(mutex_) = false;
-  bool adopting_ BASALT_GUARDED_BY(mutex_) = false;
+  // The cluster id of the layout that is being made durable, which may take longer than any
+  // promise.
+  std::string adopting_ BASALT_GUARDED_BY(mutex_);
 };
 
 }  // namespace basalt::server

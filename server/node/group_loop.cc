@@ -59,8 +59,7 @@ void GroupLoop::On(TickPassed&) {
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().SetNow(now_);
     hosted->group.core().Tick();
-    // The first time, peers may not have been reachable yet.
-    if (hosted->campaign && ticks_ % 2 == 0) hosted->group.core().Campaign();
+    if (hosted->campaign && ticks_ % 2 == 0) CampaignAgain(*hosted);
     ExpireGathered(*hosted);
     if (check_compaction) Compact(*hosted);
     if (hosted->disk_stalled) ++disks_stalled;
@@ -68,6 +67,14 @@ void GroupLoop::On(TickPassed&) {
   }
   counters_.disks_stalled.store(disks_stalled, std::memory_order_relaxed);
   ports_.apply.PutQuietly(SweepDeadlines{});
+}
+
+// The first time, peers may not have been reachable yet.
+void GroupLoop::CampaignAgain(Hosted& hosted) {
+  // Votes that are on their way count for this candidacy only; its own timer ends it. Pre-votes
+  // count for the next one too, which is for the same term.
+  if (hosted.group.core().status().leadership.role == raft::Role::kCandidate) return;
+  hosted.group.core().Campaign();
 }
 
 void GroupLoop::On(PeerMessagesArrived& event) {

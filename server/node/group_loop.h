@@ -115,6 +115,7 @@ class GroupLoop {
   void StartReadRound(Hosted& hosted);
   void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
+  void CampaignAgain(Hosted& hosted);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
   void RefuseAll(Hosted& hosted, v1::Code code, const char* why);

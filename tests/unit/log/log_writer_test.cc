@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "tests/fakes/fake_file_system.h"
+#include "tests/fakes/forwarding_file_system.h"
 #include "tests/unit/log/log_model.h"
 
 namespace basalt::storage {
@@ -144,6 +146,47 @@ TEST_F(LogWriterTest, AFailedSyncEndsTheProcess) {
         std::_Exit(reported ? 1 : 2);
       },
       ::testing::ExitedWithCode(74), "planned failure");
+}
+
+// A disk without space for a name: the log goes on, and the file comes once there is some.
+class CrowdedFileSystem final : public basalt::testing::ForwardingFileSystem {
+ public:
+  using ForwardingFileSystem::ForwardingFileSystem;
+  absl::Status SyncDirectory(const std::string& path) override {
+    if (syncs_failing.fetch_sub(1) > 0) return base::ResourceExhausted("no space for the name");
+    BASALT_RETURN_IF_ERROR(ForwardingFileSystem::SyncDirectory(path));
+    ++syncs_done;
+    return absl::OkStatus();
+  }
+  // Where files are copied on write, this takes space too.
+  absl::Status Remove(const std::string& path) override {
+    if (removes_failing.fetch_sub(1) > 0) return base::ResourceExhausted("no space to remove it");
+    return ForwardingFileSystem::Remove(path);
+  }
+  std::atomic<int> syncs_failing{0};
+  std::atomic<int> removes_failing{0};
+  std::atomic<int> syncs_done{0};
+};
+
+TEST_F(LogWriterTest, AFileWithoutSpaceForItsNameIsMadeAgain) {
+  CrowdedFileSystem crowded(files_);
+  auto log = RaftLog::Open(crowded, kLogDirectory, SmallLogOptions());
+  ASSERT_TRUE(log.ok()) << log.status();
+  crowded.syncs_failing = 1;
+  crowded.removes_failing = 1;
+  crowded.syncs_done = 0;
+  LogWriter writer(crowded, *std::move(log), options_);
+  writer.Start(completions_);
+  const auto deadline = steady_clock::now() + std::chrono::seconds(30);
+  while ((crowded.syncs_done == 0 || writer.out_of_space()) && steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(crowded.syncs_done, 1);
+  EXPECT_FALSE(writer.out_of_space());
+  EXPECT_LT(crowded.removes_failing, 1) << "one try in between failed too";
+  writer.CreateGroups({TestGroup(1)});
+  writer.Append({Numbered(TestAppend(1, 1, 3, 1, 50))});
+  EXPECT_TRUE(completions_.Await(raft::GroupId(1), raft::PersistId(1)));
 }
 
 // Groups written by several threads, bases that recycle segments, and readers in between.

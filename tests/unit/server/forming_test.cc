@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "base/random.h"
 #include "base/status.h"
@@ -31,6 +32,7 @@ class World {
     std::unique_ptr<ClusterForming> forming;
     bool down = false;
     bool dies_after_persist = false;
+    std::function<void()> on_persist;  // while it stalls
   };
 
   Node& Add(uint64_t id, const std::vector<uint64_t>& join, uint32_t expect = 0,
@@ -59,6 +61,7 @@ class World {
     node.forming = std::make_unique<ClusterForming>(
         options, node.disk, fresh, *node.calls,
         [&node](const v1::ClusterMap& layout) {
+          if (const auto hook = std::exchange(node.on_persist, nullptr)) hook();
           node.disk = layout;
           if (node.dies_after_persist) node.down = true;
           return node.down ? base::Unavailable("the process died") : absl::OkStatus();
@@ -280,6 +283,50 @@ TEST(FormingTest, SlowInitDoesNotUsePromisesThatRanOut) {
     world.At(1).forming->Form(4, 3).status().IgnoreError();
     EXPECT_EQ(world.Clusters().size(), 1u) << "stood still behind call " << at;
   }
+}
+
+// A node whose disk stalls while it writes a layout down is taken, though its promise has run out.
+TEST(FormingTest, LayoutUnderWayOutlastsThePromises) {
+  World world;
+  for (uint64_t id = 1; id <= 3; ++id) world.Add(id, {1, 2, 3});
+  bool stalled = false;
+  world.At(1).on_persist = [&] {
+    stalled = true;
+    world.clock.now += seconds(11);
+    const auto other = world.At(2).forming->Form(4, 3);
+    EXPECT_FALSE(other.ok());
+    EXPECT_THAT(base::Message(other.status()), HasSubstr("is joining another cluster"));
+    EXPECT_TRUE(world.Clusters().empty());
+  };
+  EXPECT_TRUE(world.At(1).forming->Form(4, 3).ok());
+  ASSERT_TRUE(stalled);
+  EXPECT_THAT(world.Clusters(), SizeIs(1));
+  for (uint64_t id = 1; id <= 3; ++id) EXPECT_TRUE(world.At(id).disk) << id;
+}
+
+TEST(FormingTest, OneLayoutAtATimeIsAdopted) {
+  World world;
+  World::Node& node = world.Add(1, {1});
+  v1::AdoptRequest request;
+  v1::ClusterMap& layout = *request.mutable_layout();
+  *layout.add_nodes() = node.self;
+  testing::AddShard(layout, 0, 0, 0);
+  testing::AddShard(layout, 1, 0, 16384);
+  // What the node would call its own cluster.
+  const std::string own = "cluster-1.......";
+  layout.set_cluster_id(own);
+  bool stalled = false;
+  node.on_persist = [&] {
+    stalled = true;
+    EXPECT_TRUE(node.forming->OnAdopt(request).adopted()) << "the same";
+    v1::AdoptRequest other = request;
+    other.mutable_layout()->set_cluster_id("fedcba9876543210");
+    EXPECT_FALSE(node.forming->OnAdopt(other).adopted());
+    EXPECT_FALSE(node.forming->Form(4, 3).ok()) << "nothing is durable yet";
+  };
+  EXPECT_TRUE(node.forming->OnAdopt(request).adopted());
+  ASSERT_TRUE(stalled);
+  EXPECT_EQ(node.forming->layout()->cluster_id(), own);
 }
 
 TEST(FormingTest, NodeThatWasAwayAdoptsLater) {

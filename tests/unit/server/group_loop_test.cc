@@ -4,9 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/status.h"
-#include "tests/unit/server/fake_clock.h"
-#include "tests/unit/server/noted_replies.h"
+#include <algorithm>
+
+#include "tests/unit/server/group_loop_fixture.h"
 
 namespace basalt::server {
 namespace {
@@ -14,188 +14,6 @@ namespace {
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using testing::NotedReplies;
-
-const raft::GroupId kGroup(1);
-
-struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, LeaderObserver {
-  void Send(std::vector<raft::Message> messages) override {
-    ++sends;
-    leases_at_send.push_back(lease);
-    for (raft::Message& message : messages) sent.push_back(std::move(message));
-  }
-  void Append(std::vector<raft::LogWrite> writes) override { appends.push_back(std::move(writes)); }
-  absl::StatusOr<std::vector<raft::Entry>> Read(raft::GroupId, raft::LogIndex, raft::LogIndex,
-                                                size_t) override {
-    return base::NotFound("not asked for here");
-  }
-  void Put(ApplyWork work) override { PutQuietly(std::move(work)); }
-  void PutQuietly(ApplyWork work) override {
-    if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
-    if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
-  }
-  void Put(FeedWork work) override {
-    const auto* led = std::get_if<LedTermChanged>(&work);
-    led != nullptr ? led_terms.push_back(led->term) : feeds.push_back(work);
-  }
-  void OnLeader(raft::GroupId, raft::NodeId node, raft::Term) override { leader = node; }
-  void OnLease(raft::GroupId, std::optional<raft::LeaseGrant> grant) override { lease = grant; }
-
-  template <typename Work>
-  std::vector<Work> Take() {
-    std::vector<Work> taken;
-    for (ApplyWork& work : works) {
-      if (auto* wanted = std::get_if<Work>(&work)) taken.push_back(std::move(*wanted));
-    }
-    std::erase_if(works, [](const ApplyWork& work) { return std::holds_alternative<Work>(work); });
-    return taken;
-  }
-
-  int sends = 0;
-  std::vector<raft::Message> sent;
-  std::vector<std::vector<raft::LogWrite>> appends;
-  std::vector<ApplyWork> works;
-  std::vector<FeedWork> feeds;
-  std::vector<std::optional<raft::Term>> led_terms;
-  raft::NodeId leader;
-  std::optional<raft::LeaseGrant> lease;
-  std::vector<std::optional<raft::LeaseGrant>> leases_at_send;  // that was published by then
-  std::vector<std::optional<raft::LeaseGrant>> leases_at_apply;
-};
-
-// This node is node 1 with replica 1; two more are played by the test.
-class GroupLoopTest : public ::testing::Test {
- protected:
-  void Make(uint64_t replicas, GroupLoopOptions options = {},
-            std::vector<raft::Entry> entries = {}) {
-    loop_ = std::make_unique<GroupLoop>(
-        options, GroupLoop::Ports{around_, around_, around_, around_, around_, clock_},
-        HybridClock(1000, clock_.now));
-    raft::CoreOptions core;
-    core.group = kGroup;
-    core.self = raft::ReplicaId(1);
-    core.node = raft::NodeId(1);
-    core.leases = leases_;
-    core.election_timeout = raft::Time(kElectionTimeout.count());
-    core.lease_duration = raft::LeaseDuration(core.election_timeout, 20);
-    raft::RecoveredState recovered;
-    for (uint64_t id = 1; id <= replicas; ++id) {
-      recovered.base.configuration.members.push_back(
-          {raft::ReplicaId(id), raft::NodeId(id), raft::MemberRole::kVoter});
-    }
-    recovered.applied = recovered.base;
-    if (!entries.empty()) {
-      recovered.hard_state.term = entries.back().term;
-      recovered.applied.index = entries.back().index;
-      recovered.applied.term = entries.back().term;
-    }
-    recovered.entries = std::move(entries);
-    loop_->AddGroup(core, recovered, 0, true);
-    loop_->FinishTurn();
-  }
-
-  void Handle(GroupEvent event) {
-    loop_->Handle(std::move(event));
-    loop_->FinishTurn();
-  }
-  // Everything appended so far is durable.
-  void Persist() {
-    while (!around_.appends.empty()) PersistOne();
-  }
-  void PersistOne() {
-    const std::vector<raft::LogWrite> writes = around_.appends.front();
-    around_.appends.erase(around_.appends.begin());
-    WritesPersisted done;
-    for (const raft::LogWrite& write : writes) done.done.push_back({write.group, write.persist.id});
-    Handle(std::move(done));
-  }
-  // What was handed out to apply is applied; stamps are those of the entries' places.
-  void Apply() {
-    for (const ApplyEntries& work : around_.Take<ApplyEntries>()) {
-      Handle(EntriesApplied{kGroup, work.entries.back().index, work.entries.back().term, 0});
-    }
-  }
-  void FromPeer(uint64_t replica, uint64_t term, decltype(raft::Message::body) body) {
-    PeerMessagesArrived arrived;
-    arrived.messages.push_back({kGroup, raft::ReplicaId(replica), raft::ReplicaId(1),
-                                raft::NodeId(1), raft::Term(term), std::move(body)});
-    Handle(std::move(arrived));
-  }
-  // One replica: it leads at once.
-  void MakeLeaderAlone(GroupLoopOptions options = {}) {
-    Make(1, options);
-    for (int i = 0; i < 3; ++i) {
-      Persist();
-      Apply();
-    }
-    ASSERT_EQ(around_.leader, raft::NodeId(1));
-  }
-  // Three replicas; replica 2 votes and acknowledges.
-  void MakeLeaderOfThree(GroupLoopOptions options = {}) {
-    Make(3, options);
-    Persist();
-    FromPeer(2, 1, raft::VoteReply{.pre_vote = true, .granted = true});
-    Persist();
-    FromPeer(2, 1, raft::VoteReply{.pre_vote = false, .granted = true});
-    Persist();
-    ASSERT_EQ(around_.leader, raft::NodeId(1));
-    Acknowledge(1);
-    Apply();
-  }
-  void Acknowledge(uint64_t index, uint64_t round = 1) {
-    FromPeer(2, 1,
-             raft::AppendReply{.accepted = true,
-                               .index = raft::LogIndex(index),
-                               .hint_index = {},
-                               .hint_term = {},
-                               .round = raft::Round(round)});
-  }
-  raft::Round NewestRound() const {
-    raft::Round newest;
-    for (const raft::Message& message : around_.sent) {
-      if (const auto* beat = std::get_if<raft::HeartbeatRequest>(&message.body)) {
-        newest = std::max(newest, beat->round);
-      } else if (const auto* append = std::get_if<raft::AppendRequest>(&message.body)) {
-        newest = std::max(newest, append->round);
-      }
-    }
-    return newest;
-  }
-  WritesArrived Writes(const std::vector<uint64_t>& ids, size_t bytes = 10) {
-    WritesArrived arrived{kGroup, {}};
-    for (const uint64_t id : ids) {
-      v1::Command command;
-      command.mutable_put()->set_key("k" + std::to_string(id));
-      command.mutable_put()->set_value(std::string(bytes, 'v'));
-      arrived.writes.push_back(
-          {replies_, nullptr, id, clock_.now + seconds(5), EncodeCommandElement(command)});
-    }
-    return arrived;
-  }
-  ReadsArrived Reads(const std::vector<uint64_t>& ids) {
-    ReadsArrived arrived{kGroup, {}};
-    for (const uint64_t id : ids) {
-      v1::Request request;
-      request.set_id(id);
-      request.mutable_get()->set_key("k");
-      arrived.reads.push_back({replies_, nullptr, clock_.now + seconds(5), request});
-    }
-    return arrived;
-  }
-  static std::vector<uint64_t> IdsOf(const WritesProposed& proposed) {
-    std::vector<uint64_t> ids;
-    for (const PendingWrite& write : proposed.writes) ids.push_back(write.request_id);
-    return ids;
-  }
-
-  static constexpr std::chrono::nanoseconds kElectionTimeout = std::chrono::milliseconds(600);
-
-  testing::FakeClock clock_;
-  Around around_;
-  bool leases_ = false;
-  std::unique_ptr<GroupLoop> loop_;
-  std::shared_ptr<NotedReplies> replies_ = std::make_shared<NotedReplies>();
-};
 
 TEST_F(GroupLoopTest, FollowerRefusesAndNamesTheLeader) {
   Make(3);
@@ -228,6 +46,43 @@ TEST_F(GroupLoopTest, LeaderServesOnlyAfterAnEntryOfItsOwnTerm) {
   EXPECT_EQ(around_.Take<WritesProposed>().size(), 1u);
   EXPECT_EQ(around_.Take<ServeReads>().size(), 1u);
   EXPECT_THAT(replies_->Take(), IsEmpty()) << "nobody was turned away";
+}
+
+// The founding campaign is repeated on every other tick; syncs and votes may take longer than that.
+TEST_F(GroupLoopTest, AFoundingCampaignWaitsForSlowVotes) {
+  Make(3);
+  FromPeer(2, 1, raft::VoteReply{.pre_vote = true, .granted = true});
+  for (int i = 0; i < 3; ++i) Handle(TickPassed{});
+  Persist();
+  for (int i = 0; i < 3; ++i) Handle(TickPassed{});
+  FromPeer(2, 1, raft::VoteReply{.pre_vote = false, .granted = true});
+  EXPECT_EQ(around_.leader, raft::NodeId(1));
+  EXPECT_THAT(around_.led_terms, ElementsAre(raft::Term(1)));
+}
+
+TEST_F(GroupLoopTest, AFoundingCampaignWhoseVotesAreLostGoesOn) {
+  Make(3);
+  const auto requests = [&](bool pre_vote, uint64_t term) {
+    return std::count_if(around_.sent.begin(), around_.sent.end(), [&](const auto& message) {
+      const auto* asked = std::get_if<raft::VoteRequest>(&message.body);
+      return asked != nullptr && asked->pre_vote == pre_vote && message.term == raft::Term(term);
+    });
+  };
+  for (int i = 0; i < 4; ++i) Handle(TickPassed{});
+  EXPECT_EQ(requests(true, 1), 6) << "at once, and every other tick while nobody answers";
+  FromPeer(2, 1, raft::VoteReply{.pre_vote = true, .granted = true});
+  Persist();
+  EXPECT_EQ(requests(false, 1), 2);
+  const raft::CoreOptions defaults;
+  for (uint32_t i = 1; i < defaults.election_timeout_ticks; ++i) Handle(TickPassed{});
+  EXPECT_EQ(requests(true, 2), 0) << "not before an election timeout";
+  for (uint32_t i = 0; i <= defaults.election_timeout_ticks; ++i) Handle(TickPassed{});
+  EXPECT_GE(requests(true, 2), 2);
+  FromPeer(2, 2, raft::VoteReply{.pre_vote = true, .granted = true});
+  Persist();
+  EXPECT_EQ(requests(false, 2), 2);
+  FromPeer(2, 2, raft::VoteReply{.pre_vote = false, .granted = true});
+  EXPECT_THAT(around_.led_terms, ElementsAre(raft::Term(2)));
 }
 
 TEST_F(GroupLoopTest, WritesGatherWhileTheLogIsBusy) {
@@ -564,142 +419,6 @@ TEST_F(GroupLoopLeaseTest, AFollowerAsksItsLeaderForARound) {
   Handle(Insisting(3));
   FromPeer(3, 5, raft::HeartbeatRequest{});
   EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER")) << "the leader changed";
-}
-
-// ---- what the log keeps ----
-
-class GroupLoopRetentionTest : public GroupLoopTest {
- protected:
-  static constexpr uint64_t kRetained = 10'000;
-  static constexpr size_t kValue = 1000;  // an entry of one is somewhat more
-
-  static GroupLoopOptions Options() {
-    GroupLoopOptions options;
-    options.retained_log_bytes = kRetained;
-    options.ticks_per_compaction_check = 1;
-    return options;
-  }
-  // One entry each, applied, and looked at for compaction.
-  void WriteEntries(int count) {
-    for (int i = 0; i < count; ++i) {
-      Handle(Writes({next_write_++}, kValue));
-      Persist();
-      Apply();
-      Handle(TickPassed{});
-      Persist();
-    }
-  }
-  // One follower has them too.
-  void WriteFlushedEntries(int count) {
-    for (int i = 0; i < count; ++i) {
-      Handle(Writes({next_write_++}, kValue));
-      Persist();
-      Acknowledge(Status().last.value());
-      Apply();
-      Flushed(Status().applied);
-    }
-  }
-  void Flushed(raft::LogIndex index) {
-    Handle(StateFlushed{kGroup, raft::ReplicaId(1), index});
-    Handle(TickPassed{});
-    Persist();
-  }
-  raft::CoreStatus Status() {
-    raft::CoreStatus status;
-    Handle(StatesAsked{[&](std::vector<GroupState> all) { status = all.at(0).core; }});
-    return status;
-  }
-
-  uint64_t next_write_ = 1;
-};
-
-// What is flushed only after the writes have ended is let go all the same.
-TEST_F(GroupLoopRetentionTest, ALateFlushLetsGoWhatIsOlderThanWhatIsRetained) {
-  MakeLeaderAlone(Options());
-  WriteEntries(30);
-  EXPECT_EQ(Status().base, raft::LogIndex(0)) << "nothing is flushed";
-  Flushed(Status().last);
-  const raft::CoreStatus status = Status();
-  EXPECT_GE(status.last - status.base, kRetained / (kValue + 200));
-  EXPECT_LE(status.last - status.base, kRetained / kValue + 2);
-}
-
-TEST_F(GroupLoopRetentionTest, ARestartRemembersHowMuchThereIs) {
-  std::vector<raft::Entry> entries;
-  for (uint64_t index = 1; index <= 30; ++index) {
-    entries.push_back({raft::LogIndex(index), raft::Term(1), raft::EntryKind::kCommands,
-                       std::make_shared<const std::string>(kValue, 'v')});
-  }
-  Make(1, Options(), std::move(entries));
-  for (int i = 0; i < 3; ++i) {
-    Persist();
-    Apply();
-  }
-  Handle(TickPassed{});
-  Persist();
-  const raft::CoreStatus status = Status();
-  EXPECT_GE(status.last - status.base, kRetained / (kValue + 200));
-  EXPECT_LE(status.last - status.base, kRetained / kValue + 3);
-}
-
-TEST_F(GroupLoopRetentionTest, WhatKeepsAnOldSegmentIsLetGoOnceItIsFlushed) {
-  MakeLeaderAlone(Options());
-  WriteEntries(5);
-  const raft::LogIndex last = Status().last;
-  Handle(StateFlushed{kGroup, raft::ReplicaId(1), last - 2, last - 1});
-  Handle(TickPassed{});
-  Persist();
-  EXPECT_EQ(Status().base, last - 2);
-  Flushed(last);
-  EXPECT_EQ(Status().base, last - 1);
-}
-
-// Else it would need the next one as soon as it has installed the last, for ever.
-TEST_F(GroupLoopRetentionTest, AFollowerThatInstalledACheckpointFindsTheLogBehindIt) {
-  MakeLeaderOfThree(Options());
-  WriteFlushedEntries(30);
-  const auto accept = [&](raft::LogIndex index) {
-    FromPeer(3, 1,
-             raft::AppendReply{.accepted = true,
-                               .index = index,
-                               .hint_index = {},
-                               .hint_term = {},
-                               .round = NewestRound()});
-  };
-  ASSERT_GT(Status().base, raft::LogIndex(0));
-  FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()});
-  ASSERT_EQ(around_.feeds.size(), 1u);
-  const raft::LogIndex asked_at = Status().applied;
-  WriteFlushedEntries(30);
-  EXPECT_LE(Status().base, asked_at) << "it will be of this index at least";
-  const raft::LogIndex made_at = Status().applied;
-  Handle(CheckpointMade{kGroup, raft::ReplicaId(3), made_at});
-  WriteFlushedEntries(30);
-  EXPECT_EQ(Status().base, made_at);
-
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(1), made_at});
-  accept(made_at);
-  WriteFlushedEntries(30);
-  EXPECT_EQ(around_.feeds.size(), 1u) << "no other is asked for";
-  EXPECT_EQ(Status().base, made_at) << "it has not acknowledged more";
-  accept(Status().last);
-  WriteFlushedEntries(1);
-  EXPECT_GT(Status().base, made_at);
-  EXPECT_EQ(loop_->counters().checkpoint_logs_given_up, 0u);
-}
-
-// A transfer that is given up for an earlier term tells nothing of the one that follows it.
-TEST_F(GroupLoopRetentionTest, AFailureOfAnEarlierTermLeavesTheNextCheckpointAlone) {
-  MakeLeaderOfThree(Options());
-  WriteFlushedEntries(30);
-  const auto hears = [&] { FromPeer(3, 1, raft::HeartbeatReply{.round = NewestRound()}); };
-  hears();
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(0), std::nullopt});
-  hears();
-  EXPECT_EQ(around_.feeds.size(), 1u);
-  Handle(CheckpointSent{kGroup, raft::ReplicaId(3), raft::Term(1), std::nullopt});
-  hears();
-  EXPECT_EQ(around_.feeds.size(), 2u);
 }
 
 // What it is to send to followers is called off by that.
