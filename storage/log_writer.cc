@@ -114,7 +114,7 @@ void LogWriter::Run() {
     }
     OrderSpare();
   }
-  while (!idle_) MarkIdle();
+  EndOnFailure(log_->Mark());
 }
 
 bool LogWriter::TakeWork() {

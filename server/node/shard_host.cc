@@ -110,8 +110,9 @@ absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
 absl::StatusOr<std::unique_ptr<storage::RaftLog>> ShardHost::OpenLog() {
   storage::RaftLogOptions log_options;
   log_options.segment_bytes = options_.log_segment_bytes;
-  // What is retained for slow followers must fit twice, and a segment is emptied by copying only
-  // when little of it is alive: else an idle log would copy in a circle.
+  // What is retained for slow followers must fit twice, and while the log is no larger than that a
+  // segment is emptied by copying only when little of it is alive: else an idle log would copy in a
+  // circle.
   log_options.segments_kept =
       std::max<size_t>(4, 2 + 2 * options_.log_retained_bytes / options_.log_segment_bytes);
   log_options.copy_segment_bytes_max =

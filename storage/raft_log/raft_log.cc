@@ -206,11 +206,26 @@ absl::StatusOr<bool> RaftLog::MarkIdle() {
   if (plan->empty() && marked_idle_) return true;
   BASALT_RETURN_IF_ERROR(Guard(BeginBatch(plan->bytes)));
   BASALT_RETURN_IF_ERROR(Guard(AddReclaimed(*plan)));
-  const bool is_marker = batch_records_ == 0;
+  if (batch_records_ == 0) {
+    BASALT_RETURN_IF_ERROR(FinishMarker());
+    return true;
+  }
   BASALT_RETURN_IF_ERROR(Guard(FinishBatch()));
-  marked_idle_ = is_marker;
-  if (is_marker) ++counters_.idle_markers;
-  return is_marker;
+  return false;
+}
+
+absl::Status RaftLog::Mark() {
+  BASALT_CHECK(!failed_);
+  if (marked_idle_) return absl::OkStatus();
+  BASALT_RETURN_IF_ERROR(Guard(BeginBatch(0)));
+  return FinishMarker();
+}
+
+absl::Status RaftLog::FinishMarker() {
+  BASALT_RETURN_IF_ERROR(Guard(FinishBatch()));
+  marked_idle_ = true;
+  ++counters_.idle_markers;
+  return absl::OkStatus();
 }
 
 absl::Status RaftLog::BeginBatch(uint64_t records_bytes) {

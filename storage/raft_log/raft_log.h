@@ -51,8 +51,8 @@ struct RaftLogOptions {
   size_t copy_bytes_max = 256u << 10;
   // A segment with more bytes of live entries than this, or than a quarter of its size, is not
   // copied: the groups that pin it are to be flushed (GroupsPinning). What no flush lets go (a
-  // group without a quorum cannot apply what it holds) is copied once the live entries fill less
-  // than a quarter of all segments together: so the log stays below four times what it must hold.
+  // group without a quorum cannot apply what it holds) is copied too once twice `segments_kept` are
+  // in use and the live entries fill less than a quarter of them all.
   uint64_t copy_segment_bytes_max = 4u << 20;
 };
 
@@ -97,10 +97,12 @@ class RaftLog {
   absl::Status CreateGroups(std::span<const NewGroup> groups);
   // Leaves a tombstone: no replica of the group up to `replica` is accepted again.
   absl::Status DropGroup(raft::GroupId group, raft::ReplicaId replica);
-  // For when nothing was written for a while, and for a clean stop: moves on with emptying old
-  // segments, then writes the marker that makes the last batch known to be synced. True when
-  // nothing is left to do; one sync at most a call.
+  // For when nothing was written for a while: moves on with emptying old segments, then does what
+  // Mark does. True when nothing is left to do; one sync at most a call.
   absl::StatusOr<bool> MarkIdle();
+  // For a clean stop, which is not to wait for the emptying: writes the marker that makes the last
+  // batch known to be synced.
+  absl::Status Mark();
 
   // Writing ahead: when a number is ordered, make its file by PrepareSpare (any thread, blocks) and
   // hand it in.
@@ -141,6 +143,7 @@ class RaftLog {
   absl::Status BeginBatch(uint64_t records_bytes);
   absl::Status MakeRoomFor(uint64_t record_bytes);
   absl::Status FinishBatch();
+  absl::Status FinishMarker();
   void RetireSegments();
 
   absl::StatusOr<ReclaimPlan> PlanReclaim();

@@ -27,8 +27,9 @@ absl::StatusOr<RaftLog::ReclaimPlan> RaftLog::PlanReclaim() {
     // Copying fuller segments than a quarter would fill others as fast, and never end. Of a log
     // that is emptier than a quarter each turn around frees three times what it copies.
     const uint64_t copy_max = std::min(options_.copy_segment_bytes_max, options_.segment_bytes / 4);
-    const bool mostly_dead =
-        index_.LiveEntryBytes() <= chain_.live().size() * options_.segment_bytes / 4;
+    const size_t segments = chain_.live().size();
+    const bool mostly_dead = segments > 2 * options_.segments_kept &&
+                             index_.LiveEntryBytes() <= segments * options_.segment_bytes / 4;
     if (use.entries > 0 && (use.entry_bytes <= copy_max || mostly_dead)) {
       runs = index_.EntriesIn(oldest.number, options_.copy_bytes_max);
     }

@@ -121,6 +121,22 @@ TEST_F(LogWriterTest, StopWritesWhatIsQueuedAndMarksTheLog) {
   EXPECT_EQ(writer_->log().Recover(raft::GroupId(1))->entries.size(), 50u);
 }
 
+TEST_F(LogWriterTest, AStopDoesNotWaitForOldSegmentsToBeEmptied) {
+  options_.idle_after = std::chrono::hours(1);
+  Open();
+  writer_->CreateGroups({TestGroup(1), TestGroup(2)});
+  writer_->Append({Numbered(TestAppend(2, 1, 1, 1, 50))});
+  writer_->Append({Numbered(TestAppend(1, 1, 60, 1, 900))});
+  ASSERT_TRUE(completions_.Await(raft::GroupId(1), raft::PersistId(1)));
+  const storage::RaftLogCounters& counters = writer_->log().counters();
+  EXPECT_GT(counters.segments_live, SmallLogOptions().segments_kept);
+  const uint64_t batches = counters.batches;
+  writer_->Stop();
+  EXPECT_EQ(counters.idle_markers, 1u);
+  EXPECT_EQ(counters.batches, batches + 1);
+  EXPECT_FALSE(writer_->log().MarkIdle().value()) << "there is something to empty";
+}
+
 TEST_F(LogWriterTest, AnIdleLogIsMarked) {
   Open();
   writer_->CreateGroups({TestGroup(1)});
