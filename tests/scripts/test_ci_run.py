@@ -101,6 +101,7 @@ class CiRunTest(unittest.TestCase):
     def test_unknown_stage(self):
         self.assertEqual(self.run_stages(["nonsense"])[0], 2)
         self.assertEqual(self.run_stages(["test", "nonsense"])[0], 2)
+        self.assertEqual(self.run_stages(["te.t"])[0], 2, "no pattern")
 
     def plant(self, path, text):
         full = os.path.join(self.root, path)
