@@ -9,10 +9,10 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[3] / "scripts" / "throughput"
 
 
 class ThroughputTest(unittest.TestCase):
-    def run_script(self, share, duration):
+    def run_script(self, share, duration, *more):
         return subprocess.run(
             [sys.executable, "-B", str(SCRIPT), "--runs", "1", "--duration", duration, "--no-record",
-             "--share", share], check=False, capture_output=True, text=True)
+             "--share", share, *more], check=False, capture_output=True, text=True)
 
     def test_a_third_of_the_goals(self):
         done = self.run_script("0.33", "3s")
@@ -22,6 +22,12 @@ class ThroughputTest(unittest.TestCase):
         done = self.run_script("1000", "1s")
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"(?m)^put: [\d,]+ a second, not 20,000,000$")
+
+    def test_one_alone(self):
+        done = self.run_script("1000", "1s", "--only", "get")
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"(?m)^median of 1: [\d,]+ gets/s; 0 errors$")
+        self.assertNotIn("put", done.stdout)
 
 
 if __name__ == "__main__":
