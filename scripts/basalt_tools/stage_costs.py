@@ -3,6 +3,7 @@ compares with what it cost before."""
 
 import dataclasses
 import json
+import os
 import pathlib
 import platform
 import re
@@ -25,6 +26,11 @@ _MARKED = re.compile(r"^stage begins$(.*?)^stage ends$", re.M | re.S)
 _CALL = re.compile(r"^SYSCALL\[\d+,1\]\(\s*\d+\) sys_(\w+)", re.M)  # of the first thread
 # Without valgrind, these do not enter the kernel.
 _USER_SPACE = {"clock_gettime", "clock_getres", "gettimeofday", "time", "getcpu"}
+
+# The heap has its memory from the kernel once and keeps it: later calls would be the allocator's,
+# and fall on whichever operation meets them.
+_HEAP = ("glibc.malloc.top_pad=268435456:glibc.malloc.trim_threshold=2147483647:"
+         "glibc.malloc.mmap_threshold=33554432")
 
 
 class NotCounted(CommandFailed):
@@ -85,7 +91,8 @@ def count(stage, runs):
                    f"--callgrind-out-file={profile}", str(binary(PROGRAM)), "--count", stage,
                    str(runs), str(scratch)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+                              stderr=subprocess.PIPE, text=True, errors="replace", check=False,
+                              env={**os.environ, "GLIBC_TUNABLES": _HEAP})
         if done.returncode:
             raise CommandFailed(f"{' '.join(command)} exited with {done.returncode}: "
                                 f"{done.stderr[-2000:]}")

@@ -14,24 +14,24 @@ uint64_t Allocations() { return allocations; }
 // A definition in the program stands for every library of the process too.
 extern "C" {
 
-// glibc's own, under the names that it keeps for those who put functions around them.
-void* __libc_malloc(size_t bytes);
-void* __libc_calloc(size_t count, size_t bytes);
-void* __libc_realloc(void* block, size_t bytes);
+// glibc's own, by the names that it keeps for those who put functions around them.
+void* GlibcMalloc(size_t bytes) __asm__("__libc_malloc");
+void* GlibcCalloc(size_t count, size_t bytes) __asm__("__libc_calloc");
+void* GlibcRealloc(void* block, size_t bytes) __asm__("__libc_realloc");
 
 void* malloc(size_t bytes) {
   ++allocations;
-  return __libc_malloc(bytes);
+  return GlibcMalloc(bytes);
 }
 
 void* calloc(size_t count, size_t bytes) {
   ++allocations;
-  return __libc_calloc(count, bytes);
+  return GlibcCalloc(count, bytes);
 }
 
 void* realloc(void* block, size_t bytes) {
   ++allocations;
-  return __libc_realloc(block, bytes);
+  return GlibcRealloc(block, bytes);
 }
 
 }  // extern "C"

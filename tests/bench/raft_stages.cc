@@ -103,7 +103,8 @@ class RaftRound final : public Stage {
   }
   void Send(std::vector<raft::Message>& messages) {
     for (raft::Message& message : messages) {
-      cores_[message.to_node.value() - 1]->Step(std::move(message));
+      raft::RaftCore& receiver = *cores_[message.to_node.value() - 1];
+      receiver.Step(std::move(message));
     }
   }
 

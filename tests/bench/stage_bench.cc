@@ -8,11 +8,9 @@
 // happens inside CountedRun, is the stage's own.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
-#include <malloc.h>
 #include <unistd.h>
 
 #include <chrono>
-#include <climits>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -63,18 +61,7 @@ void Mark(std::string_view text) {
   BASALT_CHECK(write(STDERR_FILENO, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
 }
 
-// The heap takes its memory from the kernel now: later calls would be the allocator's, and fall on
-// whichever run meets them.
-void FillHeap() {
-  constexpr int kHeapBytes = 256 << 20;
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, INT_MAX);
-  mallopt(M_TOP_PAD, kHeapBytes);
-  free(malloc(16 << 20));
-}
-
 int Count(const StageKind& kind, int runs, const std::string& directory) {
-  FillHeap();
   const std::unique_ptr<Stage> stage = kind.make(directory);
   for (int i = 0; i < kWarmUpRuns; ++i) {
     stage->Prepare();
