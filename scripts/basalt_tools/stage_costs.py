@@ -99,6 +99,10 @@ def count(stage, runs):
         return costs_of(done.stdout, done.stderr, profile.read_text(errors="replace"))
 
 
+def _text(number):
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Difference:
     stage: str
@@ -114,7 +118,7 @@ class Difference:
         what = self.cost.replace("_", " ")
         advice = ("" if self.now > self.was else
                   "; that is less: hold on to it by scripts/stage_costs --update")
-        return (f"{self.stage}: {self.now:,.4g} {what} an operation, not {self.was:,.4g} "
+        return (f"{self.stage}: {_text(self.now)} {what} an operation, not {_text(self.was)} "
                 f"({change}){advice}")
 
 
@@ -158,17 +162,17 @@ def spread(repeated, name):
 
 
 def table(baseline, measured):
-    yield f"{'stage':16} {'instructions':>14} {'was':>10} {'allocations':>12} {'was':>8} " \
-          f"{'system calls':>13} {'was':>8}"
-    for stage, costs in measured.items():
-        was = baseline.get(stage, {})
+    widths = (12, 8, 11, 8, 12, 8)
+    heads = [head for name in COSTS for head in (name.replace("_", " "), "was")]
 
-        def before(name, was=was):
-            return f"{was[name]:,.4g}" if name in was else "-"
-        yield (f"{stage:16} {costs['instructions']:>14,.0f} "
-               f"{(f'{was[COSTS[0]]:,.0f}' if was else '-'):>10} {costs['allocations']:>12.4g} "
-               f"{before('allocations'):>8} {costs['system_calls']:>13.4g} "
-               f"{before('system_calls'):>8}")
+    def row(stage, cells):
+        return f"{stage:16}" + "".join(f" {cell:>{width}}"
+                                       for cell, width in zip(cells, widths, strict=True))
+    yield row("an operation of", heads)
+    for stage, costs in measured.items():
+        was = baseline.get(stage)
+        yield row(stage, [cell for name in COSTS for cell in
+                          (_text(costs[name]), _text(was[name]) if was else "-")])
 
 
 def read_baseline(path):

@@ -44,8 +44,8 @@ class ServerRoute final : public Stage {
     const auto known = view_.known();
     for (const std::string& key : keys_) {
       const uint32_t slot = base::SlotOf(key);
-      const uint64_t shard_id = slot < base::kSlotCount / 2 ? 1 : 2;
-      BASALT_CHECK(known->routing.CheckAddress(slot, shard_id, 3) == nullptr);
+      const server::ShardRange& owner = known->routing.OwnerOf(slot);
+      BASALT_CHECK(known->routing.CheckAddress(slot, owner.shard_id, owner.epoch) == nullptr);
     }
   }
 

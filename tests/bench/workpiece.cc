@@ -21,6 +21,8 @@ void SetNumber(v1::CommandId& id, uint64_t sequence) {
 v1::Request MakePut(uint64_t id, std::string key, std::string value) {
   v1::Request request;
   request.set_id(id);
+  request.set_shard_id(ShardOf(key));
+  request.set_shard_epoch(3);
   request.set_timeout_ms(5000);
   SetNumber(*request.mutable_command_id(), id);
   request.mutable_put()->set_key(std::move(key));
@@ -31,6 +33,8 @@ v1::Request MakePut(uint64_t id, std::string key, std::string value) {
 v1::Request MakeGet(uint64_t id, std::string key) {
   v1::Request request;
   request.set_id(id);
+  request.set_shard_id(ShardOf(key));
+  request.set_shard_epoch(3);
   request.set_timeout_ms(5000);
   request.mutable_get()->set_key(std::move(key));
   return request;
@@ -58,6 +62,8 @@ std::vector<std::string> Draw(base::Random& random, const std::vector<std::strin
   while (drawn.size() < kBatch) drawn.push_back(keys[random.Below(keys.size())]);
   return drawn;
 }
+
+uint64_t ShardOf(std::string_view key) { return base::SlotOf(key) < base::kSlotCount / 2 ? 1 : 2; }
 
 std::vector<v1::Request> MakePuts(base::Random& random, const std::vector<std::string>& keys) {
   std::vector<v1::Request> requests;

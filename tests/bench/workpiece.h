@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/random.h"
@@ -20,7 +21,10 @@ std::string RandomBytes(base::Random& random, size_t bytes);
 // Different keys of the slots below `slots`.
 std::vector<std::string> MakeKeys(base::Random& random, size_t count, uint32_t slots);
 
-// Requests of kBatch keys drawn from `keys`.
+// Whose `key` is in testing::MakeMap.
+uint64_t ShardOf(std::string_view key);
+
+// Requests of kBatch keys drawn from `keys`, addressed as clients of that map do.
 std::vector<v1::Request> MakePuts(base::Random& random, const std::vector<std::string>& keys);
 std::vector<v1::Request> MakeGets(base::Random& random, const std::vector<std::string>& keys);
 
