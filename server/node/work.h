@@ -249,6 +249,10 @@ class GroupInbox {
  public:
   virtual ~GroupInbox() = default;
   virtual void Put(GroupEvent event) = 0;  // thread-safe
+  // Together: writes of several groups that came in one message go into one round.
+  virtual void PutAll(std::vector<GroupEvent> events) {
+    for (GroupEvent& event : events) Put(std::move(event));
+  }
 };
 
 class ApplyInbox {
