@@ -3,7 +3,8 @@
 //   applied        what is applied: u8 1 | index u64 | term u64 | highest stamp u64 |
 //                  members u32 | per member: replica u64, node u64, role u8
 //   descriptor     serialized basalt.v1.ShardDescriptor
-//   hash/<u16>     the sums of the buckets of storage/applied_hash.h from 32 * u16 on: 32 times u64.
+//   hash/<u16>     the sums of the buckets of storage/applied_hash.h from 32 * u16 on: 32 times
+//   u64.
 //                  Several in a row, because a batch of writes changes most of a shard's buckets,
 //                  and a row costs as much to insert as one of the user's
 //   map            meta shard: serialized basalt.v1.ClusterMap
