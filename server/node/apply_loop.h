@@ -39,7 +39,7 @@ class ApplyLoop final : public ApplyObserver {
  public:
   struct Options {
     // Of one replica: with so much gathered it applies.
-    size_t gathered_bytes_max = size_t{512} << 10;
+    size_t gathered_bytes_max = size_t{128} << 10;
     // Or at the first sweep so long after the first came.
     MonotonicTime gathering_max = std::chrono::milliseconds(150);
   };
@@ -58,9 +58,7 @@ class ApplyLoop final : public ApplyObserver {
 
   explicit ApplyLoop(Ports ports) : ApplyLoop(std::move(ports), Options()) {}
   ApplyLoop(Ports ports, const Options& options)
-      : options_(options),
-        ports_(std::move(ports)),
-        replies_(ports_.observer, ports_.clock) {}
+      : options_(options), ports_(std::move(ports)), replies_(ports_.observer, ports_.clock) {}
 
   // Before the first Handle. The machine was opened with this loop as its observer and outlives it.
   void AddReplica(ReplicaStateMachine& machine);
