@@ -13,6 +13,7 @@
 #include "server/daemon/node.h"
 #include "server/daemon/termination.h"
 #include "server/observe/logger.h"
+#include "server/rpc/polling_threads.h"
 
 extern char** environ;
 
@@ -37,6 +38,8 @@ int Serve(const basalt::server::NodeConfig& config) {
   log_options.level = config.log_level;
   log_options.format = config.log_format;
   basalt::server::Logger logger(log_options);
+  const basalt::server::PollingThreads polling(
+      config.rpc_threads, static_cast<uint32_t>(::sysconf(_SC_NPROCESSORS_CONF)));
   auto started = basalt::server::Node::Start(config, logger);
   if (!started.ok()) return Fail(basalt::base::Message(started.status()), kExitCouldNotStart);
   termination.Started();

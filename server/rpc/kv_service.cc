@@ -4,16 +4,19 @@
 #include <atomic>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
+#include "server/rpc/polling_threads.h"
 
 namespace basalt::server {
 namespace {
 
 // Bounds of one stream: beyond them its requests stay unread, and TCP tells the client.
 constexpr size_t kRequestsUnderWayMax = 16384;
+constexpr size_t kQuickRequestsMax = 256;
 constexpr size_t kUnsentBytesMax = 64u << 20;
 // One message stays well below gRPC's own bound; a single larger answer goes alone.
 constexpr size_t kMessageBytesAim = 1u << 20;
@@ -61,6 +64,9 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
         base::MutexLock lock(mutex_);
         under_way_ += requests.size();
       }
+      // Gets are answered here, and each may have to ask the disk.
+      std::optional<PollingThreads::Blocking> blocking;
+      if (requests.size() > kQuickRequestsMax) blocking.emplace();
       if (!requests.empty()) dispatch_.Handle(shared_from_this(), std::move(requests));
     }
     Next next;
