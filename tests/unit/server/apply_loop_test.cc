@@ -322,8 +322,8 @@ TEST_F(GatheringTest, EndsWhenItIsLarge) {
   uint64_t index = 0;
   while (index < 600 && applied() == 0) Handle(Gather(++index));
   EXPECT_EQ(applied(), index);
-  EXPECT_GT(index, 400u);
-  EXPECT_LT(index, 550u);
+  EXPECT_GT(index, 100u);
+  EXPECT_LT(index, 137u);
 }
 
 TEST_F(GatheringTest, EndsWithEntriesThatAreAwaited) {
