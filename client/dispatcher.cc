@@ -76,6 +76,10 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
   call.retry_at = now;
   call.operation = std::move(operation);
   call.done = std::move(done);
+  if (call.operation->explain) {
+    call.story = std::make_unique<CallStory>();
+    call.story->started = call.story->ended = now;
+  }
   if (KindOf(call.operation->kind) == CallKind::kWrite) call.number.sequence = numbers_.Open();
   ++open_calls_;
   open_bytes_ += call.operation->bytes();
@@ -114,6 +118,10 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
     call.number.issued = highest_clock_;
   }
   call.number.lowest_open = numbers_.lowest_open();
+  if (call.story != nullptr) {
+    call.story->attempts.push_back(
+        {.node_id = route->node_id, .shard_id = route->shard_id, .sent = now});
+  }
   NodeHealth& health = health_[call.node_id];
   if (health.in_flight++ == 0) health.quiet_since = now;
   if (in_flight_++ == 0) next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
@@ -132,8 +140,20 @@ void Dispatcher::Land(Call& call) {
   --in_flight_;
 }
 
+// Of a send that was open.
+void Dispatcher::EndAttempt(Call& call, const SendReport& report, Time now) {
+  if (call.story == nullptr) return;
+  call.story->ended = now;
+  if (call.state != State::kInFlight) return;
+  Attempt& attempt = call.story->attempts.back();
+  attempt.ended = now;
+  attempt.end = report.end;
+  attempt.message = report.message;
+}
+
 void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) {
   Call& call = calls_[slot];
+  EndAttempt(call, report, now);
   Land(call);
   Verdict verdict =
       policy_.OnSendEnded(KindOf(call.operation->kind), call.history, report, now, call.deadline);
@@ -181,7 +201,12 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
     answer.report = {.end = SendEnd::kGarbled,
                      .message = "the answer fits no request of that kind"};
   }
+  if (call.story != nullptr) {
+    call.story->attempts.back().written = answer.written;
+    call.story->attempts.back().server = std::move(answer.server);
+  }
   if (answer.report.end == SendEnd::kOk) {
+    EndAttempt(call, answer.report, now);
     Finish(slot, {Status(), std::move(answer.payload)});
     return;
   }
@@ -265,6 +290,7 @@ void Dispatcher::OnTime(Time now) {
       Dispatch(timer.slot, now);
       continue;
     }
+    EndAttempt(call, {.end = SendEnd::kDeadline, .message = "no answer until the deadline"}, now);
     Finish(timer.slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
                                            call.state == State::kInFlight),
                         {}});
@@ -287,6 +313,7 @@ void Dispatcher::Finish(uint32_t slot, CallResult result) {
   if (call.number.sequence != 0) numbers_.Close(call.number.sequence);
   --open_calls_;
   open_bytes_ -= call.operation->bytes();
+  result.story = std::move(call.story);
   effects_.finished.push_back({std::move(call.done), std::move(result)});
   call = Call{};
   free_slots_.push_back(slot);

@@ -98,6 +98,7 @@ class Dispatcher {
     CallHistory history;
     std::shared_ptr<const Operation> operation;
     Continuation done;
+    std::unique_ptr<CallStory> story;  // of an operation that is to be explained
   };
   struct Timer {
     Time when{0};
@@ -118,6 +119,7 @@ class Dispatcher {
   void Learn(const Call& call, Answer& answer, Time now);
   void TakeAnswer(uint32_t slot, Answer& answer, Time now);
   void Finish(uint32_t slot, CallResult result);
+  static void EndAttempt(Call& call, const SendReport& report, Time now);
   void WantMap(Time now);
   void PushTimer(Timer timer);
   bool IsLive(const Timer& timer) const;
