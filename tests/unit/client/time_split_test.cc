@@ -18,7 +18,7 @@ Attempt MakeAttempt(uint64_t node, int64_t sent, int64_t written, int64_t ended,
           .end = end};
 }
 
-std::unique_ptr<ServerStory> Server(std::vector<int64_t> stages) {
+std::unique_ptr<ServerStory> Server(const std::vector<int64_t>& stages) {
   auto server = std::make_unique<ServerStory>();
   for (const int64_t took : stages) server->stages.push_back({"s", Span(took)});
   return server;
