@@ -128,7 +128,8 @@ int Main(int argc, char** argv) {
     fmt::print(stderr, "basalt_stage_bench: no stage {}\n", words[1]);
     return 2;
   }
-#ifndef __clang_analyzer__  // it takes what the library owns from here on for a leak
+// What the library owns from here on looks like a leak; ends when the analyzer sees it handed over.
+#ifndef __clang_analyzer__
   for (const StageKind& kind : stages) {
     benchmark::RegisterBenchmark(std::string(kind.name).c_str(), [kind](benchmark::State& state) {
       Time(state, kind);
