@@ -1,9 +1,11 @@
 // Engine: the port to the ordered, crash-safe store below one replica's state machine.
 //
 // RocksDB in production, memory in tests and the simulator; both pass the same contract suite.
-// A batch is applied whole or not at all, over all families. Without a Flush the last batches may
-// be lost by a crash, always a suffix of them and never a part of one (write-ahead logging is off:
-// the Raft log is the WAL). An engine may flush by itself at any time; flush_count() tells.
+// A batch is applied whole or not at all, over all families. An engine that is opened again gets,
+// in kData, no row with a stamp at or below one that it holds of the same stem: what is new is
+// newer. Without a Flush the last batches may be lost by a crash, always a suffix of them and never
+// a part of one (write-ahead logging is off: the Raft log is the WAL). An engine may flush by
+// itself at any time; flush_count() tells.
 //
 // Write and CreateCheckpoint: one thread at a time. All else: any thread, also beside a write.
 // An engine that cannot write ends the process (base::DiskFailed).

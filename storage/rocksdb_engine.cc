@@ -142,12 +142,17 @@ RocksDbResources::~RocksDbResources() = default;
 uint64_t RocksDbResources::BlockCacheBytes() const { return shared_->block_cache().GetUsage(); }
 uint64_t RocksDbResources::MemtableBytes() const { return shared_->memtables().memory_usage(); }
 
-RocksDbEngine::RocksDbEngine(std::string directory)
-    : directory_(std::move(directory)),
+RocksDbEngine::RocksDbEngine(RocksDbShared& shared, std::string directory)
+    : shared_(shared),
+      directory_(std::move(directory)),
       idle_(std::make_shared<IdleIterators>()),
-      listener_(std::make_shared<Listener>(directory_, idle_)) {}
+      listener_(std::make_shared<Listener>(directory_, idle_)) {
+  shared_.CountOpened();
+}
 
 RocksDbEngine::~RocksDbEngine() {
+  shared_.drainer().Forget(*this);
+  shared_.CountClosed();
   idle_->OnFilesChanged();
   if (db_ == nullptr) return;
   for (rocksdb::ColumnFamilyHandle* handle : families_) {
@@ -158,19 +163,19 @@ RocksDbEngine::~RocksDbEngine() {
 
 absl::StatusOr<std::unique_ptr<Engine>> RocksDbEngine::Open(const RocksDbResources& resources,
                                                             const std::string& directory) {
-  std::unique_ptr<RocksDbEngine> engine(new RocksDbEngine(directory));
-  BASALT_RETURN_IF_ERROR(engine->OpenStore(resources.shared()));
+  std::unique_ptr<RocksDbEngine> engine(new RocksDbEngine(resources.shared(), directory));
+  BASALT_RETURN_IF_ERROR(engine->OpenStore());
   return std::unique_ptr<Engine>(std::move(engine));
 }
 
-absl::Status RocksDbEngine::OpenStore(const RocksDbShared& shared) {
-  rocksdb::Options options = shared.StoreOptions();
+absl::Status RocksDbEngine::OpenStore() {
+  rocksdb::Options options = shared_.StoreOptions();
   // A directory without a store in it is one that lost it, not a new one.
   options.create_if_missing = options.env->FileExists(directory_).IsNotFound();
   options.listeners.push_back(listener_);
   const std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {
-      {rocksdb::kDefaultColumnFamilyName, shared.DataOptions()},
-      {"state", shared.StateOptions()},
+      {rocksdb::kDefaultColumnFamilyName, shared_.DataOptions()},
+      {"state", shared_.StateOptions()},
   };
   static_assert(kFamilyCount == 2);
   rocksdb::DB* db = nullptr;
@@ -185,34 +190,53 @@ absl::Status RocksDbEngine::OpenStore(const RocksDbShared& shared) {
 }
 
 void RocksDbEngine::Write(const Batch& batch) {
+  const size_t buffer_bytes = shared_.BufferBytes();
+  if (!RowBuffer::InOrder(batch, highest_stamp_) || buffer_bytes == 0) {
+    Drain();
+    std::vector<RowBuffer::Row> rows;
+    batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view value) {
+      rows.push_back({key, value, to, is_delete});
+    });
+    WriteRows(rows);
+    return;
+  }
+  const auto [before, after] = buffers_.Add(batch);
+  if (after >= 2 * buffer_bytes) {
+    Drain();  // the drainer is behind
+  } else if (after >= buffer_bytes && before < buffer_bytes) {
+    shared_.drainer().Ask(*this);
+  }
+}
+
+void RocksDbEngine::Drain() {
+  const std::shared_ptr<const RowBuffer> buffer = buffers_.BeginDrain();
+  if (buffer == nullptr) return;
+  WriteRows(buffer->InKeyOrder());
+  buffers_.EndDrain();
+}
+
+void RocksDbEngine::WriteRows(const std::vector<RowBuffer::Row>& rows) {
+  size_t bytes = 0;
+  for (const RowBuffer::Row& row : rows) bytes += row.key.size() + row.value.size();
   constexpr size_t kWriteBatchHeadBytes = 12;
-  rocksdb::WriteBatch rows(batch.bytes() + kWriteBatchHeadBytes);
-  // In the order of keys: the memtable then finds a row's place from where the last one went.
-  struct Row {
-    std::string_view key;
-    std::string_view value;
-    Family to;
-    bool is_delete;
-  };
-  std::vector<Row> ordered;
-  batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view value) {
-    ordered.push_back({key, value, to, is_delete});
-  });
-  std::stable_sort(ordered.begin(), ordered.end(), [](const Row& a, const Row& b) {
-    return a.to != b.to ? a.to < b.to : a.key < b.key;
-  });
-  for (const auto& [key, value, to, is_delete] : ordered) {
-    const rocksdb::Status added = is_delete ? rows.Delete(family(to), ToSlice(key))
-                                            : rows.Put(family(to), ToSlice(key), ToSlice(value));
+  constexpr size_t kRowHeadBytesMax = 12;
+  rocksdb::WriteBatch batch(kWriteBatchHeadBytes + rows.size() * kRowHeadBytesMax + bytes);
+  for (const auto& [key, value, to, is_delete] : rows) {
+    const rocksdb::Status added = is_delete ? batch.Delete(family(to), ToSlice(key))
+                                            : batch.Put(family(to), ToSlice(key), ToSlice(value));
     BASALT_CHECK_MSG(added.ok(), added.ToString());
   }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
-  const rocksdb::Status written = db_->Write(options, &rows);
+  const rocksdb::Status written = db_->Write(options, &batch);
   if (!written.ok()) base::DiskFailed(fmt::format("{}: {}", directory_, written.ToString()));
 }
 
 absl::StatusOr<std::optional<std::string>> RocksDbEngine::Get(Family from, std::string_view key) {
+  if (const auto found = buffers_.Find(from, key)) {
+    if (found->row.is_delete) return std::optional<std::string>();
+    return std::optional<std::string>(found->row.value);
+  }
   std::string value;
   const rocksdb::Status read = db_->Get(rocksdb::ReadOptions(), family(from), ToSlice(key), &value);
   if (read.IsNotFound()) return std::optional<std::string>();
@@ -233,6 +257,10 @@ absl::StatusOr<std::optional<std::string>> RocksDbEngine::GetFlushed(Family from
 
 absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVisitor visit) {
   BASALT_CHECK(key.size() >= kStampBytes);
+  if (const auto found = buffers_.FirstOfStem(key)) {
+    visit(found->row.key, found->row.value);
+    return true;
+  }
   IdleIterators::Borrowed borrowed = idle_->Borrow();
   if (borrowed.iterator == nullptr) {
     borrowed.iterator.reset(db_->NewIterator(StemReads(), family(Family::kData)));
@@ -254,6 +282,7 @@ absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVi
 
 std::unique_ptr<EngineIterator> RocksDbEngine::NewIterator(Family from,
                                                            const EngineSnapshot* snapshot) {
+  if (snapshot == nullptr) Drain();
   rocksdb::ReadOptions options;
   options.total_order_seek = true;
   options.background_purge_on_iterator_cleanup = true;
@@ -263,10 +292,12 @@ std::unique_ptr<EngineIterator> RocksDbEngine::NewIterator(Family from,
 }
 
 std::shared_ptr<const EngineSnapshot> RocksDbEngine::TakeSnapshot() {
+  Drain();
   return std::make_shared<Snapshot>(*db_);
 }
 
 void RocksDbEngine::Flush() {
+  Drain();
   const rocksdb::Status flushed = db_->Flush(rocksdb::FlushOptions(), families_);
   if (!flushed.ok()) base::DiskFailed(fmt::format("{}: {}", directory_, flushed.ToString()));
   listener_->OnFlushed();  // the event comes from another thread, perhaps later
@@ -275,6 +306,7 @@ void RocksDbEngine::Flush() {
 uint64_t RocksDbEngine::flush_count() const { return listener_->flush_count(); }
 
 absl::Status RocksDbEngine::CreateCheckpoint(const std::string& directory) {
+  Drain();
   rocksdb::Checkpoint* made = nullptr;
   BASALT_RETURN_IF_ERROR(Translate(directory_, rocksdb::Checkpoint::Create(db_.get(), &made)));
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);

@@ -6,8 +6,12 @@
 // answer for all versions of a key; reads of one key reuse iterators (a new one costs as much as
 // the read).
 //
+// A batch lies in a RowBuffer first and goes into the memtable with many others, on the drainer's
+// thread (storage/row_buffer.h tells why). Whatever needs the order of all rows (iterators,
+// snapshots, flushes, checkpoints) drains the buffer before it begins.
+//
 // What all instances of a node share lies in RocksDbResources: block cache, memtable budget,
-// background threads, rate limit.
+// background threads, rate limit, drainer.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +23,8 @@
 #include "absl/status/statusor.h"
 
 #include "storage/engine.h"
+#include "storage/row_buffers.h"
+#include "storage/row_drainer.h"
 
 namespace rocksdb {
 class ColumnFamilyHandle;
@@ -29,10 +35,14 @@ namespace basalt::storage {
 
 struct RocksDbSizes {
   size_t block_cache_bytes = size_t{256} << 20;
-  // Of all memtables of the node together; above it the fullest are flushed.
+  // Of all memtables and row buffers of the node together. Above three quarters of it in memtables
+  // the fullest are flushed; the last quarter is the buffers'.
   size_t memtables_bytes = size_t{256} << 20;
   // Of one memtable.
   size_t memtable_bytes = size_t{32} << 20;
+  // An instance's row buffer is drained from here on; less where many instances share the buffers'
+  // quarter. 0: rows do not wait for the memtable.
+  size_t buffer_bytes = size_t{4} << 20;
   // Flushes and compactions of the node together; 0: no limit.
   uint64_t background_bytes_per_second = 0;
   int background_threads = 2;
@@ -50,13 +60,13 @@ class RocksDbResources {
 
   uint64_t BlockCacheBytes() const;
   uint64_t MemtableBytes() const;
-  const RocksDbShared& shared() const { return *shared_; }
+  RocksDbShared& shared() const { return *shared_; }
 
  private:
   std::unique_ptr<RocksDbShared> shared_;
 };
 
-class RocksDbEngine : public Engine {
+class RocksDbEngine : public Engine, private Drainable {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Open(const RocksDbResources& resources,
                                                       const std::string& directory);
@@ -81,15 +91,21 @@ class RocksDbEngine : public Engine {
   class Snapshot;
   class RowIterator;
 
-  explicit RocksDbEngine(std::string directory);
+  RocksDbEngine(RocksDbShared& shared, std::string directory);
 
-  absl::Status OpenStore(const RocksDbShared& shared);
+  absl::Status OpenStore();
+  // All that was written before the call is in the memtable when it returns. Any thread.
+  void Drain() override;
+  void WriteRows(const std::vector<RowBuffer::Row>& rows);
   rocksdb::ColumnFamilyHandle* family(Family family) const {
     return families_[static_cast<size_t>(family)];
   }
+  RocksDbShared& shared_;
   const std::string directory_;
   const std::shared_ptr<IdleIterators> idle_;
   const std::shared_ptr<Listener> listener_;
+  RowBuffers buffers_;
+  uint64_t highest_stamp_ = 0;  // of what was written since the engine was opened
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;  // by Family; owned
 };

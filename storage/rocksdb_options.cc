@@ -24,7 +24,8 @@ constexpr double kBloomBitsPerKey = 10;
 RocksDbShared::RocksDbShared(const RocksDbSizes& sizes)
     : sizes_(sizes),
       block_cache_(rocksdb::NewLRUCache(sizes.block_cache_bytes)),
-      memtables_(std::make_shared<rocksdb::WriteBufferManager>(sizes.memtables_bytes)),
+      memtables_(std::make_shared<rocksdb::WriteBufferManager>(sizes.memtables_bytes -
+                                                               BuffersBytes(sizes))),
       strip_stamp_(std::make_shared<StripStamp>()) {
   if (sizes.background_bytes_per_second != 0) {
     rate_limiter_.reset(

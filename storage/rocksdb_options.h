@@ -8,9 +8,12 @@
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
 
 #include "storage/rocksdb_engine.h"
+#include "storage/row_drainer.h"
 
 namespace basalt::storage {
 
@@ -25,8 +28,20 @@ class RocksDbShared {
 
   const rocksdb::Cache& block_cache() const { return *block_cache_; }
   const rocksdb::WriteBufferManager& memtables() const { return *memtables_; }
+  RowDrainer& drainer() { return drainer_; }
+
+  void CountOpened() { instances_.fetch_add(1, std::memory_order_relaxed); }
+  void CountClosed() { instances_.fetch_sub(1, std::memory_order_relaxed); }
+  // From how many bytes on an instance's buffer is drained; twice as many stop who writes.
+  size_t BufferBytes() const {
+    const size_t share = BuffersBytes(sizes_) / 2 / std::max<size_t>(instances_.load(), 1);
+    return std::min(sizes_.buffer_bytes, share);
+  }
 
  private:
+  // The part of the memtables' budget that row buffers have.
+  static size_t BuffersBytes(const RocksDbSizes& sizes) { return sizes.memtables_bytes / 4; }
+
   rocksdb::ColumnFamilyOptions FamilyOptions() const;
 
   const RocksDbSizes sizes_;
@@ -36,6 +51,8 @@ class RocksDbShared {
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;
   std::shared_ptr<const rocksdb::SliceTransform> strip_stamp_;
+  std::atomic<size_t> instances_{0};
+  RowDrainer drainer_;
 };
 
 }  // namespace basalt::storage

@@ -82,7 +82,7 @@ BUDGET_PARTS = (
     ("wire", ("nexting_thread", "default-executo", "resolver-execut", "grpc_global_tim")),
     ("Raft", ("groups",)),
     ("log", ("log", "write-ahead")),
-    ("apply", ("apply",)),
+    ("apply", ("apply", "drain")),
     ("flush, compaction", ("rocksdb:low", "rocksdb:high", "rocksdb:bottom")),
 )
 

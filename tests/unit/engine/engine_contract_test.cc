@@ -4,6 +4,7 @@
 #include <atomic>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -173,6 +174,12 @@ class Walk {
         case 8:
           WalkAnIterator();
           break;
+        case 9:
+        case 10:
+        case 11:
+        case 12:
+          ReadRows();
+          break;
         default:
           Write();
       }
@@ -218,6 +225,33 @@ class Walk {
       ExpectHolds(*engine_, history_[number], snapshot.get());
     }
     snapshots_.clear();
+  }
+
+  // One by one, which asks for the order of no others.
+  void ReadRows() {
+    const Rows& data = history_.back().of(Family::kData);
+    for (int reads = 0; reads < 4; ++reads) {
+      const Family family = random_.OneIn(3) ? Family::kState : Family::kData;
+      const Rows& rows = history_.back().of(family);
+      const uint64_t number = random_.Below(history_.size());
+      const std::string asked = family == Family::kData && random_.OneIn(2)
+                                    ? testing::RisingRow(random_, number, 1)
+                                    : RandomRow(random_, family);
+      const auto row = rows.find(asked);
+      ASSERT_EQ(*engine_->Get(family, asked),
+                row == rows.end() ? std::nullopt : std::optional<std::string>(row->second));
+      if (family != Family::kData) continue;
+      auto expected = data.lower_bound(asked);
+      if (expected != data.end() && StemOf(expected->first) != StemOf(asked)) expected = data.end();
+      const auto found =
+          engine_->VisitFirstOfStem(asked, [&](std::string_view key, std::string_view value) {
+            ASSERT_NE(expected, data.end());
+            ASSERT_EQ(key, expected->first);
+            ASSERT_EQ(value, expected->second);
+          });
+      ASSERT_TRUE(found.ok());
+      ASSERT_EQ(*found, expected != data.end());
+    }
   }
 
   // From any place on, beside writes that it must not see, of now or of a snapshot.
@@ -272,7 +306,7 @@ class Walk {
 };
 
 TEST_P(EngineContract, RandomWalkEqualsTheModel) {
-  const uint64_t seeds = GetParam() == EngineKind::kRocksDb ? 2 : 10;
+  const uint64_t seeds = testing::IsRocksDb(GetParam()) ? 2 : 10;
   for (uint64_t seed = 1; seed <= seeds && !HasFatalFailure(); ++seed) {
     SCOPED_TRACE(seed);
     EngineBench bench(GetParam());
@@ -317,9 +351,58 @@ TEST_P(EngineContract, ReadsRunBesideWrites) {
   writer.join();
 }
 
+// Who sees a row of a batch sees all of the batches before it, row by row, wherever they are by
+// then; no version is missed between two places.
+TEST_P(EngineContract, RowByRowReadsRunBesideWrites) {
+  const auto engine = Open("db");
+  std::jthread writer([&](const std::stop_token& stop) {
+    for (uint64_t stamp = 1; !stop.stop_requested(); ++stamp) {
+      Batch batch;
+      batch.Put(Family::kData, EncodeRowKey("a", stamp), std::string(stamp % 64, 'v'));
+      // So that wherever rows go from one place to another, it takes a while.
+      for (int i = 0; i < 30; ++i) {
+        batch.Put(Family::kData, EncodeRowKey("aa" + std::to_string(i), stamp), "v");
+      }
+      batch.Put(Family::kData, EncodeRowKey("b", stamp), std::string(stamp % 64, 'v'));
+      batch.Put(Family::kState, "row", std::to_string(stamp));
+      engine->Write(batch);
+      if (stamp % 1000 == 0) engine->Flush();
+    }
+  });
+  std::jthread drains([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) engine->NewIterator(Family::kData, nullptr);
+  });
+  const auto stamp_of = [&](std::string_view name, uint64_t most) {
+    uint64_t stamp = 0;
+    const auto found = engine->VisitFirstOfStem(EncodeRowKey(name, most),
+                                                [&](std::string_view row, std::string_view value) {
+                                                  stamp = StampOf(row);
+                                                  EXPECT_EQ(value.size(), stamp % 64);
+                                                });
+    EXPECT_TRUE(found.ok());
+    return stamp;
+  };
+  uint64_t last = 0;
+  for (int i = 0; i < 30'000 && !HasFailure(); ++i) {
+    const uint64_t a = stamp_of("a", ~uint64_t{0});
+    ASSERT_GE(a, last);
+    const uint64_t b = stamp_of("b", ~uint64_t{0});
+    ASSERT_GE(b, a);
+    const uint64_t state = testing::NumberIn(*engine->Get(Family::kState, "row"));
+    ASSERT_GE(state, b);
+    ASSERT_EQ(stamp_of("a", a), a);
+    for (const uint64_t back : {1, 3, 10, 30}) {
+      if (a <= back) break;
+      ASSERT_EQ(stamp_of("b", a - back), a - back);
+    }
+    last = state;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, EngineContract,
                          ::testing::Values(EngineKind::kMemory, EngineKind::kMemoryFlushingItself,
-                                           EngineKind::kRocksDb),
+                                           EngineKind::kRocksDb,
+                                           EngineKind::kRocksDbFlushingItself),
                          [](const auto& kind) { return testing::EngineKindName(kind.param); });
 
 }  // namespace

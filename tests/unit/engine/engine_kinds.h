@@ -57,6 +57,8 @@ class EngineMaker {
     sizes.memtables_bytes = size_t{32} << 20;
     // 64 KiB are the least that RocksDB takes.
     sizes.memtable_bytes = kind == EngineKind::kRocksDb ? size_t{4} << 20 : size_t{64} << 10;
+    // In one kind rows stay in the buffer until somebody needs their order, in the other hardly.
+    if (kind == EngineKind::kRocksDbFlushingItself) sizes.buffer_bytes = 1500;
     return sizes;
   }
 

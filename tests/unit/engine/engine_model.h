@@ -53,15 +53,25 @@ inline std::string RandomRow(base::Random& random, storage::Family family) {
   return storage::EncodeRowKey(name, random.Below(kModelStamps));
 }
 
+// A row of kData in the manner of the state machine, whose stamps only rise: the `at`-th of batch
+// `number`. Above those of RandomRow.
+inline std::string RisingRow(base::Random& random, uint64_t number, uint64_t at) {
+  const std::string name = ModelName(random.Below(kModelNames));
+  return storage::EncodeRowKey(name, kModelStamps + number * 8 + at);
+}
+
 // Up to seven puts and deletes in both families, and the batch's number, so that a crash tells what
-// it left; `contents` become what they are after it.
+// it left; `contents` become what they are after it. Two of three batches have rising stamps and
+// delete nothing of kData.
 inline void FillRandomBatch(base::Random& random, uint64_t number, size_t value_bytes_max,
                             Contents& contents, storage::Batch& batch) {
   using storage::Family;
+  const bool rising = !random.OneIn(3);
   for (uint64_t rows = random.Below(8); rows > 0; --rows) {
     const Family family = random.OneIn(3) ? Family::kState : Family::kData;
-    const std::string key = RandomRow(random, family);
-    if (random.OneIn(3)) {
+    const bool rises = rising && family == Family::kData;
+    const std::string key = rises ? RisingRow(random, number, 8 - rows) : RandomRow(random, family);
+    if (!rises && random.OneIn(3)) {
       batch.Delete(family, key);
       contents.of(family).erase(key);
     } else {
