@@ -102,6 +102,25 @@ class ApplyPut final : public Stage {
   raft::Entry entry_;
 };
 
+// What follows when a buffer is full: its rows, in the order of their keys, enter the memtable.
+class DrainPut final : public Stage {
+ public:
+  explicit DrainPut(const std::string& directory) : replica_(directory) {}
+  void Prepare() override {
+    for (size_t entry = 0; entry < kEntries; ++entry) replica_.Apply(replica_.NextEntry());
+  }
+  void Run() override {
+    // Who wants the order of all keys waits for the drain.
+    BASALT_CHECK(replica_.machine()->store().engine()->TakeSnapshot() != nullptr);
+  }
+  size_t operations() const override { return kEntries * kBatch; }
+
+ private:
+  static constexpr size_t kEntries = 128;
+
+  Replica replica_;
+};
+
 class EngineGet final : public Stage {
  public:
   explicit EngineGet(const std::string& directory) : replica_(directory) { replica_.Settle(); }
@@ -210,9 +229,8 @@ class AnswerPut final : public Stage {
 
 std::vector<StageKind> ShardStages() {
   return {
-      {"apply_put", MakeStage<ApplyPut>},
-      {"answer_put", MakeStage<AnswerPut>},
-      {"engine_get", MakeStage<EngineGet>},
+      {"apply_put", MakeStage<ApplyPut>},       {"drain_put", MakeStage<DrainPut>},
+      {"answer_put", MakeStage<AnswerPut>},     {"engine_get", MakeStage<EngineGet>},
       {"dispatch_get", MakeStage<DispatchGet>},
   };
 }

@@ -27,8 +27,9 @@ class Stage {
   virtual ~Stage() = default;
   // Makes what the next Run consumes. Neither timed nor counted.
   virtual void Prepare() {}
-  // Carries kBatch operations through the stage.
+  // Carries operations() of them through the stage.
   virtual void Run() = 0;
+  virtual size_t operations() const { return kBatch; }
 };
 
 struct StageKind {

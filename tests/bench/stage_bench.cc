@@ -76,7 +76,8 @@ int Count(const StageKind& kind, int runs, const std::string& directory) {
     allocations += Allocations() - before;
     Mark("stage ends\n");
   }
-  fmt::print("operations {}\nallocations {}\n", static_cast<size_t>(runs) * kBatch, allocations);
+  fmt::print("operations {}\nallocations {}\n", static_cast<size_t>(runs) * stage->operations(),
+             allocations);
   return 0;
 }
 
@@ -109,7 +110,8 @@ void Time(benchmark::State& state, const StageKind& kind) {
     allocations += Allocations() - before;
     state.SetIterationTime(took.count());
   }
-  const auto operations = static_cast<double>(state.iterations()) * kBatch;
+  const auto operations =
+      static_cast<double>(state.iterations()) * static_cast<double>(stage->operations());
   state.SetItemsProcessed(static_cast<int64_t>(operations));
   state.counters["allocations_per_op"] = static_cast<double>(allocations) / operations;
 }
