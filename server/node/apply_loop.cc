@@ -46,7 +46,14 @@ void ApplyLoop::FinishRound() {
 }
 
 void ApplyLoop::Report() {
-  if (!applied_.empty()) ports_.groups.PutAll(std::exchange(applied_, {}));
+  if (applied_.empty()) return;
+  // What waits for an applied index waits here. The group loop waits for one thing: the first entry
+  // of a leader's own term, from which on it serves.
+  if (std::exchange(new_term_applied_, false)) {
+    ports_.groups.PutAll(std::exchange(applied_, {}));
+  } else {
+    ports_.groups.PutAllQuietly(std::exchange(applied_, {}));
+  }
 }
 
 void ApplyLoop::AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
@@ -127,6 +134,8 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
   applied_.emplace_back(EntriesApplied{replica.machine->group(), entries.back().index,
                                        entries.back().term, replica.machine->highest_stamp()});
+  if (entries.back().term != replica.reported_term) new_term_applied_ = true;
+  replica.reported_term = entries.back().term;
   ServeWaitingReads(replica);
 }
 

@@ -91,7 +91,8 @@ class ApplyLoop final : public ApplyObserver {
     std::vector<raft::Entry> gathered;
     size_t gathered_bytes = 0;
     MonotonicTime gathered_since{};
-    bool awaited = false;  // something waits for what is gathered
+    bool awaited = false;      // something waits for what is gathered
+    raft::Term reported_term;  // of the last entry that was applied
   };
 
   void On(WritesProposed& work);
@@ -123,6 +124,7 @@ class ApplyLoop final : public ApplyObserver {
   Ports ports_;
   std::map<raft::GroupId, Replica> replicas_;
   std::vector<GroupEvent> applied_;  // not reported yet
+  bool new_term_applied_ = false;    // among them
   ApplyLoopCounters counters_;
   ReplyBuffer replies_;
   StageReport stages_;

@@ -41,6 +41,10 @@ class Mailbox {
     base::MutexLock lock(mutex_);
     items_.push_back(std::move(item));
   }
+  void PutAllQuietly(std::vector<T> items) BASALT_EXCLUDES(mutex_) {
+    base::MutexLock lock(mutex_);
+    for (T& item : items) items_.push_back(std::move(item));
+  }
 
   // Swaps all items into `taken` (which must be empty), waiting up to `timeout` for the first.
   // Leaves it empty when none came or Close was called.

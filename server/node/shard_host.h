@@ -118,6 +118,9 @@ class ShardHost final : public GroupInbox,
   void PutAll(std::vector<GroupEvent> events) override {
     group_thread_.mailbox().PutAll(std::move(events));
   }
+  void PutAllQuietly(std::vector<GroupEvent> events) override {
+    group_thread_.mailbox().PutAllQuietly(std::move(events));
+  }
   void Put(ApplyWork work) override { apply_thread_.mailbox().Put(std::move(work)); }
   void PutQuietly(ApplyWork work) override { apply_thread_.mailbox().PutQuietly(std::move(work)); }
 

@@ -268,6 +268,8 @@ class GroupInbox {
   virtual void PutAll(std::vector<GroupEvent> events) {
     for (GroupEvent& event : events) Put(std::move(event));
   }
+  // No need to wake up for them; they are looked at with what comes next, a tick at the latest.
+  virtual void PutAllQuietly(std::vector<GroupEvent> events) { PutAll(std::move(events)); }
 };
 
 class ApplyInbox {

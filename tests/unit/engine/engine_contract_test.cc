@@ -383,7 +383,7 @@ TEST_P(EngineContract, RowByRowReadsRunBesideWrites) {
     return stamp;
   };
   uint64_t last = 0;
-  for (int i = 0; i < 30'000 && !HasFailure(); ++i) {
+  for (int i = 0; i < 8'000 && !HasFailure(); ++i) {
     const uint64_t a = stamp_of("a", ~uint64_t{0});
     ASSERT_GE(a, last);
     const uint64_t b = stamp_of("b", ~uint64_t{0});
