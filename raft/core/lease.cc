@@ -61,6 +61,7 @@ std::optional<LeaseGrant> CurrentLease(const CoreState& state) {
 void LeaderWasHeard(CoreState& state) {
   state.election_elapsed_ticks = 0;
   state.leader_heard_at = state.now;
+  state.succession.reset();
 }
 
 bool IsLeaderHeard(const CoreState& state) {

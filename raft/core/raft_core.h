@@ -139,6 +139,7 @@ struct CoreStatus {
   ReplicaId transfer_to;                  // leader only; 0: none is under way
   uint32_t priority = 1;
   bool disk_stalled = false;
+  bool takes_turns = false;  // to campaign: the link to its leader broke
 };
 
 struct CoreState;
@@ -175,6 +176,10 @@ class RaftCore {
   // with this leadership or after an election timeout.
   TransferAnswer TransferLeadership(ReplicaId to);
   void SetPriority(uint32_t priority);
+  // The connection to `node` broke. A follower of a leader there stands for election in its turn,
+  // not after a random share of the timeout (succession.h). A hint: it may be late, wrong or never
+  // come.
+  void OnLinkLost(NodeId node);
   // Everything up to `id` is durable.
   void OnPersisted(PersistId id);
   void OnApplied(LogIndex index);

@@ -89,6 +89,8 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
   return {};
 }
 
+void PeerTransport::OnLinkLost(raft::NodeId node) { inbox_.Put(LinkLost{node}); }
+
 void PeerTransport::Shut() {
   for (auto& [node, link] : links_) link->Shut();
 }

@@ -2,7 +2,7 @@
 // has a clock of its own rate, whole replicas stand still for many election timeouts and tick once
 // for all of them, disks stall, leadership is handed over, priorities change, replicas restart.
 //
-// After every step each replica that believes in its lease reads by it, and the judge compares with
+// Links to the leader are said to have broken, mostly without reason. After every step each replica that believes in its lease reads by it, and the judge compares with
 // what is committed anywhere at that moment; an election that is won during another replica's lease
 // is an offence by itself. With clocks beyond the bound the judge must object: else it sees
 // nothing.
@@ -48,6 +48,7 @@ class LeaseSchedule {
   // Clocks run at 100 percent of true time up to `rate_max`.
   LeaseSchedule(uint64_t seed, uint64_t rate_max)
       : random_(seed),
+        breaks_(~seed),
         cluster_(random_.OneIn(4) ? 5 : 3, LeaseOptions(random_, seed)),
         faulty_(!random_.OneIn(4)),
         lossy_(random_.OneIn(2)),
@@ -108,6 +109,7 @@ class LeaseSchedule {
     for (ReplicaId id : cluster_.ids()) {
       if (Moves(id)) TickIfDue(id);
     }
+    if (breaks_.OneIn(40)) BreakLink();
     for (int i = 0; i < 6; ++i) MoveMessage();
     const ReplicaId at = Any();
     if (Moves(at)) {
@@ -123,6 +125,13 @@ class LeaseSchedule {
     } else if (dice < 19) {
       if (faulty_) Fault();
     }
+  }
+
+  // Whoever leads lives on, mostly: a link may break for any reason.
+  void BreakLink() {
+    const std::optional<ReplicaId> leader = cluster_.Leader();
+    const ReplicaId at = cluster_.ids()[breaks_.Below(cluster_.ids().size())];
+    if (leader && Moves(at)) cluster_.TellLinkLost(at, *leader);
   }
 
   // A driver that was held up ticks once for many ticks.
@@ -210,6 +219,7 @@ class LeaseSchedule {
     for (ReplicaId other : cluster_.ids()) {
       cluster_.Cut(*old, other);
       cluster_.Cut(other, *old);
+      if (breaks_.OneIn(2)) cluster_.TellLinkLost(other, *old);
     }
     stands_still_.clear();
     const bool restarts = random_.OneIn(2);
@@ -287,6 +297,7 @@ class LeaseSchedule {
   }
 
   base::Random random_;
+  base::Random breaks_;
   Cluster cluster_;
   bool faulty_;
   bool lossy_;
