@@ -50,9 +50,11 @@ struct CoreOptions {
   size_t uncommitted_bytes_max = 32u << 20;
   // Leases (lease.h). The lengths are of the clock behind SetNow. `election_timeout` is the length
   // of election_timeout_ticks, the same on all replicas; 0 makes no promise that a lease could rest
-  // on. `lease_duration` is LeaseDuration of it and of the drift bound.
+  // on. `promise` is how long one lasts, the same on all replicas too, at most election_timeout; 0:
+  // just that. `lease_duration` is LeaseDuration of the promise and of the drift bound.
   bool leases = false;
   Time election_timeout;
+  Time promise;
   Time lease_duration;
   // A leader with a write under way for this long hands over, and a follower does not campaign. 0:
   // disks never stall.

@@ -37,7 +37,9 @@ CoreOptions LeaseOptions(base::Random& random, uint64_t seed) {
   options.memory_bytes_max = random.OneIn(4) ? 200 : 1u << 20;
   options.leases = true;
   options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
-  options.lease_duration = LeaseDuration(options.election_timeout, kDriftPercent);
+  // As long as the election timeout, or shorter.
+  options.promise = Time(options.election_timeout.value() * 2 / (2 + seed % 2));
+  options.lease_duration = LeaseDuration(options.promise, kDriftPercent);
   if (random.OneIn(2)) options.disk_stall = options.election_timeout;
   options.check_thoroughly = true;
   return options;

@@ -232,6 +232,86 @@ TEST(Succession, ARestartedReplicaWaitsForAnElectionTimeoutOfItsLife) {
   EXPECT_EQ(one.core.status().leadership.role, Role::kPreCandidate);
 }
 
+// Promises of 600 under an election timeout of 1000.
+class ShortPromiseTest : public SuccessionTest {
+ protected:
+  static CoreOptions Options() {
+    CoreOptions options = TimedCore::Options();
+    options.promise = Time(600);
+    options.lease_duration = LeaseDuration(options.promise, 25);
+    return options;
+  }
+  explicit ShortPromiseTest(RecoveredState state = TimedCore::Fresh(3))
+      : SuccessionTest(std::move(state), Options()) {}
+
+  bool Grants(uint64_t term) {
+    one_.sent.clear();
+    one_.Hear(3, term, VoteRequest{true, LogIndex(0), Term(0)});
+    return one_.Last<VoteReply>(3) && one_.Last<VoteReply>(3)->granted;
+  }
+};
+
+TEST_F(ShortPromiseTest, WhoseLinkBrokeStandsAndVotesWhenItsPromiseIsOver) {
+  LoseLink();
+  one_.Tick(5);
+  one_.At(5599);
+  EXPECT_FALSE(Grants(2));
+  EXPECT_EQ(Campaigns(), 0u);
+  one_.At(5600);
+  EXPECT_TRUE(Grants(2));
+  one_.sent.clear();
+  one_.core.Tick();  // the first turn is replica 3's
+  one_.core.Tick();
+  one_.Turn();
+  EXPECT_EQ(Campaigns(), 1u);
+}
+
+// The leader may only be held up.
+TEST_F(ShortPromiseTest, WhoKnowsOfNoBreakWaitsForTheElectionTimeout) {
+  one_.At(5999);
+  EXPECT_FALSE(Grants(2));
+  one_.At(6000);
+  EXPECT_TRUE(Grants(2));
+}
+
+TEST_F(ShortPromiseTest, ALinkThatComesBackBringsTheWholeTimeoutBack) {
+  LoseLink();
+  one_.At(5500);
+  HearLeader();
+  one_.At(6200);
+  EXPECT_FALSE(Grants(2));
+  one_.At(6500);
+  EXPECT_TRUE(Grants(2));
+}
+
+class RestartedShortPromiseTest : public ShortPromiseTest {
+ protected:
+  RestartedShortPromiseTest() : ShortPromiseTest(TimedCore::Restarted(1)) {}
+};
+
+TEST_F(RestartedShortPromiseTest, ARestartedReplicaWaitsForTheElectionTimeout) {
+  LoseLink();
+  one_.At(5999);
+  EXPECT_FALSE(Grants(2));
+  one_.core.Tick();
+  one_.Turn();
+  EXPECT_EQ(Campaigns(), 0u);
+  one_.At(6000);
+  EXPECT_TRUE(Grants(2));
+}
+
+TEST(ShortPromise, ALeaseIsNoLonger) {
+  CoreOptions options = TimedCore::Options();
+  options.promise = Time(500);
+  EXPECT_DEATH(TimedCore(TimedCore::Fresh(3), options), "PromiseLength");
+  options.lease_duration = LeaseDuration(options.promise, 25);
+  TimedCore one(TimedCore::Fresh(3), options);
+  one.Lead();
+  one.At(5300);
+  one.Acknowledge(2);
+  EXPECT_EQ(one.LeaseEnd(), Time(5400));
+}
+
 // No clock, no leases: ticks alone are left to wait by.
 TEST(Succession, WithoutAClockTicksAreCounted) {
   CoreOptions options = TimedCore::Options();
