@@ -1,6 +1,6 @@
 // CoreState: everything that one core knows. The rules that change it stand in election,
-// replication, checkpoint, read_barrier, follower_reads, lease, succession and transfer, one topic a file;
-// raft_core only dispatches.
+// replication, checkpoint, read_barrier, follower_reads, lease, succession and transfer, one topic
+// a file; raft_core only dispatches.
 //
 // A role is a variant: only a leader has followers and reads, only a candidate has votes.
 //

@@ -67,8 +67,8 @@ void LeaderWasHeard(CoreState& state) {
 bool IsLeaderHeard(const CoreState& state) {
   if (state.leader() != nullptr) return true;  // or check-quorum would have ended it
   if (state.options.election_timeout != Time(0)) {
-    return HeardWithin(state, state.succession ? PromiseLength(state.options)
-                                               : state.options.election_timeout);
+    return HeardWithin(
+        state, state.succession ? PromiseLength(state.options) : state.options.election_timeout);
   }
   const auto* follower = std::get_if<FollowerRole>(&state.role);
   return follower != nullptr && follower->leader != ReplicaId(0) &&

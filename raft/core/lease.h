@@ -16,8 +16,8 @@
 // The leader's half. A lease runs from the *sending* of the newest round that a quorum has answered
 // to this core, for the length of a promise divided by (1 + drift bound). Each of that quorum heard
 // the leader no earlier than the round was sent, and a quorum that elects another leader shares a
-// voter with it; that voter's promise, on a clock that is faster by the drift bound at most, ends no
-// earlier than the lease. (From the arrival of the answers it could end later.)
+// voter with it; that voter's promise, on a clock that is faster by the drift bound at most, ends
+// no earlier than the lease. (From the arrival of the answers it could end later.)
 //
 // There is no lease before an entry of the leader's own term is *applied*: until then neither the
 // commit index nor the state machine need hold what earlier leaders acknowledged. There is none
@@ -74,8 +74,8 @@ std::optional<LeaseGrant> CurrentLease(const CoreState& state);
 // ---- the followers' half ----
 
 void LeaderWasHeard(CoreState& state);
-// Whether this replica leads, or has heard a leader too lately to help depose it: within an election
-// timeout, or within its promise when it takes turns to follow that leader.
+// Whether this replica leads, or has heard a leader too lately to help depose it: within an
+// election timeout, or within its promise when it takes turns to follow that leader.
 bool IsLeaderHeard(const CoreState& state);
 // Whether this life is younger than an election timeout and an earlier one may have promised.
 bool IsNewlyRestarted(const CoreState& state);

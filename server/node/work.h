@@ -153,10 +153,11 @@ struct MembershipChangeAsked {
 };
 
 using GroupEvent =
-    std::variant<TickPassed, PeerMessagesArrived, LinkLost, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointMade,
-                 CheckpointSent, CheckpointStaged, CheckpointInstalled, CheckpointRefused,
-                 StatesAsked, StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
+    std::variant<TickPassed, PeerMessagesArrived, LinkLost, WritesArrived, ReadsArrived,
+                 OwnCommandArrived, TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched,
+                 CheckpointMade, CheckpointSent, CheckpointStaged, CheckpointInstalled,
+                 CheckpointRefused, StatesAsked, StateFlushed, GroupAdded, GroupRemoved,
+                 MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

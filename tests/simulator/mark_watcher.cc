@@ -87,7 +87,8 @@ void MarkWatcher::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId lead
   leading_.erase({node, group});
   if (leader.value() != node) return;
   leading_[{node, group}] = {term, {}};
-  if (taking_turns_.erase({node, group}) > 0) findings_.Mark("a replica that took turns was elected");
+  if (taking_turns_.erase({node, group}) > 0)
+    findings_.Mark("a replica that took turns was elected");
   if (priority_[raft::NodeId(node)] == 0) findings_.Mark("one led that would rather not");
   newest_term_[group] = std::max(newest_term_[group], term);
 }

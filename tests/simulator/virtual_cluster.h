@@ -77,8 +77,8 @@ class VirtualCluster final : public ProcessDirectory {
   void HoldGroups(uint64_t node, server::MonotonicTime duration);
   // False: it runs already, or what is on its disk does not let it.
   bool Start(uint64_t node);
-  // The connection between the two breaks, and each end may be told: at once, late (a keepalive), or
-  // never. Whether messages get through is the network's affair: another connection may be made.
+  // The connection between the two breaks, and each end may be told: at once, late (a keepalive),
+  // or never. Whether messages get through is the network's affair: another connection may be made.
   void BreakConnection(uint64_t a, uint64_t b);
   // Whatever is written or synced takes until then at least.
   void StallDisk(uint64_t node, server::MonotonicTime duration);

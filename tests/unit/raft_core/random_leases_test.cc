@@ -2,10 +2,10 @@
 // has a clock of its own rate, whole replicas stand still for many election timeouts and tick once
 // for all of them, disks stall, leadership is handed over, priorities change, replicas restart.
 //
-// Links to the leader are said to have broken, mostly without reason. After every step each replica that believes in its lease reads by it, and the judge compares with
-// what is committed anywhere at that moment; an election that is won during another replica's lease
-// is an offence by itself. With clocks beyond the bound the judge must object: else it sees
-// nothing.
+// Links to the leader are said to have broken, mostly without reason. After every step each replica
+// that believes in its lease reads by it, and the judge compares with what is committed anywhere at
+// that moment; an election that is won during another replica's lease is an offence by itself. With
+// clocks beyond the bound the judge must object: else it sees nothing.
 //
 // BASALT_LEASE_SEED=n runs one seed and prints its trace; BASALT_LEASE_SEEDS=n sets how many run,
 // BASALT_LEASE_FIRST_SEED=n where they begin: then nothing is said of what they reach.

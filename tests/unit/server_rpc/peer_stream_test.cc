@@ -19,9 +19,9 @@
 namespace basalt::server {
 namespace {
 
+using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-using std::chrono::seconds;
 using testing::LocalServer;
 using testing::Within;
 
@@ -162,8 +162,8 @@ TEST_F(PeerStreamTest, BothEndsLearnThatTheOtherIsGone) {
   service.Open(two.transport(), two.receiver());
   const auto connect = [&](PeerEnd& one, PeerDialer& dialer) {
     dialer.Start();
-    ASSERT_TRUE(Within(seconds(30),
-                       [&] { return one.link().connected() && two.link().connected(); }));
+    ASSERT_TRUE(
+        Within(seconds(30), [&] { return one.link().connected() && two.link().connected(); }));
   };
   {
     PeerEnd one(1, 2, map, clock_);
