@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "raft/core/election.h"
+#include "raft/core/lease.h"
 
 namespace basalt::raft {
 namespace {
@@ -31,8 +32,9 @@ CoreState::CoreState(const CoreOptions& core_options, RecoveredState recovered)
   BASALT_CHECK(options.self.value() != 0);
   BASALT_CHECK(options.heartbeat_ticks > 0);
   BASALT_CHECK(options.election_timeout_ticks > options.heartbeat_ticks);
+  BASALT_CHECK(options.promise <= options.election_timeout);
   BASALT_CHECK(!options.leases || (options.lease_duration > Time(0) &&
-                                   options.lease_duration <= options.election_timeout));
+                                   options.lease_duration <= PromiseLength(options)));
   BASALT_CHECK(recovered.applied.index >= log.base().index);
   if (!log.Holds(recovered.applied.index, recovered.applied.term)) {
     // The state machine is ahead of the log, or beside it: a checkpoint was installed and the log

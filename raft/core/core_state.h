@@ -1,6 +1,6 @@
 // CoreState: everything that one core knows. The rules that change it stand in election,
-// replication, checkpoint, read_barrier, follower_reads, lease and transfer, one topic a file;
-// raft_core only dispatches.
+// replication, checkpoint, read_barrier, follower_reads, lease, succession and transfer, one topic
+// a file; raft_core only dispatches.
 //
 // A role is a variant: only a leader has followers and reads, only a candidate has votes.
 //
@@ -79,6 +79,13 @@ struct LeaderRole {
   uint32_t priority_handovers = 0;  // that it began
 };
 
+// Of a replica whose connection to the leader broke: succession.h.
+struct Succession {
+  uint32_t heirs = 0;          // who take turns
+  uint32_t ticks = 0;          // since its promise was over
+  uint32_t turn_at_ticks = 0;  // its next turn
+};
+
 struct CoreState {
   CoreState(const CoreOptions& core_options, RecoveredState recovered);
 
@@ -99,6 +106,7 @@ struct CoreState {
   // Of followers and candidates: since a leader was heard, a vote given, a campaign begun.
   uint32_t election_elapsed_ticks = 0;
   uint32_t election_deadline_ticks = 0;
+  std::optional<Succession> succession;  // (37) until a leader is heard or a vote given
   std::variant<FollowerRole, PreCandidateRole, CandidateRole, LeaderRole> role;
 
   // Of the message under way. It may be of no configuration that this replica knows, and is

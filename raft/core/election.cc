@@ -7,6 +7,7 @@
 #include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
+#include "raft/core/succession.h"
 #include "raft/core/transfer.h"
 
 namespace basalt::raft {
@@ -33,6 +34,7 @@ void BecomeLeader(CoreState& state) {
   leading.followers = FollowersOf(state, {});
   leading.first_of_term = state.log.last() + 1;
   state.role = std::move(leading);
+  state.succession.reset();
   RoundSent(state);
   // An entry of its own term, through which older ones commit and reads become safe (dissertation,
   // 3.6.2 and 6.4).
@@ -46,6 +48,13 @@ bool IsUpToDate(const CoreState& state, const VoteRequest& request) {
     return request.last_term > state.log.last_term();
   }
   return request.last_index >= state.log.last();
+}
+
+bool IsTimerOver(const CoreState& state) {
+  // Who would rather not lead gives the others time for a first try and another.
+  const uint32_t patience_ticks =
+      state.priority == 0 ? 2 * state.options.election_timeout_ticks : 0;
+  return state.election_elapsed_ticks >= state.election_deadline_ticks + patience_ticks;
 }
 
 bool MayVoteFor(const CoreState& state, ReplicaId candidate) {
@@ -123,10 +132,9 @@ void StartCampaign(CoreState& state) {
 void CampaignByTransfer(CoreState& state) { BecomeCandidate(state, true); }
 
 void TickElection(CoreState& state) {
-  // Who would rather not lead gives the others time for a first try and another.
-  const uint32_t patience_ticks =
-      state.priority == 0 ? 2 * state.options.election_timeout_ticks : 0;
-  if (++state.election_elapsed_ticks < state.election_deadline_ticks + patience_ticks) return;
+  ++state.election_elapsed_ticks;
+  const bool is_due = TakesTurns(state) ? TickTurn(state) : IsTimerOver(state);
+  if (!is_due) return;
   StartCampaign(state);
   // Who may not campaign is without a leader all the same, and follows the next that it hears, in
   // this term too: it may have taken a deposed leader for the one of this term.
@@ -164,6 +172,7 @@ void OnVoteRequest(CoreState& state, ReplicaId from, Term term, const VoteReques
     state.hard_state.voted_for = from;
     state.persists.HardStateChanged();
     BecomeFollower(state, term, ReplicaId(0));
+    state.succession.reset();
     RestartElectionTimer(state);
   }
   state.SendWhenHardStateDurable(from, VoteReply{false, true});

@@ -67,6 +67,7 @@ void Invariants::CheckLeader(const CoreState& state, const LeaderRole& leader) {
   BASALT_CHECK(leader.round_times.newest() <= leader.round);                          // (31)
   BASALT_CHECK(leader.round_times.newest_at() <= state.now);                          // (31)
   BASALT_CHECK(!leader.transfer || leader.transfer->to != state.self());              // (34)
+  BASALT_CHECK(!state.succession);                                                    // (37)
   BASALT_CHECK(!leader.transfer || !leader.transfer->told || leader.lease_given_up);  // (33)
   if (!leader.read_rounds.empty()) {
     BASALT_CHECK(leader.read_rounds.back().round <= leader.round);                      // (13)

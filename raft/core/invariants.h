@@ -26,6 +26,7 @@
 //   (33) after TimeoutNow, and before an entry of its own term is applied, a leader has no lease
 //   (34) a transfer goes to another replica    (35) a leader was heard in the past
 //   (36) questions for read indexes are bounded, a follower's open ones and a leader's of each
+//   (37) a leader takes no turns
 //   Between one moment and the next
 //    (1) the term never falls                   (2) within a term the vote is set at most once
 //    (3) commit, (4) applied, (5) base and (15) persists never fall

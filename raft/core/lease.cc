@@ -19,16 +19,16 @@ namespace {
 // costs is one failed transfer within an election timeout of a restart.
 bool MayVoteByTransfer(const VoteRequest& request) { return request.transfer && !request.pre_vote; }
 
-bool IsWithinElectionTimeout(const CoreState& state, Time since) {
-  return state.now - since < state.options.election_timeout.value();
-}
-
 // Whatever has happened since to role and term: a promise is not taken back.
-bool HasPromised(const CoreState& state) {
-  return state.leader_heard_at && IsWithinElectionTimeout(state, *state.leader_heard_at);
+bool HeardWithin(const CoreState& state, Time length) {
+  return state.leader_heard_at && state.now - *state.leader_heard_at < length.value();
 }
 
 }  // namespace
+
+Time PromiseLength(const CoreOptions& options) {
+  return options.promise != Time(0) ? options.promise : options.election_timeout;
+}
 
 void RoundSent(CoreState& state) {
   LeaderRole& leading = *state.leader();
@@ -61,11 +61,15 @@ std::optional<LeaseGrant> CurrentLease(const CoreState& state) {
 void LeaderWasHeard(CoreState& state) {
   state.election_elapsed_ticks = 0;
   state.leader_heard_at = state.now;
+  state.succession.reset();
 }
 
 bool IsLeaderHeard(const CoreState& state) {
   if (state.leader() != nullptr) return true;  // or check-quorum would have ended it
-  if (state.options.election_timeout != Time(0)) return HasPromised(state);
+  if (state.options.election_timeout != Time(0)) {
+    return HeardWithin(
+        state, state.succession ? PromiseLength(state.options) : state.options.election_timeout);
+  }
   const auto* follower = std::get_if<FollowerRole>(&state.role);
   return follower != nullptr && follower->leader != ReplicaId(0) &&
          state.election_elapsed_ticks < state.options.election_timeout_ticks;
@@ -73,11 +77,12 @@ bool IsLeaderHeard(const CoreState& state) {
 
 bool IsNewlyRestarted(const CoreState& state) {
   if (!state.restarted || state.options.election_timeout == Time(0)) return false;
-  return !state.started_at || IsWithinElectionTimeout(state, *state.started_at);
+  return !state.started_at ||
+         state.now - *state.started_at < state.options.election_timeout.value();
 }
 
 bool IsOwnVoteHeldBack(const CoreState& state) {
-  return IsNewlyRestarted(state) || HasPromised(state);
+  return IsNewlyRestarted(state) || HeardWithin(state, PromiseLength(state.options));
 }
 
 bool IsVoteHeldBack(const CoreState& state, const VoteRequest& request) {

@@ -13,6 +13,7 @@
 #include "raft/core/membership.h"
 #include "raft/core/read_barrier.h"
 #include "raft/core/replication.h"
+#include "raft/core/succession.h"
 #include "raft/core/transfer.h"
 
 namespace basalt::raft {
@@ -214,6 +215,11 @@ TransferAnswer RaftCore::TransferLeadership(ReplicaId to) {
 
 void RaftCore::SetPriority(uint32_t priority) { state_->priority = priority; }
 
+void RaftCore::OnLinkLost(NodeId node) {
+  raft::OnLinkLost(*state_, node);
+  InputDone();
+}
+
 void RaftCore::OnPersisted(PersistId id) {
   CoreState& state = *state_;
   state.persists.Finish(id);
@@ -323,7 +329,8 @@ CoreStatus RaftCore::status() const {
                     CurrentLease(state),
                     ReplicaId(0),
                     state.priority,
-                    IsDiskStalled(state)};
+                    IsDiskStalled(state),
+                    TakesTurns(state)};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
     if (leader->transfer) status.transfer_to = leader->transfer->to;

@@ -50,9 +50,11 @@ struct CoreOptions {
   size_t uncommitted_bytes_max = 32u << 20;
   // Leases (lease.h). The lengths are of the clock behind SetNow. `election_timeout` is the length
   // of election_timeout_ticks, the same on all replicas; 0 makes no promise that a lease could rest
-  // on. `lease_duration` is LeaseDuration of it and of the drift bound.
+  // on. `promise` is how long one lasts, the same on all replicas too, at most election_timeout; 0:
+  // just that. `lease_duration` is LeaseDuration of the promise and of the drift bound.
   bool leases = false;
   Time election_timeout;
+  Time promise;
   Time lease_duration;
   // A leader with a write under way for this long hands over, and a follower does not campaign. 0:
   // disks never stall.
@@ -139,6 +141,7 @@ struct CoreStatus {
   ReplicaId transfer_to;                  // leader only; 0: none is under way
   uint32_t priority = 1;
   bool disk_stalled = false;
+  bool takes_turns = false;  // to campaign: the link to its leader broke
 };
 
 struct CoreState;
@@ -175,6 +178,10 @@ class RaftCore {
   // with this leadership or after an election timeout.
   TransferAnswer TransferLeadership(ReplicaId to);
   void SetPriority(uint32_t priority);
+  // The connection to `node` broke. A follower of a leader there stands for election in its turn,
+  // not after a random share of the timeout (succession.h). A hint: it may be late, wrong or never
+  // come.
+  void OnLinkLost(NodeId node);
   // Everything up to `id` is durable.
   void OnPersisted(PersistId id);
   void OnApplied(LogIndex index);

@@ -66,6 +66,9 @@ struct NodeConfig {
   // The unit of Raft's virtual time: half a heartbeat, so that elections spread over several ticks.
   std::chrono::milliseconds tick() const { return heartbeat_interval / 2; }
   uint32_t heartbeat_ticks() const { return 2; }
+  // How long a follower that heard a leader votes for nobody else, whatever it learns meanwhile;
+  // the leader's leases are as long, less the drift of clocks (docs/decisions/0008).
+  std::chrono::milliseconds promise() const { return election_timeout * 2 / 3; }
   // Rounded up: never shorter than asked for.
   uint32_t election_timeout_ticks() const {
     return static_cast<uint32_t>((election_timeout + tick() - std::chrono::milliseconds(1)) /

@@ -247,7 +247,7 @@ constexpr std::array kSettings = {
             "", ReadReadMode, PrintReadMode},
     Setting{G::kRaft, "clock-drift-percent", "N",
             "by how much the rates of two nodes' monotonic clocks may differ; a lease is shorter "
-            "than the election timeout by that; 1 to 100",
+            "than two thirds of the election timeout by that; 1 to 100",
             "", ReadCount<&C::clock_drift_percent, 1, 100>, PrintCount<&C::clock_drift_percent>},
     Setting{G::kRaft, "leader-priority", "N",
             "how willing this node is to lead: a leader hands over to a replica of higher priority "

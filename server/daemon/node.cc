@@ -52,6 +52,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();
   options.tick = config.tick();
+  options.promise = config.promise();
   options.leases = config.read_mode == ReadConfirmation::kLease;
   options.clock_drift_percent = config.clock_drift_percent;
   options.leader_priority = config.leader_priority;
@@ -218,6 +219,7 @@ v1::Hello Node::MakeHello() const {
   *hello.mutable_node() = self_;
   hello.set_process(process_);
   hello.set_election_timeout_ms(static_cast<uint64_t>(config_.election_timeout.count()));
+  hello.set_promise_ms(static_cast<uint64_t>(config_.promise().count()));
   hello.set_leases(config_.read_mode == ReadConfirmation::kLease);
   return hello;
 }

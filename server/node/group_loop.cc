@@ -86,6 +86,13 @@ void GroupLoop::On(PeerMessagesArrived& event) {
   }
 }
 
+void GroupLoop::On(LinkLost& event) {
+  for (auto& [group, hosted] : hosted_) {
+    hosted->group.core().SetNow(now_);
+    hosted->group.core().OnLinkLost(event.node);
+  }
+}
+
 void GroupLoop::On(TransferAsked& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) {

@@ -83,6 +83,7 @@ class GroupLoop {
 
   void On(TickPassed& event);
   void On(PeerMessagesArrived& event);
+  void On(LinkLost& event);
   void On(WritesArrived& event);
   void On(ReadsArrived& event);
   void On(OwnCommandArrived& event);

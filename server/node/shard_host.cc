@@ -133,8 +133,9 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   const std::chrono::nanoseconds timeout = options_.election_timeout_ticks * options_.tick;
   options.leases = options_.leases;
   options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  options.promise = raft::Time(static_cast<uint64_t>(options_.promise.count()));
   options.lease_duration =
-      raft::LeaseDuration(options.election_timeout, options_.clock_drift_percent);
+      raft::LeaseDuration(raft::PromiseLength(options), options_.clock_drift_percent);
   options.disk_stall = options.election_timeout;
   options.priority = options_.leader_priority;
   options.life = options_.seed;  // a random number of this start

@@ -42,6 +42,7 @@ struct ShardHostOptions {
   uint32_t election_timeout_ticks = 12;
   uint32_t heartbeat_ticks = 2;
   std::chrono::milliseconds tick{50};
+  std::chrono::nanoseconds promise{};  // CoreOptions::promise
   bool leases = false;
   uint32_t clock_drift_percent = 20;
   uint32_t leader_priority = 1;  // raft::CoreOptions::priority of all replicas

@@ -25,6 +25,11 @@ struct PeerMessagesArrived {
   std::vector<raft::Message> messages;
 };
 
+// The connection to the node broke, whoever ended it (RaftCore::OnLinkLost).
+struct LinkLost {
+  raft::NodeId node;
+};
+
 struct WritesArrived {
   raft::GroupId group;
   std::vector<PendingWrite> writes;
@@ -148,10 +153,11 @@ struct MembershipChangeAsked {
 };
 
 using GroupEvent =
-    std::variant<TickPassed, PeerMessagesArrived, WritesArrived, ReadsArrived, OwnCommandArrived,
-                 TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched, CheckpointMade,
-                 CheckpointSent, CheckpointStaged, CheckpointInstalled, CheckpointRefused,
-                 StatesAsked, StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
+    std::variant<TickPassed, PeerMessagesArrived, LinkLost, WritesArrived, ReadsArrived,
+                 OwnCommandArrived, TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched,
+                 CheckpointMade, CheckpointSent, CheckpointStaged, CheckpointInstalled,
+                 CheckpointRefused, StatesAsked, StateFlushed, GroupAdded, GroupRemoved,
+                 MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 

@@ -86,6 +86,11 @@ void PeerLink::OnHeard(const FrameWriter* writer) {
   if (writer_.get() == writer) heard_ = clock_.Now();
 }
 
+bool PeerLink::IsCarriedBy(const FrameWriter* writer) const {
+  base::MutexLock lock(mutex_);
+  return writer_.get() == writer;
+}
+
 bool PeerLink::connected() const {
   base::MutexLock lock(mutex_);
   return writer_ != nullptr;

@@ -39,6 +39,7 @@ class PeerLink {
   void OnWritten(const FrameWriter* writer) BASALT_EXCLUDES(mutex_);
   void OnHeard(const FrameWriter* writer) BASALT_EXCLUDES(mutex_);
 
+  bool IsCarriedBy(const FrameWriter* writer) const BASALT_EXCLUDES(mutex_);
   bool connected() const BASALT_EXCLUDES(mutex_);
   void Shut() BASALT_EXCLUDES(mutex_);
   uint64_t dropped_messages() const BASALT_EXCLUDES(mutex_);

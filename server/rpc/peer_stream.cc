@@ -93,7 +93,11 @@ class PeerStream : public Reactor,
       writing = writing_;
       cutting_ = true;
     }
-    if (PeerLink* link = link_.load()) link->Detach(this);
+    if (PeerLink* const link = link_.load()) {
+      // In this order: the link, and the transport behind it, may go once it has let go of this.
+      if (link->IsCarriedBy(this)) transport_.OnLinkLost(peer_);
+      link->Detach(this);
+    }
     Cut(writing);
     bool release = false;
     {
@@ -119,6 +123,7 @@ class PeerStream : public Reactor,
     const raft::NodeId peer(hello.node().node_id());
     if (expected_peer_ != raft::NodeId(0) && peer != expected_peer_) return "not the node dialled";
     process_ = hello.process();
+    peer_ = peer;
     link_.store(transport_.Link(peer));
     if (link_.load() == nullptr) return "no such peer";
     peer_known_ = true;
@@ -144,6 +149,7 @@ class PeerStream : public Reactor,
   // Set by the read of the hello, before anything else uses them.
   std::atomic<PeerLink*> link_{nullptr};
   uint64_t process_ = 0;
+  raft::NodeId peer_;
   bool peer_known_ = false;
 
   base::Mutex mutex_;

@@ -42,6 +42,10 @@ std::string PeerTransport::CheckHello(const v1::Hello& hello) {
     return fmt::format("election timeout {} ms here is {} ms, and leases are on",
                        hello.election_timeout_ms(), self_.election_timeout_ms());
   }
+  if ((hello.leases() || self_.leases()) && hello.promise_ms() != self_.promise_ms()) {
+    return fmt::format("promise of {} ms, here of {} ms, and leases are on", hello.promise_ms(),
+                       self_.promise_ms());
+  }
   const auto known = view_.known();
   if (known == nullptr) return "not ready";
   for (const v1::NodeDescriptor& node : known->map.nodes()) {
@@ -88,6 +92,8 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
   if (!arrived.messages.empty()) inbox_.Put(std::move(arrived));
   return {};
 }
+
+void PeerTransport::OnLinkLost(raft::NodeId node) { inbox_.Put(LinkLost{node}); }
 
 void PeerTransport::Shut() {
   for (auto& [node, link] : links_) link->Shut();

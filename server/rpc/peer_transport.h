@@ -39,6 +39,8 @@ class PeerTransport final : public raft::Transport {
   // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it. What
   // only a newer release sends is dropped: one group goes without, and the link serves the others.
   std::string Receive(v1::PeerFrame& frame);
+  // The stream that carried the link to the node is over.
+  void OnLinkLost(raft::NodeId node);
   // Messages dropped so.
   uint64_t unknown_messages() const { return unknown_messages_.load(std::memory_order_relaxed); }
 

@@ -305,7 +305,7 @@ class Replica {
 
   // What its own driver wants.
   void Ask() {
-    switch (input_.Below(7)) {
+    switch (input_.Below(8)) {
       case 0:
         core_.Campaign();
         break;
@@ -323,6 +323,9 @@ class Replica {
         break;
       case 5:
         core_.SetPriority(static_cast<uint32_t>(input_.Below(4)));
+        break;
+      case 6:
+        core_.OnLinkLost(NodeId(input_.Below(4)));
         break;
       default:
         (void)core_.Propose(EntryKind::kCommands, MakePayload(input_.Text(4)));

@@ -161,6 +161,7 @@ void FaultInjector::DoToProcess(const Fault& fault, uint64_t victim) {
 
 void FaultInjector::CutFor(uint64_t from, uint64_t to, server::MonotonicTime lasts) {
   cluster_.network().CutOneWay(from, to);
+  if (from < kFirstClient && to < kFirstClient) cluster_.BreakConnection(from, to);
   Later(lasts, [this, from, to] { cluster_.network().MendOneWay(from, to); });
 }
 

@@ -87,6 +87,8 @@ void MarkWatcher::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId lead
   leading_.erase({node, group});
   if (leader.value() != node) return;
   leading_[{node, group}] = {term, {}};
+  if (taking_turns_.erase({node, group}) > 0)
+    findings_.Mark("a replica that took turns was elected");
   if (priority_[raft::NodeId(node)] == 0) findings_.Mark("one led that would rather not");
   newest_term_[group] = std::max(newest_term_[group], term);
 }
@@ -99,8 +101,20 @@ void MarkWatcher::OnInstall(uint64_t node, raft::GroupId group, bool begins) {
   }
 }
 
+void MarkWatcher::OnState(uint64_t node, const server::GroupState& state) {
+  const Place place{node, state.group};
+  if (state.core.takes_turns) {
+    taking_turns_.insert(place);
+  } else if (taking_turns_.erase(place) > 0 &&
+             state.core.leadership.role == raft::Role::kFollower &&
+             state.core.leadership.leader != raft::ReplicaId(0)) {
+    findings_.Mark("a leader was heard by a replica that took turns");
+  }
+}
+
 void MarkWatcher::OnDied(uint64_t node) {
   std::erase_if(leading_, [node](const auto& entry) { return entry.first.first == node; });
+  std::erase_if(taking_turns_, [node](const Place& place) { return place.first == node; });
   for (auto place = installing_.begin(); place != installing_.end();) {
     if (place->first != node) {
       ++place;

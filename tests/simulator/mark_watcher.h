@@ -24,6 +24,7 @@ class MarkWatcher final : public ReplicaWatcher {
   void OnReadAsked(uint64_t node, raft::GroupId group) override;
   void OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader, raft::Term term) override;
   void OnInstall(uint64_t node, raft::GroupId group, bool begins) override;
+  void OnState(uint64_t node, const server::GroupState& state) override;
   void OnDied(uint64_t node) override;
 
   // Whether the node believes that it leads the group although it has a successor.
@@ -44,6 +45,7 @@ class MarkWatcher final : public ReplicaWatcher {
   std::map<raft::GroupId, raft::Term> newest_term_;  // of a leader
   std::map<Place, raft::Term> committed_term_;
   std::set<Place> installing_;
+  std::set<Place> taking_turns_;  // when they were last looked at
   std::set<Place> without_leases_;
   std::map<raft::NodeId, uint32_t> priority_;
 };

@@ -98,6 +98,35 @@ TEST_F(MarksOfReads, AReadOfALeaderThatHasASuccessor) {
   EXPECT_EQ(Count(kMark), 1u);
 }
 
+TEST_F(MarksOfReads, AReplicaThatTookTurns) {
+  constexpr std::string_view kElected = "a replica that took turns was elected";
+  constexpr std::string_view kHeard = "a leader was heard by a replica that took turns";
+  server::GroupState state{.group = kGroup, .replica = raft::ReplicaId(2)};
+  marks_.OnState(2, state);
+  Lead(2, 1);
+  EXPECT_EQ(Count(kElected), 0u);
+  state.core.takes_turns = true;
+  marks_.OnState(2, state);
+  marks_.OnState(3, state);
+  Lead(2, 2);
+  EXPECT_EQ(Count(kElected), 1u);
+  EXPECT_EQ(Count(kHeard), 0u);
+  state.core.takes_turns = false;
+  marks_.OnState(3, state);
+  EXPECT_EQ(Count(kHeard), 0u) << "its turns are over, and it hears nobody";
+  state.core.takes_turns = true;
+  marks_.OnState(3, state);
+  state.core.takes_turns = false;
+  state.core.leadership.leader = raft::ReplicaId(2);
+  marks_.OnState(3, state);
+  EXPECT_EQ(Count(kHeard), 1u);
+  state.core.takes_turns = true;
+  marks_.OnState(3, state);
+  marks_.OnDied(3);
+  Lead(3, 4);
+  EXPECT_EQ(Count(kElected), 1u);
+}
+
 TEST_F(MarksOfReads, AReadBeforeTheFirstCommitOfTheTerm) {
   constexpr std::string_view kMark = "a read was asked before the first commit of the term";
   Lead(1, 2);

@@ -91,6 +91,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
     : options_(options),
       time_(trace_),
       random_(options.seed),
+      breaks_(~options.seed),
       network_(time_, base::Random(random_.Next())),
       elections_(findings_),
       logs_(findings_),
@@ -283,6 +284,9 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     node.disk->Kill();
     workload_.OnProcessEnded(id);
   }
+  for (const auto& [other, unused] : nodes_) {
+    if (other != id) MayTellLinkLost(other, id);
+  }
 }
 
 void VirtualCluster::Die(uint64_t id, Death death) {
@@ -293,6 +297,23 @@ void VirtualCluster::Die(uint64_t id, Death death) {
 
 void VirtualCluster::Stop(uint64_t id) {
   Visit(id, 0, [](VirtualProcess& process) { process.Stop(); });
+}
+
+void VirtualCluster::MayTellLinkLost(uint64_t to, uint64_t peer) {
+  const uint64_t dice = breaks_.Below(4);
+  if (dice == 0) return;
+  const uint64_t late_max_us = dice == 1 ? 4'000'000 : 10'000;
+  time_.After(microseconds(breaks_.Between(50, late_max_us)), [this, to, peer] {
+    const bool told = Visit(to, 0, [peer](VirtualProcess& process) {
+      process.Put(server::GroupEvent(server::LinkLost{raft::NodeId(peer)}));
+    });
+    if (told) findings_.Mark("a node was told that a connection broke");
+  });
+}
+
+void VirtualCluster::BreakConnection(uint64_t a, uint64_t b) {
+  MayTellLinkLost(a, b);
+  MayTellLinkLost(b, a);
 }
 
 void VirtualCluster::HoldGroups(uint64_t id, server::MonotonicTime duration) {

@@ -77,6 +77,9 @@ class VirtualCluster final : public ProcessDirectory {
   void HoldGroups(uint64_t node, server::MonotonicTime duration);
   // False: it runs already, or what is on its disk does not let it.
   bool Start(uint64_t node);
+  // The connection between the two breaks, and each end may be told: at once, late (a keepalive),
+  // or never. Whether messages get through is the network's affair: another connection may be made.
+  void BreakConnection(uint64_t a, uint64_t b);
   // Whatever is written or synced takes until then at least.
   void StallDisk(uint64_t node, server::MonotonicTime duration);
   void SlowDisk(uint64_t node, server::MonotonicTime by) {
@@ -162,6 +165,7 @@ class VirtualCluster final : public ProcessDirectory {
   static void UndoFlip(Node& node);
   void Resume(uint64_t id);
   void StartAll();
+  void MayTellLinkLost(uint64_t to, uint64_t peer);
   void AskStates();
   bool AllWritten(server::MonotonicTime healed);
   bool AllEqual();
@@ -181,6 +185,7 @@ class VirtualCluster final : public ProcessDirectory {
   Trace trace_;
   VirtualTime time_;
   base::Random random_;
+  base::Random breaks_;  // apart, so that how they are told changes no other draw
   VirtualNetwork network_;
   Findings findings_;
   ElectionChecker elections_;

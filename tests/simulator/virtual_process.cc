@@ -101,8 +101,10 @@ raft::CoreOptions VirtualProcess::CoreOptionsOf(const server::OpenedReplica& rep
   core_options.leases = options_.leases;
   const std::chrono::nanoseconds timeout = core_options.election_timeout_ticks * kTick;
   core_options.election_timeout = raft::Time(static_cast<uint64_t>(timeout.count()));
+  // As server/config/node_config.h has it.
+  core_options.promise = raft::Time(core_options.election_timeout.value() * 2 / 3);
   core_options.lease_duration =
-      raft::LeaseDuration(core_options.election_timeout, options_.drift_percent_max);
+      raft::LeaseDuration(core_options.promise, options_.drift_percent_max);
   core_options.disk_stall = core_options.election_timeout;
   core_options.priority = options_.leader_priority;
   core_options.life = random_.Next();

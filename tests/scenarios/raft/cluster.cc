@@ -134,6 +134,13 @@ void Cluster::Campaign(ReplicaId id) {
   Collect(to);
 }
 
+void Cluster::TellLinkLost(ReplicaId id, ReplicaId other) {
+  Replica& to = replica(id);
+  if (!to.running()) return;
+  Core(to).OnLinkLost(replica(other).options.node);
+  Collect(to);
+}
+
 bool Cluster::Propose(ReplicaId id, const std::string& payload) {
   Replica& to = replica(id);
   if (!to.running()) return false;

@@ -71,6 +71,8 @@ class Cluster {
   TransferAnswer Transfer(ReplicaId id, ReplicaId to);
   void SetPriority(ReplicaId id, uint32_t priority);
   void Campaign(ReplicaId id);
+  // `id` is told that its connection to the other's node broke, whether it did or not.
+  void TellLinkLost(ReplicaId id, ReplicaId other);
   bool Propose(ReplicaId id, const std::string& payload);
   // Whether the change has begun.
   bool ChangeMembership(ReplicaId id, const Configuration& target);

@@ -202,6 +202,10 @@ std::string Script::ActOnLink(const Words& words) {
     cluster_->Cut(link.from, link.to);
     return "";
   }
+  if (verb == "broken") {
+    cluster_->TellLinkLost(link.to, link.from);
+    return "";
+  }
   size_t count = ParseCount(words, 2);
   for (; count > 0; --count) {
     const size_t position = Oldest(link);

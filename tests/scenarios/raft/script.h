@@ -21,6 +21,7 @@
 //   lose                      all that is in flight
 //   membership I 1 2 learner 3   I is asked for these members
 //   cut A>B | isolate I | mend
+//   broken A>B                B is told that its connection to A broke, whether it did or not
 //   checkpoint I [lost]       what I was asked for arrives
 //   checkpoint I>J term T     one that nobody asked for
 //   run                       delivers, writes, applies until nothing moves

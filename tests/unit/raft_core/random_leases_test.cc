@@ -2,10 +2,10 @@
 // has a clock of its own rate, whole replicas stand still for many election timeouts and tick once
 // for all of them, disks stall, leadership is handed over, priorities change, replicas restart.
 //
-// After every step each replica that believes in its lease reads by it, and the judge compares with
-// what is committed anywhere at that moment; an election that is won during another replica's lease
-// is an offence by itself. With clocks beyond the bound the judge must object: else it sees
-// nothing.
+// Links to the leader are said to have broken, mostly without reason. After every step each replica
+// that believes in its lease reads by it, and the judge compares with what is committed anywhere at
+// that moment; an election that is won during another replica's lease is an offence by itself. With
+// clocks beyond the bound the judge must object: else it sees nothing.
 //
 // BASALT_LEASE_SEED=n runs one seed and prints its trace; BASALT_LEASE_SEEDS=n sets how many run,
 // BASALT_LEASE_FIRST_SEED=n where they begin: then nothing is said of what they reach.
@@ -37,7 +37,9 @@ CoreOptions LeaseOptions(base::Random& random, uint64_t seed) {
   options.memory_bytes_max = random.OneIn(4) ? 200 : 1u << 20;
   options.leases = true;
   options.election_timeout = Time(options.election_timeout_ticks * Cluster::kTickNanoseconds);
-  options.lease_duration = LeaseDuration(options.election_timeout, kDriftPercent);
+  // As long as the election timeout, or shorter.
+  options.promise = Time(options.election_timeout.value() * 2 / (2 + seed % 2));
+  options.lease_duration = LeaseDuration(options.promise, kDriftPercent);
   if (random.OneIn(2)) options.disk_stall = options.election_timeout;
   options.check_thoroughly = true;
   return options;
@@ -48,6 +50,7 @@ class LeaseSchedule {
   // Clocks run at 100 percent of true time up to `rate_max`.
   LeaseSchedule(uint64_t seed, uint64_t rate_max)
       : random_(seed),
+        breaks_(~seed),
         cluster_(random_.OneIn(4) ? 5 : 3, LeaseOptions(random_, seed)),
         faulty_(!random_.OneIn(4)),
         lossy_(random_.OneIn(2)),
@@ -108,6 +111,7 @@ class LeaseSchedule {
     for (ReplicaId id : cluster_.ids()) {
       if (Moves(id)) TickIfDue(id);
     }
+    if (breaks_.OneIn(40)) BreakLink();
     for (int i = 0; i < 6; ++i) MoveMessage();
     const ReplicaId at = Any();
     if (Moves(at)) {
@@ -123,6 +127,13 @@ class LeaseSchedule {
     } else if (dice < 19) {
       if (faulty_) Fault();
     }
+  }
+
+  // Whoever leads lives on, mostly: a link may break for any reason.
+  void BreakLink() {
+    const std::optional<ReplicaId> leader = cluster_.Leader();
+    const ReplicaId at = cluster_.ids()[breaks_.Below(cluster_.ids().size())];
+    if (leader && Moves(at)) cluster_.TellLinkLost(at, *leader);
   }
 
   // A driver that was held up ticks once for many ticks.
@@ -210,6 +221,7 @@ class LeaseSchedule {
     for (ReplicaId other : cluster_.ids()) {
       cluster_.Cut(*old, other);
       cluster_.Cut(other, *old);
+      if (breaks_.OneIn(2)) cluster_.TellLinkLost(other, *old);
     }
     stands_still_.clear();
     const bool restarts = random_.OneIn(2);
@@ -287,6 +299,7 @@ class LeaseSchedule {
   }
 
   base::Random random_;
+  base::Random breaks_;
   Cluster cluster_;
   bool faulty_;
   bool lossy_;

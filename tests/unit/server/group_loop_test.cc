@@ -365,6 +365,26 @@ class GroupLoopLeaseTest : public GroupLoopTest {
   }
 };
 
+// Whose leader is on the node that is gone, does not wait for a random share of the timeout.
+TEST_F(GroupLoopTest, AFollowerStandsInItsTurnOnceTheLinkToItsLeaderIsLost) {
+  const auto asks_for_votes = [this](uint64_t lost) {
+    Make(3);
+    FromPeer(2, 1, raft::HeartbeatRequest{.round = raft::Round(1)});
+    Persist();
+    Handle(LinkLost{raft::NodeId(lost)});
+    around_.sent.clear();
+    clock_.now += kElectionTimeout - std::chrono::nanoseconds(1);
+    for (int i = 0; i < 3; ++i) Handle(TickPassed{});
+    EXPECT_EQ(around_.sent.size(), 0u) << "its promise lasts";
+    clock_.now += std::chrono::nanoseconds(1);
+    for (int i = 0; i < 2; ++i) Handle(TickPassed{});  // the first turn is replica 3's
+    return !around_.sent.empty() &&
+           std::holds_alternative<raft::VoteRequest>(around_.sent.front().body);
+  };
+  EXPECT_TRUE(asks_for_votes(2));
+  EXPECT_FALSE(asks_for_votes(3));
+}
+
 TEST_F(GroupLoopLeaseTest, ReadsGoByTheLeaseWhileItLastsAndThenByARound) {
   MakeLeaderOfThree();
   around_.sends = 0;

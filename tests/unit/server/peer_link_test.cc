@@ -188,6 +188,8 @@ TEST_F(PeerTransportTest, LeasesNeedEqualElectionTimeouts) {
   EXPECT_THAT(leasing.CheckHello(other), HasSubstr("leases are on"));
   other.set_election_timeout_ms(600);
   EXPECT_EQ(leasing.CheckHello(other), "");
+  other.set_promise_ms(400);
+  EXPECT_EQ(leasing.CheckHello(other), "promise of 400 ms, here of 0 ms, and leases are on");
 }
 
 // A replica may live on a node that was not there when this process started.

@@ -1,6 +1,7 @@
 // Two ends of the wire between nodes, dialled by PeerDialer: frames from many threads while streams
 // break, and ends that come at the wrong moment.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -19,14 +20,20 @@ namespace basalt::server {
 namespace {
 
 using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using testing::LocalServer;
 using testing::Within;
 
-// Remembers the highest term that came.
+// Remembers the highest term that came, and how often links were lost.
 class TermInbox final : public GroupInbox {
  public:
   void Put(GroupEvent event) override {
     base::MutexLock lock(mutex_);
+    if (const auto* lost = std::get_if<LinkLost>(&event)) {
+      lost_.push_back(lost->node);
+      return;
+    }
     for (const raft::Message& message : std::get<PeerMessagesArrived>(event).messages) {
       highest_ = std::max(highest_, message.term.value());
       ++messages_;
@@ -40,9 +47,14 @@ class TermInbox final : public GroupInbox {
     base::MutexLock lock(mutex_);
     return messages_;
   }
+  std::vector<raft::NodeId> lost() {
+    base::MutexLock lock(mutex_);
+    return lost_;
+  }
 
  private:
   base::Mutex mutex_;
+  std::vector<raft::NodeId> lost_ BASALT_GUARDED_BY(mutex_);
   uint64_t highest_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t messages_ BASALT_GUARDED_BY(mutex_) = 0;
 };
@@ -139,6 +151,36 @@ TEST_F(PeerStreamTest, FramesOfManyThreadsGoOnWhileStreamsBreak) {
   dialer.Stop();
   EXPECT_FALSE(one.link().connected());
   server.Stop();
+}
+
+// Whichever end dialled.
+TEST_F(PeerStreamTest, BothEndsLearnThatTheOtherIsGone) {
+  PeerService service;
+  LocalServer server(service);
+  const v1::ClusterMap map = MapWith(server.address());
+  PeerEnd two(2, 1, map, clock_);
+  service.Open(two.transport(), two.receiver());
+  const auto connect = [&](PeerEnd& one, PeerDialer& dialer) {
+    dialer.Start();
+    ASSERT_TRUE(
+        Within(seconds(30), [&] { return one.link().connected() && two.link().connected(); }));
+  };
+  {
+    PeerEnd one(1, 2, map, clock_);
+    PeerDialer dialer(one.transport(), one.view(), calls_, logger_);
+    connect(one, dialer);
+    EXPECT_THAT(two.inbox().lost(), IsEmpty());
+    dialer.Stop();
+  }
+  EXPECT_TRUE(Within(seconds(30), [&] { return !two.inbox().lost().empty(); }));
+  EXPECT_THAT(two.inbox().lost(), ElementsAre(raft::NodeId(1)));
+  PeerEnd one(1, 2, map, clock_);
+  PeerDialer dialer(one.transport(), one.view(), calls_, logger_);
+  connect(one, dialer);
+  server.Stop();
+  EXPECT_TRUE(Within(seconds(30), [&] { return !one.inbox().lost().empty(); }));
+  EXPECT_THAT(one.inbox().lost(), ElementsAre(raft::NodeId(2)));
+  dialer.Stop();
 }
 
 // A peer that takes every stream and never says a word.
