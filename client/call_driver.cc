@@ -44,6 +44,11 @@ class Handover {
   std::optional<T> value_ BASALT_GUARDED_BY(mutex_);
 };
 
+ReadSpread SpreadOf(const ClientOptions& options) {
+  return {
+      .policy = options.replica_policy, .weights = options.replica_weights, .zone = options.zone};
+}
+
 Status Overloaded(const ClientOptions& options) {
   return Status(Code::kOverloaded, Outcome::kNotApplied,
                 "this client has its limit of calls or bytes open (" +
@@ -85,8 +90,7 @@ thread_local CallDriver::LibraryScope* CallDriver::LibraryScope::current = nullp
 CallDriver::CallDriver(ClientOptions options)
     : options_(std::move(options)),
       client_id_{RandomWord(), RandomWord()},
-      seeds_(RandomWord()),
-      dispatcher_(RandomWord()) {
+      dispatcher_(RandomWord(), SpreadOf(options_)) {
   for (const std::string& address : options_.endpoints) {
     endpoints_.push_back(std::make_unique<Connection>(ConnectionOptions{.address = address}, this));
   }
@@ -153,6 +157,7 @@ CallDriver::Work CallDriver::TakeWork() {
     sends.push_back(std::move(send));
   }
   for (const uint64_t node_id : effects.probes) work.probes.push_back(LinkTo(node_id));
+  for (const uint64_t node_id : effects.trials) work.trials.push_back(LinkTo(node_id));
   if (effects.fetch_map) work.map_source = NextMapSource();
   work.finished = std::move(effects.finished);
   if (LibraryScope::current == nullptr && !work.finished.empty()) {
@@ -185,6 +190,7 @@ void CallDriver::CarryOut(Work work) {
     }
   }
   for (Connection* connection : work.probes) connection->Probe();
+  for (Connection* connection : work.trials) connection->Try();
   if (work.map_source != nullptr) {
     work.map_source->FetchMap(kMapTimeout, [this](Result<ClusterView> view) {
       const LibraryScope scope;
@@ -213,8 +219,7 @@ Connection* CallDriver::LinkTo(uint64_t node_id) {
     link = std::make_unique<Connection>(ConnectionOptions{.node_id = node_id,
                                                           .address = address,
                                                           .unary = options_.unary,
-                                                          .client_id = client_id_,
-                                                          .seed = seeds_.Next()},
+                                                          .client_id = client_id_},
                                         this);
   }
   return link.get();
@@ -323,6 +328,11 @@ std::vector<ShardView> CallDriver::DataShards() {
 void CallDriver::OnAnswers(uint64_t node_id, std::vector<Answer>& answers) {
   const LibraryScope scope;
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAnswers(node_id, answers, now); });
+}
+
+void CallDriver::OnAlive(uint64_t node_id) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAlive(node_id, now); });
 }
 
 void CallDriver::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) {

@@ -42,6 +42,7 @@ class CallDriver final : public ConnectionObserver {
   std::vector<ShardView> DataShards();
 
   void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) override;
+  void OnAlive(uint64_t node_id) override;
   void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
   void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
   void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) override;
@@ -56,6 +57,7 @@ class CallDriver final : public ConnectionObserver {
     std::map<Connection*, std::pair<uint64_t, std::vector<Send>>> sends;  // node id beside
     std::vector<Finished> finished;
     std::vector<Connection*> probes;
+    std::vector<Connection*> trials;
     Connection* map_source = nullptr;
   };
 
@@ -73,7 +75,6 @@ class CallDriver final : public ConnectionObserver {
 
   const ClientOptions options_;
   const ClientId client_id_;
-  base::Random seeds_ BASALT_GUARDED_BY(mutex_);
 
   base::Mutex mutex_;
   base::CondVar timer_wakeup_;

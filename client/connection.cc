@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "base/mutex.h"
-#include "base/random.h"
 #include "proto/client.grpc.pb.h"
 
 namespace basalt::client {
@@ -17,15 +16,12 @@ namespace {
 using base::CondVar;
 using base::Mutex;
 using base::MutexLock;
-using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kRequestsPerMessage = 512;
 constexpr size_t kBytesPerMessage = size_t{1} << 20;
 constexpr int kMessageBytesMax = 64 << 20;
 constexpr milliseconds kAliveTimeout{1000};
-constexpr milliseconds kReopenFirst{10};
-constexpr milliseconds kReopenMost{500};
 // An RPC of unary mode outlives the time that the server was given by this.
 constexpr milliseconds kUnaryGrace{1000};
 
@@ -56,7 +52,7 @@ struct Connection::Stub {
 class Connection::Channel : public std::enable_shared_from_this<Connection::Channel> {
  public:
   Channel(ConnectionOptions options, ConnectionObserver* observer, v1::Kv::Stub* stub)
-      : options_(std::move(options)), observer_(observer), stub_(stub), jitter_(options_.seed) {}
+      : options_(std::move(options)), observer_(observer), stub_(stub) {}
 
   const ConnectionOptions& options() const { return options_; }
   ConnectionObserver* observer() const { return observer_; }
@@ -65,6 +61,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
   void Flush();
   void Probe();
+  void Try();
   void FetchMap(milliseconds timeout,
                 std::function<void(grpc::Status, const v1::ClusterMap&)> done);
   void Close();
@@ -82,6 +79,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
 
   void Open();
   void OnOpened(bool alive);
+  void AskWhetherAlive();
   void Gather(const Send& send) BASALT_REQUIRES(mutex_);
   void CallAlone(v1::Request request);
   void OnCallFailed(bool node_lost);
@@ -102,9 +100,6 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   size_t last_batch_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
   std::set<std::shared_ptr<grpc::ClientContext>> contexts_ BASALT_GUARDED_BY(mutex_);
   uint64_t open_rpcs_ BASALT_GUARDED_BY(mutex_) = 0;
-  Clock::time_point reopen_at_ BASALT_GUARDED_BY(mutex_);
-  uint32_t failures_ BASALT_GUARDED_BY(mutex_) = 0;
-  base::Random jitter_ BASALT_GUARDED_BY(mutex_);
 };
 
 // Deletes itself when gRPC is done with it. A hold keeps it alive until the link is known to be
@@ -222,7 +217,7 @@ std::vector<uint64_t> Connection::Channel::Enqueue(const std::vector<Send>& send
   bool open = false;
   {
     const MutexLock lock(mutex_);
-    if (phase_ == Phase::kDown && Clock::now() >= reopen_at_) {
+    if (phase_ == Phase::kDown) {
       phase_ = Phase::kOpening;
       open = true;
     }
@@ -246,19 +241,24 @@ void Connection::Channel::Open() {
 
 void Connection::Channel::OnOpened(bool alive) {
   std::vector<uint64_t> unsent;
+  bool closed = false;
   Stream* stream = alive && !options_.unary ? new Stream(shared_from_this()) : nullptr;
   {
     const MutexLock lock(mutex_);
-    if (phase_ != Phase::kClosed && alive) {
+    closed = phase_ == Phase::kClosed;
+    if (!closed && alive) {
       phase_ = Phase::kUp;
-      failures_ = 0;
       stream_ = stream;
-    } else if (phase_ != Phase::kClosed) {
+    } else if (!closed) {
       unsent = TakeWaiting();
       SetDown();
     }
   }
-  if (!unsent.empty()) observer_->OnUnsent(options_.node_id, unsent);
+  if (alive) {
+    observer_->OnAlive(options_.node_id);
+  } else if (!closed) {
+    observer_->OnUnsent(options_.node_id, unsent);
+  }
   if (stream == nullptr) {
     Flush();
   } else {
@@ -268,10 +268,6 @@ void Connection::Channel::OnOpened(bool alive) {
 }
 
 void Connection::Channel::SetDown() {
-  const auto doubled = kReopenFirst * (1 << std::min(failures_, 6U));
-  const auto wait = std::min<milliseconds>(doubled, kReopenMost);
-  ++failures_;
-  reopen_at_ = Clock::now() + wait / 2 + milliseconds(jitter_.Below(wait.count() / 2 + 1));
   stream_ = nullptr;
   phase_ = Phase::kDown;
 }
@@ -387,16 +383,41 @@ void Connection::Channel::Probe() {
     if (phase_ != Phase::kUp || probing_ || options_.unary) return;
     probing_ = true;
   }
+  AskWhetherAlive();
+}
+
+void Connection::Channel::Try() {
+  bool open = false;
+  {
+    const MutexLock lock(mutex_);
+    if (phase_ == Phase::kDown) {
+      phase_ = Phase::kOpening;
+      open = true;
+    } else if (phase_ != Phase::kUp || std::exchange(probing_, true)) {
+      return;  // it is being asked already
+    }
+  }
+  if (open) {
+    Open();
+  } else {
+    AskWhetherAlive();
+  }
+}
+
+void Connection::Channel::AskWhetherAlive() {
   FetchMap(kAliveTimeout,
            [self = shared_from_this()](const grpc::Status& status, const v1::ClusterMap& map) {
              {
                const MutexLock lock(self->mutex_);
                self->probing_ = false;
              }
-             if (!status.ok()) {
+             if (status.ok()) {
+               self->observer_->OnAlive(self->options_.node_id);
+               if (!map.cluster_id().empty()) self->observer_->OnMap(ToView(map));
+             } else if (self->options_.unary) {
+               self->OnCallFailed(true);
+             } else {
                self->CancelAll();  // the stream's failed read tells the rest
-             } else if (!map.cluster_id().empty()) {
-               self->observer_->OnMap(ToView(map));
              }
            });
 }
@@ -436,6 +457,8 @@ std::vector<uint64_t> Connection::Enqueue(const std::vector<Send>& sends) {
 void Connection::Flush() { channel_->Flush(); }
 
 void Connection::Probe() { channel_->Probe(); }
+
+void Connection::Try() { channel_->Try(); }
 
 void Connection::FetchMap(milliseconds timeout, std::function<void(Result<ClusterView>)> done) {
   channel_->FetchMap(

@@ -26,6 +26,11 @@ uint32_t ServerTimeoutMs(Span left) {
   return static_cast<uint32_t>(std::clamp<int64_t>(ms, 1, 3'600'000));
 }
 
+// A scan's pages belong together, and a get by a lease needs the leader.
+bool AnyReplicaServes(const Operation& operation) {
+  return operation.kind == OperationKind::kGet && operation.read_mode == ReadMode::kReadIndex;
+}
+
 bool Fits(OperationKind kind, Payload::Kind payload) {
   switch (kind) {
     case OperationKind::kGet:
@@ -55,6 +60,12 @@ void OpenNumbers::Close(uint64_t sequence) {
   }
 }
 
+Dispatcher::Dispatcher(uint64_t seed, ReadSpread spread)
+    : policy_(seed),
+      health_(seed),
+      spread_(std::move(spread)),
+      replica_choice_(spread_.policy, spread_.zone, seed) {}
+
 uint32_t Dispatcher::TakeSlot() {
   if (free_slots_.empty()) {
     BASALT_CHECK(calls_.size() <= kSlotMask);
@@ -83,10 +94,29 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
   Dispatch(slot, now);
 }
 
+std::optional<Destination> Dispatcher::RouteOf(const Operation& operation) const {
+  return operation.kind == OperationKind::kScan ? router_.RouteShard(operation.page.shard_id)
+                                                : router_.RouteKey(operation.key);
+}
+
+uint64_t Dispatcher::ChooseReplica(const ShardView& shard) {
+  std::vector<ReplicaCandidate> candidates;
+  candidates.reserve(shard.nodes.size());
+  for (const uint64_t node_id : shard.nodes) {
+    const auto weight = spread_.weights.find(node_id);
+    candidates.push_back({.node_id = node_id,
+                          .outstanding = health_.outstanding(node_id),
+                          .weight = weight == spread_.weights.end() ? 1 : weight->second,
+                          .zone = router_.ZoneOf(node_id),
+                          .reachable = health_.IsReachable(node_id)});
+  }
+  return replica_choice_.Choose(shard.shard_id, candidates);
+}
+
 void Dispatcher::Dispatch(uint32_t slot, Time now) {
+  for (const uint64_t node_id : health_.TakeTrials(now)) effects_.trials.push_back(node_id);
   Call& call = calls_[slot];
   const Operation& operation = *call.operation;
-  std::optional<Destination> route;
   if (operation.kind == OperationKind::kScan) {
     const ShardView* shard = router_.Find(operation.page.shard_id);
     if (shard != nullptr && (shard->first_slot != operation.page.first_slot ||
@@ -96,29 +126,49 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
                     {}});
       return;
     }
-    route = router_.RouteShard(operation.page.shard_id);
-  } else {
-    route = router_.RouteKey(operation.key);
   }
+  std::optional<Destination> route = RouteOf(operation);
   if (!route.has_value()) {
     WantMap(now);
     OnSendEnded(slot, {.end = SendEnd::kNotSent, .message = "no map of the cluster yet"}, now);
     return;
   }
+  if (AnyReplicaServes(operation) && spread_.policy != ReplicaPolicy::kLeader &&
+      !call.tried_replica) {
+    call.tried_replica = true;
+    route->node_id = ChooseReplica(*router_.Find(route->shard_id));
+  }
+  if (!health_.IsReachable(route->node_id)) {
+    WantMap(now);
+    OnSendEnded(slot,
+                {.end = SendEnd::kNotSent,
+                 .outcome = Outcome::kNotApplied,
+                 .message = "no replica is within reach; tried " +
+                            router_.AddressOf(route->node_id) + " before"},
+                now);
+    return;
+  }
+  SendTo(slot, *route, now);
+}
+
+void Dispatcher::SendTo(uint32_t slot, const Destination& to, Time now) {
+  Call& call = calls_[slot];
   call.state = State::kInFlight;
   call.send_id = (next_send_++ << kSlotBits) | slot;
-  call.node_id = route->node_id;
-  call.shard_id = route->shard_id;
+  call.node_id = to.node_id;
+  call.shard_id = to.shard_id;
+  call.sent_at = now;
   if (!call.numbered) {
     call.numbered = true;
     call.number.issued = highest_clock_;
   }
   call.number.lowest_open = numbers_.lowest_open();
-  NodeHealth& health = health_[call.node_id];
-  if (health.in_flight++ == 0) health.quiet_since = now;
-  if (in_flight_++ == 0) next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
+  if (health_.outstanding() == 0) {
+    next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
+  }
+  health_.OnSent(call.node_id, now);
   effects_.sends.push_back({.send_id = call.send_id,
-                            .to = *route,
+                            .to = to,
                             .timeout_ms = ServerTimeoutMs(call.deadline - now),
                             .number = call.number,
                             .operation = call.operation});
@@ -128,8 +178,7 @@ void Dispatcher::Land(Call& call) {
   if (call.state != State::kInFlight) return;
   call.state = State::kDelayed;
   call.send_id = 0;
-  --health_[call.node_id].in_flight;
-  --in_flight_;
+  health_.OnLanded(call.node_id);
 }
 
 void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) {
@@ -190,7 +239,7 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
 }
 
 void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now) {
-  health_[node_id].quiet_since = now;
+  OnAlive(node_id, now);
   for (Answer& answer : answers) {
     highest_clock_ = std::max(highest_clock_, answer.clock);
     if (FindSend(answer.send_id) == nullptr) continue;  // late, or never asked
@@ -199,9 +248,17 @@ void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time 
   answers.clear();
 }
 
-void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
+void Dispatcher::OnAlive(uint64_t node_id, Time now) {
+  if (health_.OnWord(node_id, now)) router_.OnNodeBack(node_id);
+}
+
+void Dispatcher::LoseNode(uint64_t node_id, Time now) {
   router_.OnNodeLost(node_id);
   WantMap(now);
+}
+
+void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
+  if (health_.OnConnectionFailed(node_id, now)) LoseNode(node_id, now);
   for (const uint64_t send_id : send_ids) {
     const Call* call = FindSend(send_id);
     if (call == nullptr) continue;
@@ -228,8 +285,6 @@ void Dispatcher::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send
 }
 
 void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent, Time now) {
-  router_.OnNodeLost(node_id);
-  WantMap(now);
   OnUnsent(node_id, unsent, now);
   std::vector<uint64_t> lost;
   for (const Call& call : calls_) {
@@ -265,18 +320,19 @@ void Dispatcher::OnTime(Time now) {
       Dispatch(timer.slot, now);
       continue;
     }
+    if (call.state == State::kInFlight && health_.OnTimeout(call.node_id, call.sent_at, now)) {
+      LoseNode(call.node_id, now);
+    }
     Finish(timer.slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
                                            call.state == State::kInFlight),
                         {}});
   }
-  if (in_flight_ > 0 && now >= next_health_check_) CheckHealth(now);
+  if (health_.outstanding() > 0 && now >= next_health_check_) CheckHealth(now);
 }
 
 void Dispatcher::CheckHealth(Time now) {
   next_health_check_ = now + kHealthCheckEvery;
-  for (auto& [node_id, health] : health_) {
-    if (health.in_flight == 0 || now - health.quiet_since < kQuietMost) continue;
-    health.quiet_since = now;
+  for (const uint64_t node_id : health_.TakeQuiet(kQuietMost, now)) {
     effects_.probes.push_back(node_id);
   }
 }
@@ -311,7 +367,7 @@ Time Dispatcher::NextWake() {
     timers_.pop_back();
   }
   const Time next_timer = timers_.empty() ? kNever : timers_.front().when;
-  return in_flight_ == 0 ? next_timer : std::min(next_timer, next_health_check_);
+  return health_.outstanding() == 0 ? next_timer : std::min(next_timer, next_health_check_);
 }
 
 void Dispatcher::PushTimer(Timer timer) {

@@ -19,6 +19,8 @@
 #include <vector>
 
 #include "client/call.h"
+#include "client/node_health.h"
+#include "client/replica_choice.h"
 #include "client/retry_policy.h"
 #include "client/router.h"
 
@@ -48,21 +50,35 @@ struct Effects {
   std::vector<Finished> finished;  // run their continuations
   // Nodes that owe answers and have been silent: ask whether they live, break the link if not.
   std::vector<uint64_t> probes;
+  // Nodes out of reach: ask whether they live, making a link if there is none, and tell by OnAlive,
+  // OnUnsent or OnLinkBroken.
+  std::vector<uint64_t> trials;
   // Fetch the map from any node, then call OnMap or OnMapUnavailable.
   bool fetch_map = false;
 
-  bool empty() const { return sends.empty() && finished.empty() && probes.empty() && !fetch_map; }
+  bool empty() const {
+    return sends.empty() && finished.empty() && probes.empty() && trials.empty() && !fetch_map;
+  }
+};
+
+// Reads that any replica may answer.
+struct ReadSpread {
+  ReplicaPolicy policy = ReplicaPolicy::kLeader;
+  std::map<uint64_t, uint32_t> weights;  // by node; 1 where none is named
+  std::string zone;                      // the client's
 };
 
 class Dispatcher {
  public:
-  explicit Dispatcher(uint64_t seed) : policy_(seed) {}
+  explicit Dispatcher(uint64_t seed, ReadSpread spread = {});
 
   void Start(std::shared_ptr<const Operation> operation, Time now, Time deadline,
              Continuation done);
   // Empties `answers`.
   void OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now);
-  // These sends never left this process: there is no link to the node.
+  // The node answered something, if only that it lives.
+  void OnAlive(uint64_t node_id, Time now);
+  // These sends, if any, never left this process: there is no link to the node.
   void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now);
   // These sends left and no answer will come; the link as a whole may live.
   void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now);
@@ -91,6 +107,8 @@ class Dispatcher {
     uint64_t send_id = 0;
     uint64_t shard_id = 0;  // of the open send, as node_id
     uint64_t node_id = 0;
+    Time sent_at{0};
+    bool tried_replica = false;  // a send went where the policy for replicas said
     Time deadline{0};
     Time retry_at{0};
     bool numbered = false;  // `number.issued` is set
@@ -105,14 +123,15 @@ class Dispatcher {
     uint64_t call_id = 0;
     bool is_retry = false;
   };
-  struct NodeHealth {
-    uint32_t in_flight = 0;
-    Time quiet_since{0};
-  };
-
   uint32_t TakeSlot();
-  // Sends the call to where its route leads now.
+  // Sends the call to where its route leads now, if that is within reach.
   void Dispatch(uint32_t slot, Time now);
+  void SendTo(uint32_t slot, const Destination& to, Time now);
+  // Nothing: no shard is known for it.
+  std::optional<Destination> RouteOf(const Operation& operation) const;
+  // Another replica than the leader's, when the policy says so.
+  uint64_t ChooseReplica(const ShardView& shard);
+  void LoseNode(uint64_t node_id, Time now);
   void Land(Call& call);  // its send is over, one way or another
   void OnSendEnded(uint32_t slot, const SendReport& report, Time now);
   void Learn(const Call& call, Answer& answer, Time now);
@@ -128,6 +147,9 @@ class Dispatcher {
 
   Router router_;
   RetryPolicy policy_;
+  NodeHealth health_;
+  const ReadSpread spread_;
+  ReplicaChoice replica_choice_;
   OpenNumbers numbers_;
   Effects effects_;
 
@@ -140,8 +162,6 @@ class Dispatcher {
   size_t open_bytes_ = 0;
 
   std::vector<Timer> timers_;  // a min-heap; entries of ended calls are dropped when met
-  std::map<uint64_t, NodeHealth> health_;
-  uint64_t in_flight_ = 0;
   Time next_health_check_{0};
   bool map_under_way_ = false;
   Time map_not_before_{0};

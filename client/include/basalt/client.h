@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +42,18 @@ namespace basalt {
 inline constexpr size_t kKeyBytesMax = 4 * 1024;
 inline constexpr size_t kValueBytesMax = 8 * 1024 * 1024;
 
+// Who is asked for a read that every replica of a shard may answer: today, a get with
+// ReadMode::kReadIndex. A replica that cannot serve it costs one more try, at the leader. Nodes
+// that are known to be out of reach are passed over, whatever the policy.
+enum class ReplicaPolicy : uint8_t {
+  kLeader = 0,        // as for every other call
+  kLeastOutstanding,  // the one with the fewest open calls of this client
+  kRoundRobin,
+  kWeighted,     // in turn, by `replica_weights`
+  kRandom,       // uniformly
+  kNearestZone,  // kLeastOutstanding among those of the client's `zone`, else among the others
+};
+
 struct ClientOptions {
   // "host:port" of any nodes; the others are learned. At least one.
   std::vector<std::string> endpoints;
@@ -48,6 +61,16 @@ struct ClientOptions {
   std::chrono::milliseconds timeout{5000};
   // One RPC a call instead of the shared stream. Slower; for comparison and odd proxies.
   bool unary = false;
+  // A follower asks its leader before it answers a read by index and waits until it has applied
+  // what that says: one message each way and some time more than the leader needs. So the leader is
+  // asked unless another policy is chosen: to take the work of reading off it, or to stay in a
+  // zone.
+  ReplicaPolicy replica_policy = ReplicaPolicy::kLeader;
+  // Of kWeighted, by node id: how many of a round's gets go there, 0 to 1,000,000. A node that is
+  // not named has 1; one with 0 is asked when no other is within reach.
+  std::map<uint64_t, uint32_t> replica_weights;
+  // Where this client is, as in the nodes' --zone. Of kNearestZone.
+  std::string zone;
   size_t calls_max = 65536;
   size_t bytes_max = size_t{256} * 1024 * 1024;
 };

@@ -274,6 +274,52 @@ TEST_P(ClientEdgeTest, ANodeThatHangsLosesItsReadsToAnother) {
   EXPECT_EQ(one_.Requests().back().operation_case(), v1::Request::kGet);  // it was asked first
 }
 
+TEST_P(ClientEdgeTest, ANodeThatHangsIsPaidForOnce) {
+  if (GetParam()) return;  // a unary fake cannot be silent
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
+  one_.SetScript([this](const v1::Request&) -> FakeReaction {
+    return {.kind = silent_ ? Kind::kStall : Kind::kServe};
+  });
+  one_.SetMapSilent(true);
+  left_ = 40;  // so often nobody says who leads
+  for (FakeKvServer* server : {&two_, &three_}) {
+    server->SetScript([this](const v1::Request&) -> FakeReaction {
+      if (left_-- > 0) return NotLeader(0, 0);
+      return {};
+    });
+  }
+  const size_t before = one_.Requests().size();
+  EXPECT_EQ(client.Put("k", "w", {.timeout = milliseconds(400)}).outcome(), Outcome::kUnknown);
+  for (int i = 0; i < 30; ++i) {
+    const Status status = client.Put("k", "w", {.timeout = milliseconds(400)});
+    EXPECT_TRUE(status.ok() || status.outcome() == Outcome::kNotApplied) << status.ToString();
+  }
+  EXPECT_TRUE(client.Put("k", "w").ok());
+  EXPECT_EQ(one_.Requests().size(), before + 1);
+  // It lives again, and the others turn away.
+  silent_ = false;
+  one_.SetMapSilent(false);
+  left_ = 1'000'000;
+  EXPECT_TRUE(client.Put("k", "x").ok());
+  EXPECT_GT(one_.Requests().size(), before + 1);
+}
+
+TEST_P(ClientEdgeTest, ReadsByIndexGoToEveryReplicaWhenTheClientWantsThat) {
+  ClientOptions options = Options();
+  options.replica_policy = ReplicaPolicy::kRoundRobin;
+  Result<Client> client = Client::Connect(options);
+  ASSERT_TRUE(client.ok()) << client.status().ToString();
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_TRUE(client->Get("k", {.read_mode = ReadMode::kReadIndex}).ok());
+  }
+  EXPECT_EQ(one_.Requests().size(), 10U);
+  EXPECT_EQ(two_.Requests().size(), 10U);
+  EXPECT_EQ(three_.Requests().size(), 10U);
+  for (int i = 0; i < 30; ++i) EXPECT_TRUE(client->Get("k").ok());
+  EXPECT_EQ(one_.Requests().size(), 40U);
+}
+
 TEST_P(ClientEdgeTest, AStaleShardIsMendedByTheAnswer) {
   one_.SetScript([&](const v1::Request& request) -> FakeReaction {
     if (request.shard_epoch() == 7) return {};

@@ -409,6 +409,7 @@ class RandomWorld {
       answers[0].report = {.end = ends[random_.Below(4)], .outcome = Outcome::kNotApplied};
       answers[0].leader = {.shard_id = 1, .node_id = random_.Below(5), .term = random_.Below(9)};
     }
+    lost_.erase(send.to.node_id);
     dispatcher_.OnAnswers(send.to.node_id, answers, now_);
   }
   // Of what was under way, some never left, some was applied, and some was lost.
@@ -423,11 +424,23 @@ class RandomWorld {
       }
       return true;
     });
+    lost_.insert(node);
     dispatcher_.OnLinkBroken(node, unsent, now_);
   }
   void Turn() {
     Effects effects = dispatcher_.TakeEffects();
-    for (Send& send : effects.sends) open_.push_back(std::move(send));
+    for (Send& send : effects.sends) {
+      ASSERT_FALSE(lost_.contains(send.to.node_id)) << "sent to a node out of reach";
+      open_.push_back(std::move(send));
+    }
+    for (const uint64_t node : effects.trials) {
+      if (random_.OneIn(4)) {
+        dispatcher_.OnUnsent(node, {}, now_);
+      } else if (!random_.OneIn(4)) {  // else nothing comes of it
+        lost_.erase(node);
+        dispatcher_.OnAlive(node, now_);
+      }
+    }
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
   }
   void CheckSends() {
@@ -445,6 +458,7 @@ class RandomWorld {
   Time now_ = seconds(1);
   std::map<uint64_t, Write> writes_;  // by sequence
   std::vector<Send> open_;
+  std::set<uint64_t> lost_;  // their links broke, and no word came since
   std::map<Outcome, int> outcomes_;
   uint64_t started_ = 0;
   bool late_is_fine_ = false;
