@@ -45,8 +45,10 @@ class Handover {
 };
 
 ReadSpread SpreadOf(const ClientOptions& options) {
-  return {
-      .policy = options.replica_policy, .weights = options.replica_weights, .zone = options.zone};
+  return {.policy = options.replica_policy,
+          .weights = options.replica_weights,
+          .zone = options.zone,
+          .hedge_percent = options.hedge_percent};
 }
 
 Status Overloaded(const ClientOptions& options) {

@@ -64,6 +64,7 @@ Result<Client> Client::Connect(ClientOptions options) {
   if (options.calls_max == 0 || options.calls_max > kOpenCallsMost) {
     return Refused("calls_max is not between 1 and " + std::to_string(kOpenCallsMost));
   }
+  if (options.hedge_percent > 100) return Refused("hedge_percent is above 100");
   auto driver = std::make_unique<client::CallDriver>(std::move(options));
   Status status = driver->WaitForMap();
   if (!status.ok()) return status;

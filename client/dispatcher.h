@@ -6,7 +6,8 @@
 // retry policy, which decides how the call goes on.
 //
 // Invariants:
-//  D1 a call has at most one open send, and only an answer to that one is taken;
+//  D1 a call has at most one open send, or two at different nodes if it is a read that any replica
+//     may answer; only an answer to an open one is taken, and only the first that serves the call;
 //  D2 every call ends exactly once, at its deadline at the latest;
 //  D3 `lowest_open` is at most the sequence of every open mutation.
 #pragma once
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "client/call.h"
+#include "client/hedge.h"
 #include "client/node_health.h"
 #include "client/replica_choice.h"
 #include "client/retry_policy.h"
@@ -66,6 +68,7 @@ struct ReadSpread {
   ReplicaPolicy policy = ReplicaPolicy::kLeader;
   std::map<uint64_t, uint32_t> weights;  // by node; 1 where none is named
   std::string zone;                      // the client's
+  uint32_t hedge_percent = 5;            // of such reads, at most
 };
 
 class Dispatcher {
@@ -100,15 +103,23 @@ class Dispatcher {
   size_t open_bytes() const { return open_bytes_; }
 
  private:
-  enum class State : uint8_t { kFree, kInFlight, kDelayed };
-  struct Call {
-    State state = State::kFree;
-    uint64_t call_id = 0;  // never used again
-    uint64_t send_id = 0;
-    uint64_t shard_id = 0;  // of the open send, as node_id
+  // Answered: its caller has the answer of one send, and the other is still open. It stays for what
+  // that tells of its node, until the call's deadline.
+  enum class State : uint8_t { kFree, kInFlight, kDelayed, kAnswered };
+  struct OpenSend {
+    uint64_t id = 0;  // 0: none
     uint64_t node_id = 0;
     Time sent_at{0};
-    bool tried_replica = false;  // a send went where the policy for replicas said
+  };
+  struct Call {
+    State state = State::kFree;
+    uint64_t call_id = 0;   // never used again
+    OpenSend first;         // while in flight
+    OpenSend second;        // a hedge, or what is left of two
+    uint64_t shard_id = 0;  // of both
+    bool spread = false;    // a send went where the policy for replicas said
+    Time spread_at{0};
+    Time hedge_at{0};
     Time deadline{0};
     Time retry_at{0};
     bool numbered = false;  // `number.issued` is set
@@ -118,25 +129,32 @@ class Dispatcher {
     Continuation done;
   };
   struct Timer {
+    enum class Kind : uint8_t { kDeadline, kRetry, kHedge };
     Time when{0};
     uint32_t slot = 0;
     uint64_t call_id = 0;
-    bool is_retry = false;
+    Kind kind = Kind::kDeadline;
   };
   uint32_t TakeSlot();
   // Sends the call to where its route leads now, if that is within reach.
   void Dispatch(uint32_t slot, Time now);
-  void SendTo(uint32_t slot, const Destination& to, Time now);
+  void SendTo(uint32_t slot, OpenSend& open, const Destination& to, Time now);
+  // A second send of a read, to another replica, if there is one and the budget allows it.
+  void Hedge(uint32_t slot, Time now);
   // Nothing: no shard is known for it.
   std::optional<Destination> RouteOf(const Operation& operation) const;
-  // Another replica than the leader's, when the policy says so.
-  uint64_t ChooseReplica(const ShardView& shard);
+  // By the policy. 0: there is none but `except`.
+  uint64_t ChooseReplica(const ShardView& shard, uint64_t except);
   void LoseNode(uint64_t node_id, Time now);
-  void Land(Call& call);  // its send is over, one way or another
+  void Land(OpenSend& open);  // it is over, one way or another
+  // One send is over. Whether its call waits on, and for no other one.
+  bool EndSend(uint32_t slot, uint64_t send_id);
   void OnSendEnded(uint32_t slot, const SendReport& report, Time now);
-  void Learn(const Call& call, Answer& answer, Time now);
+  void Learn(uint64_t shard_id, uint64_t node_id, Answer& answer, Time now);
   void TakeAnswer(uint32_t slot, Answer& answer, Time now);
+  void OnDeadline(uint32_t slot, Time now);
   void Finish(uint32_t slot, CallResult result);
+  void FreeSlot(uint32_t slot);
   void WantMap(Time now);
   void PushTimer(Timer timer);
   bool IsLive(const Timer& timer) const;
@@ -150,6 +168,7 @@ class Dispatcher {
   NodeHealth health_;
   const ReadSpread spread_;
   ReplicaChoice replica_choice_;
+  Hedging hedging_;
   OpenNumbers numbers_;
   Effects effects_;
 
@@ -160,6 +179,7 @@ class Dispatcher {
   uint64_t highest_clock_ = 0;
   size_t open_calls_ = 0;
   size_t open_bytes_ = 0;
+  size_t answered_ = 0;  // calls in that state; not open ones
 
   std::vector<Timer> timers_;  // a min-heap; entries of ended calls are dropped when met
   Time next_health_check_{0};

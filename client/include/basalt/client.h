@@ -69,6 +69,9 @@ struct ClientOptions {
   // Of kWeighted, by node id: how many of a round's gets go there, 0 to 1,000,000. A node that is
   // not named has 1; one with 0 is asked when no other is within reach.
   std::map<uint64_t, uint32_t> replica_weights;
+  // Such a get that has waited longer than 95 % of those before it is sent to a second replica as
+  // well, and the first answer is taken; at most so many of 100 gets are. 0: none. Up to 100.
+  uint32_t hedge_percent = 5;
   // Where this client is, as in the nodes' --zone. Of kNearestZone.
   std::string zone;
   size_t calls_max = 65536;
