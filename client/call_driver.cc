@@ -227,11 +227,26 @@ Connection* CallDriver::LinkTo(uint64_t node_id) {
   return link.get();
 }
 
-// Endpoints and nodes in turn, so that one dead node does not hide a new map.
+// Endpoints and nodes in turn, so that one dead node does not hide a new map; those known to be out
+// of reach only when all are.
 Connection* CallDriver::NextMapSource() {
-  const size_t turn = next_map_source_++ % (endpoints_.size() + links_.size());
-  if (turn < endpoints_.size()) return endpoints_[turn].get();
-  return std::next(links_.begin(), static_cast<ptrdiff_t>(turn - endpoints_.size()))->second.get();
+  const size_t sources = endpoints_.size() + links_.size();
+  Connection* source = nullptr;
+  for (size_t tries = 0; tries < sources; ++tries) {
+    const size_t turn = next_map_source_++ % sources;
+    source = turn < endpoints_.size()
+                 ? endpoints_[turn].get()
+                 : std::next(links_.begin(), static_cast<ptrdiff_t>(turn - endpoints_.size()))
+                       ->second.get();
+    if (!IsOutOfReach(source->address())) break;
+  }
+  return source;
+}
+
+bool CallDriver::IsOutOfReach(const std::string& address) const {
+  return std::any_of(links_.begin(), links_.end(), [&](const auto& link) BASALT_REQUIRES(mutex_) {
+    return link.second->address() == address && !dispatcher_.IsReachable(link.first);
+  });
 }
 
 Result<ClusterView> CallDriver::FetchMapFrom(Connection* source, milliseconds timeout) {

@@ -70,6 +70,7 @@ class CallDriver final : public ConnectionObserver {
   bool HasRoom(size_t bytes) BASALT_REQUIRES(mutex_);
   Connection* LinkTo(uint64_t node_id) BASALT_REQUIRES(mutex_);
   Connection* NextMapSource() BASALT_REQUIRES(mutex_);
+  bool IsOutOfReach(const std::string& address) const BASALT_REQUIRES(mutex_);
   Result<ClusterView> FetchMapFrom(Connection* source, std::chrono::milliseconds timeout);
   void KeepTime();
 

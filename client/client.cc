@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/call_driver.h"
+#include "client/replica_choice.h"
 #include "client/scan_reader.h"
 
 namespace basalt {
@@ -65,6 +66,11 @@ Result<Client> Client::Connect(ClientOptions options) {
     return Refused("calls_max is not between 1 and " + std::to_string(kOpenCallsMost));
   }
   if (options.hedge_percent > 100) return Refused("hedge_percent is above 100");
+  for (const auto& [node_id, weight] : options.replica_weights) {
+    if (weight <= client::kReplicaWeightMost) continue;
+    return Refused("the weight of node " + std::to_string(node_id) + " is above " +
+                   std::to_string(client::kReplicaWeightMost));
+  }
   auto driver = std::make_unique<client::CallDriver>(std::move(options));
   Status status = driver->WaitForMap();
   if (!status.ok()) return status;

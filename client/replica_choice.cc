@@ -5,15 +5,6 @@
 #include "base/check.h"
 
 namespace basalt::client {
-namespace {
-
-constexpr size_t kWeightMost = 1'000'000;  // sums stay far from overflow
-
-int64_t WeightOf(const ReplicaCandidate& candidate) {
-  return static_cast<int64_t>(std::min<size_t>(candidate.weight, kWeightMost));
-}
-
-}  // namespace
 
 uint64_t ReplicaChoice::Choose(uint64_t shard_id, const std::vector<ReplicaCandidate>& candidates) {
   BASALT_CHECK(!candidates.empty());
@@ -65,7 +56,7 @@ const ReplicaCandidate& ReplicaChoice::Weighted(const Eligible& eligible, Turns&
   int64_t best_owed = 0;
   int64_t sum = 0;
   for (const ReplicaCandidate* candidate : eligible) {
-    const int64_t weight = weightless ? 1 : WeightOf(*candidate);
+    const int64_t weight = weightless ? 1 : candidate->weight;
     if (weight == 0) continue;
     sum += weight;
     int64_t& owed = turns.owed[candidate->node_id];

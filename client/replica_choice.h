@@ -14,10 +14,12 @@
 
 namespace basalt::client {
 
+inline constexpr uint32_t kReplicaWeightMost = 1'000'000;
+
 struct ReplicaCandidate {
   uint64_t node_id = 0;
   uint32_t outstanding = 0;  // this client's open sends there
-  uint32_t weight = 1;       // 0: only when all candidates have 0
+  uint32_t weight = 1;       // up to kReplicaWeightMost; 0: only when all candidates have 0
   std::string zone;
   bool reachable = true;
 };

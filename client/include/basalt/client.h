@@ -16,6 +16,11 @@
 // only when every answer so far says that it was not applied, or when it never left this process;
 // else it ends with Outcome::kUnknown.
 //
+// Dead nodes. A node whose connection breaks or cannot be made, or which says nothing while a call
+// runs out of time, is out of reach: calls go to other replicas, and the node is asked in the
+// background, every 20 to 500 ms while there are calls, whether it lives. A call whose shard has no
+// replica within reach waits until its deadline, and is then kUnavailable, not applied.
+//
 // Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call waits for
 // room until its deadline; an asynchronous one is refused (kOverloaded, not applied).
 //

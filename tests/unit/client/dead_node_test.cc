@@ -33,7 +33,9 @@ class World {
     ClusterView view{.cluster_id = "0123456789abcdef"};
     ShardView shard{.shard_id = 1, .epoch = 1, .first_slot = 0, .slot_count = 16384};
     for (uint64_t id = 1; id <= 3; ++id) {
-      view.nodes.push_back({.node_id = id, .client_address = "n" + std::to_string(id)});
+      view.nodes.push_back({.node_id = id,
+                            .client_address = "n" + std::to_string(id),
+                            .zone = "z" + std::to_string(id)});
       shard.nodes.push_back(id);
       nodes_[id] = Node::kServes;
       linked_[id] = true;
@@ -294,6 +296,17 @@ TEST(ReadSpread, OnlyGetsByIndexLeaveTheLeader) {
   EXPECT_EQ(world.sent(), (std::map<uint64_t, int>{{1, 60}}));
   for (int i = 0; i < 30; ++i) world.Run(OperationKind::kGet, seconds(5), ReadMode::kReadIndex);
   EXPECT_EQ(world.sent(), (std::map<uint64_t, int>{{1, 70}, {2, 10}, {3, 10}}));
+}
+
+TEST(ReadSpread, ZonesAndWeightsAreThoseOfTheNodes) {
+  World near(1, {.policy = ReplicaPolicy::kNearestZone, .zone = "z2"});
+  World weighted(1, {.policy = ReplicaPolicy::kWeighted, .weights = {{1, 0}, {3, 4}}});
+  for (int i = 0; i < 30; ++i) {
+    near.Run(OperationKind::kGet, seconds(5), ReadMode::kReadIndex);
+    weighted.Run(OperationKind::kGet, seconds(5), ReadMode::kReadIndex);
+  }
+  EXPECT_EQ(near.sent(), (std::map<uint64_t, int>{{2, 30}}));
+  EXPECT_EQ(weighted.sent(), (std::map<uint64_t, int>{{2, 6}, {3, 24}}));
 }
 
 TEST(ReadSpread, WithoutAPolicyTheLeaderAnswersReadsByIndex) {

@@ -60,20 +60,24 @@ TEST(HedgingTest, AFewSlowAnswersDoNotMoveIt) {
   EXPECT_EQ(hedging.wait(), milliseconds(3));
 }
 
+ClusterView ThreeReplicas() {
+  ClusterView view{.cluster_id = "0123456789abcdef"};
+  ShardView shard{.shard_id = 1, .epoch = 1, .first_slot = 0, .slot_count = 16384};
+  for (uint64_t id = 1; id <= 3; ++id) {
+    view.nodes.push_back({.node_id = id, .client_address = "n" + std::to_string(id)});
+    shard.nodes.push_back(id);
+  }
+  view.shards.push_back(shard);
+  view.leaders.push_back({.shard_id = 1, .node_id = 1, .term = 1});
+  return view;
+}
+
 // Reads by index over three replicas, in a dispatcher whose world the test plays.
 class HedgedReads : public ::testing::Test {
  protected:
   explicit HedgedReads(uint32_t percent = 100)
       : dispatcher_(1, {.policy = ReplicaPolicy::kRoundRobin, .hedge_percent = percent}) {
-    ClusterView view{.cluster_id = "0123456789abcdef"};
-    ShardView shard{.shard_id = 1, .epoch = 1, .first_slot = 0, .slot_count = 16384};
-    for (uint64_t id = 1; id <= 3; ++id) {
-      view.nodes.push_back({.node_id = id, .client_address = "n" + std::to_string(id)});
-      shard.nodes.push_back(id);
-    }
-    view.shards.push_back(shard);
-    view.leaders.push_back({.shard_id = 1, .node_id = 1, .term = 1});
-    dispatcher_.OnMap(view);
+    dispatcher_.OnMap(ThreeReplicas());
   }
 
   int Start(OperationKind kind, ReadMode mode, Span timeout = seconds(5)) {
@@ -211,106 +215,127 @@ TEST_F(HedgedReads, ClosingForgetsTheOneThatLost) {
 }
 
 // Any answers, losses and times: each read ends once; it has at most two sends open, at different
-// nodes; the others are a share.
+// nodes; hedges are a share.
+class RandomReads {
+ public:
+  explicit RandomReads(uint64_t seed)
+      : random_(seed), dispatcher_(seed, {.policy = ReplicaPolicy::kLeastOutstanding}) {
+    dispatcher_.OnMap(ThreeReplicas());
+  }
+
+  void Step() {
+    const uint64_t dice = random_.Below(100);
+    if (dice < 30) {
+      Start();
+    } else if (dice < 65) {
+      if (const std::optional<Send> send = TakeOne()) Answer(*send);
+    } else if (dice < 70) {
+      if (const std::optional<Send> send = TakeOne()) {
+        dispatcher_.OnSendsLost(send->to.node_id, {send->send_id}, now_);
+      }
+    } else if (dice < 72) {
+      BreakLink(random_.Between(1, 3));
+    } else {
+      now_ += milliseconds(random_.Between(1, 60));
+      dispatcher_.OnTime(now_);
+    }
+    Turn();
+  }
+
+  void RunOut() {
+    now_ += seconds(3);
+    dispatcher_.OnTime(now_);
+    Turn();
+    for (const auto& [key, call] : calls_) ASSERT_TRUE(call.ended) << "D2";
+    ASSERT_EQ(dispatcher_.open_calls(), 0U);
+    ASSERT_EQ(dispatcher_.NextWake(), kNever);
+    ASSERT_LE(hedges_ * 100, calls_.size() * 5);
+  }
+
+  uint64_t reads() const { return calls_.size(); }
+  uint64_t hedges() const { return hedges_; }
+  uint64_t ended_beside_another() const { return ended_beside_another_; }
+
+ private:
+  struct Call {
+    std::vector<Send> open;
+    bool ended = false;
+  };
+
+  void Start() {
+    const std::string key = "k" + std::to_string(calls_.size());
+    Call& call = calls_[key];
+    auto get = std::make_shared<const Operation>(
+        Operation{.kind = OperationKind::kGet, .read_mode = ReadMode::kReadIndex, .key = key});
+    dispatcher_.Start(std::move(get), now_, now_ + milliseconds(random_.Between(1, 2000)),
+                      [&call](const CallResult&) {
+                        ASSERT_FALSE(call.ended) << "D2";
+                        call.ended = true;
+                      });
+  }
+  // Some open send is over, perhaps the second answer of a call that has ended.
+  std::optional<Send> TakeOne() {
+    for (auto& [key, call] : calls_) {
+      if (call.open.empty() || !random_.OneIn(3)) continue;
+      const size_t at = random_.Below(call.open.size());
+      const Send send = call.open[at];
+      call.open.erase(call.open.begin() + static_cast<ptrdiff_t>(at));
+      ended_beside_another_ += call.open.empty() ? 0 : 1;
+      return send;
+    }
+    return std::nullopt;
+  }
+  void Answer(const Send& send) {
+    std::vector<client::Answer> answers(1);
+    answers[0].send_id = send.send_id;
+    answers[0].payload.kind = Payload::Kind::kGet;
+    if (random_.OneIn(3)) answers[0].report.end = SendEnd::kUnavailable;
+    dispatcher_.OnAnswers(send.to.node_id, answers, now_);
+  }
+  void BreakLink(uint64_t node) {
+    for (auto& [key, call] : calls_) {
+      std::erase_if(call.open, [&](const Send& send) { return send.to.node_id == node; });
+    }
+    dispatcher_.OnLinkBroken(node, {}, now_);
+  }
+  void Turn() {
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    for (const Send& send : effects.sends) {
+      Call& call = calls_.at(send.operation->key);
+      if (!call.open.empty()) {
+        ASSERT_EQ(call.open.size(), 1U) << "D1";
+        ASSERT_NE(call.open[0].to.node_id, send.to.node_id) << "D1";
+        ++hedges_;
+      }
+      call.open.push_back(send);
+    }
+    for (const uint64_t node : effects.trials) dispatcher_.OnAlive(node, now_);
+  }
+
+  base::Random random_;
+  Dispatcher dispatcher_;
+  Time now_ = seconds(1);
+  std::map<std::string, Call> calls_;  // by key, which is each call's own
+  uint64_t hedges_ = 0;
+  uint64_t ended_beside_another_ = 0;
+};
+
 TEST(HedgedReadsRandom, EventsInAnyOrder) {
   uint64_t reads = 0;
   uint64_t hedges = 0;
-  uint64_t lost_by_hedged = 0;
+  uint64_t ended_beside_another = 0;
   for (uint64_t seed = 1; seed <= 200; ++seed) {
-    base::Random random(seed);
-    Dispatcher dispatcher(seed, {.policy = ReplicaPolicy::kLeastOutstanding});
-    ClusterView view{.cluster_id = "0123456789abcdef"};
-    ShardView shard{.shard_id = 1, .epoch = 1, .first_slot = 0, .slot_count = 16384};
-    for (uint64_t id = 1; id <= 3; ++id) {
-      view.nodes.push_back({.node_id = id, .client_address = "n"});
-      shard.nodes.push_back(id);
-    }
-    view.shards.push_back(shard);
-    dispatcher.OnMap(view);
-    Time now = seconds(1);
-    std::map<const Operation*, std::vector<Send>> open;  // by call
-    std::map<const Operation*, bool> ended;
-    uint64_t hedges_here = 0;
-    uint64_t reads_here = 0;
-    const auto turn = [&] {
-      Effects effects = dispatcher.TakeEffects();
-      for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
-      for (const Send& send : effects.sends) {
-        std::vector<Send>& sends = open[send.operation.get()];
-        if (!sends.empty() && !ended.at(send.operation.get())) {
-          ASSERT_EQ(sends.size(), 1U) << "D1";
-          ASSERT_NE(sends[0].to.node_id, send.to.node_id) << "D1";
-          ++hedges_here;
-        }
-        sends.push_back(send);
-      }
-      for (const uint64_t node : effects.trials) dispatcher.OnAlive(node, now);
-    };
-    const auto end_one = [&](auto how) {
-      for (auto& [operation, sends] : open) {
-        if (sends.empty() || !random.OneIn(3)) continue;
-        const size_t at = random.Below(sends.size());
-        const Send send = sends[at];
-        sends.erase(sends.begin() + static_cast<ptrdiff_t>(at));
-        lost_by_hedged += sends.empty() ? 0 : 1;
-        how(send);
-        return;
-      }
-    };
-    std::vector<std::shared_ptr<const Operation>> keep;
-    for (int step = 0; step < 400; ++step) {
-      const uint64_t dice = random.Below(100);
-      if (dice < 30) {
-        auto get = std::make_shared<const Operation>(
-            Operation{.kind = OperationKind::kGet, .read_mode = ReadMode::kReadIndex, .key = "k"});
-        keep.push_back(get);
-        ended[get.get()] = false;
-        ++reads_here;
-        const Operation* id = get.get();
-        dispatcher.Start(get, now, now + milliseconds(random.Between(1, 2000)),
-                         [&ended, id](const CallResult&) {
-                           ASSERT_FALSE(ended.at(id)) << "D2";
-                           ended.at(id) = true;
-                         });
-      } else if (dice < 65) {
-        end_one([&](const Send& send) {
-          std::vector<Answer> answers(1);
-          answers[0].send_id = send.send_id;
-          answers[0].payload.kind = Payload::Kind::kGet;
-          if (random.OneIn(3)) answers[0].report.end = SendEnd::kUnavailable;
-          dispatcher.OnAnswers(send.to.node_id, answers, now);
-        });
-      } else if (dice < 70) {
-        end_one([&](const Send& send) {
-          dispatcher.OnSendsLost(send.to.node_id, {send.send_id}, now);
-        });
-      } else if (dice < 72) {
-        const uint64_t node = random.Between(1, 3);
-        for (auto& [operation, sends] : open) {
-          std::erase_if(sends, [&](const Send& send) { return send.to.node_id == node; });
-        }
-        dispatcher.OnLinkBroken(node, {}, now);
-      } else {
-        now += milliseconds(random.Between(1, 60));
-        dispatcher.OnTime(now);
-      }
-      turn();
-      for (auto& [operation, sends] : open) {
-        if (ended.at(operation) && random.OneIn(2)) sends.clear();
-      }
-    }
-    now += seconds(3);
-    dispatcher.OnTime(now);
-    turn();
-    for (const auto& [operation, has_ended] : ended) ASSERT_TRUE(has_ended) << "D2";
-    ASSERT_EQ(dispatcher.open_calls(), 0U);
-    ASSERT_EQ(dispatcher.NextWake(), kNever);
-    ASSERT_LE(hedges_here * 100, reads_here * 5);
-    reads += reads_here;
-    hedges += hedges_here;
+    RandomReads world(seed);
+    for (int step = 0; step < 400; ++step) world.Step();
+    world.RunOut();
+    ASSERT_FALSE(::testing::Test::HasFatalFailure()) << "seed " << seed;
+    reads += world.reads();
+    hedges += world.hedges();
+    ended_beside_another += world.ended_beside_another();
   }
   EXPECT_GT(hedges, reads / 50);
-  EXPECT_GT(lost_by_hedged, 20U);
+  EXPECT_GT(ended_beside_another, 1000U);
 }
 
 }  // namespace
