@@ -16,6 +16,7 @@
 
 #include "base/slot.h"
 #include "storage/engine.h"
+#include "storage/state_rows.h"
 
 namespace basalt::storage {
 
@@ -26,18 +27,22 @@ class AppliedHash {
 
   // `row` is a row's key and value, one behind the other, as Batch::Put returned it.
   void Add(uint32_t slot, std::string_view row);
-  // Puts the buckets changed since the last call into `batch`.
+  // Puts the rows with buckets changed since the last call into `batch`.
   void StageChanged(Batch& batch);
   // Replaces all by what the rows behind `state` say (an iterator over kState).
   absl::Status Load(EngineIterator& state);
 
-  uint64_t bucket(uint32_t index) const { return sums_[index]; }
+  uint64_t bucket(uint32_t index) const {
+    return sums_[index / kSumsPerHashRow][index % kSumsPerHashRow];
+  }
   // The sum of all buckets.
   uint64_t total() const;
 
  private:
-  std::array<uint64_t, kBuckets> sums_{};
-  std::bitset<kBuckets> changed_;
+  static constexpr uint32_t kRows = kBuckets / kSumsPerHashRow;
+
+  std::array<HashSums, kRows> sums_{};
+  std::bitset<kRows> changed_;
 };
 
 }  // namespace basalt::storage

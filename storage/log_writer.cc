@@ -1,5 +1,7 @@
 #include "storage/log_writer.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -25,8 +27,10 @@ void LogWriter::Start(raft::LogStoreListener& listener) {
   BASALT_CHECK(!thread_.joinable());
   listener_ = &listener;
   thread_ = std::thread([this] { Run(); });
+  ::pthread_setname_np(thread_.native_handle(), "log");
   if (options_.write_ahead_bytes > 0) {
     write_ahead_thread_ = std::thread([this] { RunWriteAhead(); });
+    ::pthread_setname_np(write_ahead_thread_.native_handle(), "write-ahead");
   }
 }
 

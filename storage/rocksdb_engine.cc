@@ -5,6 +5,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/utilities/checkpoint.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -186,11 +187,25 @@ absl::Status RocksDbEngine::OpenStore(const RocksDbShared& shared) {
 void RocksDbEngine::Write(const Batch& batch) {
   constexpr size_t kWriteBatchHeadBytes = 12;
   rocksdb::WriteBatch rows(batch.bytes() + kWriteBatchHeadBytes);
+  // In the order of keys: the memtable then finds a row's place from where the last one went.
+  struct Row {
+    std::string_view key;
+    std::string_view value;
+    Family to;
+    bool is_delete;
+  };
+  std::vector<Row> ordered;
   batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view value) {
+    ordered.push_back({key, value, to, is_delete});
+  });
+  std::stable_sort(ordered.begin(), ordered.end(), [](const Row& a, const Row& b) {
+    return a.to != b.to ? a.to < b.to : a.key < b.key;
+  });
+  for (const auto& [key, value, to, is_delete] : ordered) {
     const rocksdb::Status added = is_delete ? rows.Delete(family(to), ToSlice(key))
                                             : rows.Put(family(to), ToSlice(key), ToSlice(value));
     BASALT_CHECK_MSG(added.ok(), added.ToString());
-  });
+  }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   const rocksdb::Status written = db_->Write(options, &rows);

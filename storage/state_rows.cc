@@ -49,25 +49,28 @@ std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes) {
   return row;
 }
 
-std::string HashRowKey(uint32_t bucket) {
+std::string HashRowKey(uint32_t row) {
   std::string key(kHashRowPrefix);
-  AppendBigEndian<uint16_t>(static_cast<uint16_t>(bucket), key);
+  AppendBigEndian<uint16_t>(static_cast<uint16_t>(row), key);
   return key;
 }
 
-std::string EncodeHashRow(uint64_t sum) {
+std::string EncodeHashRow(const HashSums& sums) {
   std::string bytes;
-  AppendBigEndian<uint64_t>(sum, bytes);
+  bytes.reserve(sums.size() * sizeof(uint64_t));
+  for (const uint64_t sum : sums) AppendBigEndian<uint64_t>(sum, bytes);
   return bytes;
 }
 
 std::optional<HashRow> DecodeHashRow(std::string_view key, std::string_view value) {
   if (!key.starts_with(kHashRowPrefix) || key.size() != kHashRowPrefix.size() + 2 ||
-      value.size() != 8) {
+      value.size() != kSumsPerHashRow * sizeof(uint64_t)) {
     return std::nullopt;
   }
-  return HashRow{ReadBigEndian<uint16_t>(key.substr(kHashRowPrefix.size())),
-                 ReadBigEndian<uint64_t>(value)};
+  HashRow row{ReadBigEndian<uint16_t>(key.substr(kHashRowPrefix.size())), {}};
+  BigEndianReader reader(value);
+  for (uint64_t& sum : row.sums) sum = reader.Take<uint64_t>();
+  return row;
 }
 
 }  // namespace basalt::storage

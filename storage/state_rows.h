@@ -3,12 +3,16 @@
 //   applied        what is applied: u8 1 | index u64 | term u64 | highest stamp u64 |
 //                  members u32 | per member: replica u64, node u64, role u8
 //   descriptor     serialized basalt.v1.ShardDescriptor
-//   hash/<u16>     sum of one bucket of storage/applied_hash.h: u64
+//   hash/<u16>     the sums of the buckets of storage/applied_hash.h from 32 * u16 on: 32 times
+//   u64.
+//                  Several in a row, because a batch of writes changes most of a shard's buckets,
+//                  and a row costs as much to insert as one of the user's
 //   map            meta shard: serialized basalt.v1.ClusterMap
 //
 // Pure functions.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,11 +38,13 @@ std::string EncodeAppliedRow(const AppliedRow& row);
 // nullopt: damaged, or of a layout that this release does not know.
 std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes);
 
-std::string HashRowKey(uint32_t bucket);
-std::string EncodeHashRow(uint64_t sum);
+inline constexpr uint32_t kSumsPerHashRow = 32;
+using HashSums = std::array<uint64_t, kSumsPerHashRow>;
+std::string HashRowKey(uint32_t row);
+std::string EncodeHashRow(const HashSums& sums);
 struct HashRow {
-  uint32_t bucket = 0;
-  uint64_t sum = 0;
+  uint32_t row = 0;
+  HashSums sums{};
 };
 std::optional<HashRow> DecodeHashRow(std::string_view key, std::string_view value);
 

@@ -1,5 +1,6 @@
 """Three etcd nodes on loopback with etcd's defaults, for measurements side by side."""
 
+import base64
 import json
 import pathlib
 import shutil
@@ -48,12 +49,24 @@ class EtcdCluster:
     def up(self):
         self.directory.mkdir(parents=True)
         for node in self._all():
-            with open(self._log_file(node), "wb") as log:
-                self._processes[node] = subprocess.Popen(
-                    [program(), *self.flags(node)], stdin=subprocess.DEVNULL, stdout=log,
-                    stderr=log)
+            self._start(node)
         for node in self._all():
             wait_for(f"etcd node {node} to be healthy", 60, lambda n=node: self._healthy(n))
+
+    def _start(self, node):
+        with open(self._log_file(node), "ab") as log:
+            self._processes[node] = subprocess.Popen(
+                [program(), *self.flags(node)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self, node):
+        """SIGKILL; returns once the process is gone."""
+        self._processes[node].kill()
+        self._processes[node].wait()
+
+    def start(self, node):
+        """Starts a killed node; returns when it is healthy."""
+        self._start(node)
+        wait_for(f"etcd node {node} to be healthy", 60, lambda: self._healthy(node))
 
     def down(self):
         for process in self._processes.values():
@@ -87,10 +100,24 @@ class EtcdCluster:
     def endpoints(self):
         return ",".join(self._address(node, 0) for node in self._all())
 
+    def leader(self):
+        return next(node for node in self._all() if self._leads(node))
+
+    def put(self, node, key, value, timeout_s):
+        """Through the node's JSON gateway. False: not acknowledged in that time."""
+        body = json.dumps({name: base64.b64encode(text.encode()).decode()
+                           for name, text in (("key", key), ("value", value))})
+        request = urllib.request.Request(self._url(node, 0) + "/v3/kv/put", data=body.encode())
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
     @property
     def leader_endpoints(self):
         """The leader's, once for each node: as many connections, all of them to the leader."""
-        leader = next(node for node in self._all() if self._leads(node))
+        leader = self.leader()
         return ",".join(self._address(leader, 0) for _ in self._all())
 
     def _leads(self, node):

@@ -1,7 +1,9 @@
-"""One failover, measured: SIGKILL of the node that leads most shards, under writes to all shards."""
+"""One failover, measured: SIGKILL of the node that leads most shards, under writes to all shards; and
+of etcd's leader, under writes."""
 
 import signal
 import subprocess
+import threading
 import time
 
 from basalt_tools import write_record
@@ -61,3 +63,64 @@ def measure(cluster, record):
             "unknown": sum(1 for write in writes if write.kind == "unknown"),
             "refused": sum(1 for write in writes if write.kind == "refused"),
             "at_monotonic_s": round(time.monotonic(), 3)}
+
+
+ETCD_WRITERS = 8
+ETCD_TRY_S = 0.25  # a request that came before the new leader may wait for seconds
+
+
+class _EtcdWriters:
+    """Threads that put without pause, each to one node after the other; notes when puts that were sent
+    after `since` were acknowledged."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+        self._stopping = threading.Event()
+        self._mutex = threading.Lock()
+        self._acknowledged = []  # (sent, answered)
+        self._threads = [threading.Thread(target=self._write, args=(number,))
+                         for number in range(ETCD_WRITERS)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error):
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def acknowledged(self):
+        with self._mutex:
+            return list(self._acknowledged)
+
+    def first_after(self, moment):
+        """When the first put that was sent after `moment` was acknowledged; None: not yet."""
+        answered = [answer for sent, answer in self.acknowledged() if sent > moment]
+        return min(answered, default=None)
+
+    def _write(self, number):
+        tries = number
+        while not self._stopping.is_set():
+            tries += 1
+            node = tries % self._cluster.nodes + 1
+            sent = time.monotonic()
+            if self._cluster.put(node, f"failover-{number}", str(tries), ETCD_TRY_S):
+                with self._mutex:
+                    self._acknowledged.append((sent, time.monotonic()))
+
+
+def measure_etcd(cluster):
+    """The same of etcd: from the kill of its leader to the first acknowledged of the puts that were
+    sent after it. The node is started again."""
+    with _EtcdWriters(cluster) as writers:
+        wait_for("writers to warm up", 30,
+                 lambda: len(writers.acknowledged()) > ETCD_WRITERS * 10)
+        node = cluster.leader()
+        at = time.monotonic()
+        cluster.kill(node)
+        wait_for("a put after the kill", SETTLE_S, lambda: writers.first_after(at) is not None)
+        seconds = writers.first_after(at) - at
+    cluster.start(node)
+    return {"node": node, "seconds": seconds}

@@ -74,6 +74,49 @@ ROWS = (
 )
 
 
+BUDGET = tuple(_basalt(f"{workload}_{clients}", workload, clients)
+               for workload in ("put", "get") for clients in (1, 64, 256, 1024))
+
+# What the threads of a node do, by their names, of which the kernel keeps 15 letters.
+BUDGET_PARTS = (
+    ("wire", ("nexting_thread", "default-executo", "resolver-execut", "grpc_global_tim")),
+    ("Raft", ("groups",)),
+    ("log", ("log", "write-ahead")),
+    ("apply", ("apply",)),
+    ("flush, compaction", ("rocksdb:low", "rocksdb:high", "rocksdb:bottom")),
+)
+
+
+def budget_parts(times):
+    """CPU time by part, of that by thread."""
+    parts = {name: 0 for name, _ in BUDGET_PARTS}
+    parts["rest"] = 0
+    for thread, time_us in times.items():
+        name = next((name for name, threads in BUDGET_PARTS if thread in threads), "rest")
+        parts[name] += time_us
+    return parts
+
+
+def budget_table(samples):
+    """Markdown lines: medians of what an operation costs, in all and by part."""
+    names = [name for name, _ in BUDGET_PARTS] + ["rest"]
+    heads = ["load", "1/s", "p50 ms", "p99 ms", "servers' CPU us", *names, "generator", "spread"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    median = statistics.median
+    for measurement in BUDGET:
+        chosen = [sample for sample in samples if sample["measurement"] == measurement.name]
+        side = _side(chosen, "basalt", measurement.name)
+        workload, clients = measurement.name.split("_")
+        cells = [f"{workload}, {int(clients):,} client" + ("s" if clients != "1" else ""),
+                 f"{side['per_s']:,.0f}", f"{side['p50_us'] / 1000:.2f}",
+                 f"{side['p99_us'] / 1000:.2f}", f"{side['server_cpu_us_per_op']:.1f}"]
+        cells += [f"{median(sample['parts_us_per_op'][name] for sample in chosen):.1f}"
+                  for name in names]
+        cells += [f"{side['generator_cpu_us_per_op']:.1f}", f"{side['spread']:.0%}"]
+        yield "| " + " | ".join(cells) + " |"
+
+
 def rows_named(names):
     """All rows, or those of the names, in order. ValueError names one that is not there."""
     if not names:

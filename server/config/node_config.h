@@ -32,6 +32,7 @@ struct NodeConfig {
   // What others dial. Never a wildcard. Port 0 stands for the port that was bound.
   HostPort advertise{"127.0.0.1", 7400};
   HostPort peer_advertise{"127.0.0.1", 7401};
+  uint32_t rpc_threads = 0;  // 0 to 16; 0: one for every two processors
 
   // --- Cluster ---
   std::vector<HostPort> join;     // peer addresses to find the cluster by; no duplicates

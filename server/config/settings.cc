@@ -215,6 +215,11 @@ constexpr std::array kSettings = {
     Setting{G::kNetwork, "peer-advertise", "HOST:PORT",
             "what the other nodes should dial; port 0: the one listened on", "--peer-listen",
             ReadDialedAddress<&C::peer_advertise>, PrintAddress<&C::peer_advertise>},
+    Setting{G::kNetwork, "rpc-threads", "N",
+            "threads that wait for the sockets of clients and nodes; as many as gRPC runs (one for "
+            "every two processors, at least 2) when that is less; 0: one for every two processors; "
+            "0 to 16",
+            "", ReadCount<&C::rpc_threads, 0, 16>, PrintCount<&C::rpc_threads>},
 
     Setting{G::kCluster, "join", "A,B,...", "peer addresses to find the cluster by",
             "none: waits for `kvctl cluster init`", ReadJoin, PrintJoin},

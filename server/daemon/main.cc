@@ -1,4 +1,5 @@
 // basaltd: one node of a Basalt cluster.
+#include <absl/synchronization/mutex.h>
 #include <grpc/support/log.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "server/daemon/node.h"
 #include "server/daemon/termination.h"
 #include "server/observe/logger.h"
+#include "server/rpc/polling_threads.h"
 
 extern char** environ;
 
@@ -36,6 +38,8 @@ int Serve(const basalt::server::NodeConfig& config) {
   log_options.level = config.log_level;
   log_options.format = config.log_format;
   basalt::server::Logger logger(log_options);
+  const basalt::server::PollingThreads polling(
+      config.rpc_threads, static_cast<uint32_t>(::sysconf(_SC_NPROCESSORS_CONF)));
   auto started = basalt::server::Node::Start(config, logger);
   if (!started.ok()) return Fail(basalt::base::Message(started.status()), kExitCouldNotStart);
   termination.Started();
@@ -55,6 +59,9 @@ int Serve(const basalt::server::NodeConfig& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // gRPC's locks. A build of Abseil with its assertions on, as Debian's, draws the graph of who
+  // waits for whom at each of them.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   ::gpr_set_log_function([](gpr_log_func_args*) {});  // what an operator has to know, we say
   using basalt::server::LoadedConfig;
   const LoadedConfig loaded =

@@ -316,10 +316,10 @@ void Node::Stop() {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(1);
-  if (client_server_ != nullptr) client_server_->Shutdown(deadline);
   if (dialer_ != nullptr) dialer_->Stop();
   if (peer_server_ != nullptr) peer_server_->Shutdown(deadline);
-  if (host_ != nullptr) host_->Stop();
+  if (host_ != nullptr) host_->Stop();  // answers the rest: else the clients' calls would not end
+  if (client_server_ != nullptr) client_server_->Shutdown(deadline);
   if (http_server_ != nullptr) http_server_->Stop();
 }
 

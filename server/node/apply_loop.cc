@@ -34,7 +34,19 @@ void ApplyLoop::Handle(ApplyWork work) {
   std::visit([this](auto& w) { On(w); }, work);
 }
 
-void ApplyLoop::FinishRound() { replies_.Flush(); }
+void ApplyLoop::FinishRound() {
+  for (auto& [group, replica] : replicas_) {
+    if (replica.awaited || replica.gathered_bytes >= options_.gathered_bytes_max) {
+      ApplyGathered(replica);
+    }
+  }
+  replies_.Flush();  // clients wait, the group loop does not
+  Report();
+}
+
+void ApplyLoop::Report() {
+  if (!applied_.empty()) ports_.groups.PutAll(std::exchange(applied_, {}));
+}
 
 void ApplyLoop::AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
                                  const char* why_reads) {
@@ -65,6 +77,8 @@ void ApplyLoop::On(ReplicaAdded& work) { AddReplica(*work.machine); }
 void ApplyLoop::On(ReplicaRemoved& work) {
   const auto place = replicas_.find(work.group);
   if (place != replicas_.end()) {
+    ApplyGathered(place->second);
+    Report();
     AnswerAllWaiting(work.group, place->second,
                      "the replica was removed before the entry was decided",
                      "the replica was removed");
@@ -79,14 +93,27 @@ void ApplyLoop::On(WritesProposed& work) {
 
 void ApplyLoop::On(ApplyEntries& work) {
   Replica& replica = Find(work.group);
-  if (absl::Status status = replica.machine->Apply(work.entries); !status.ok()) {
+  if (replica.gathered.empty()) replica.gathered_since = ports_.clock.Now();
+  for (raft::Entry& entry : work.entries) {
+    replica.gathered_bytes += raft::EntryBytes(entry);
+    replica.gathered.push_back(std::move(entry));
+  }
+  replica.awaited =
+      replica.awaited || work.awaited || !replica.writes.empty() || !replica.reads.empty();
+}
+
+void ApplyLoop::ApplyGathered(Replica& replica) {
+  replica.awaited = false;
+  if (replica.gathered.empty()) return;
+  const std::vector<raft::Entry> entries = std::exchange(replica.gathered, {});
+  replica.gathered_bytes = 0;
+  if (absl::Status status = replica.machine->Apply(entries); !status.ok()) {
     ports_.replica_stopped(status);
     return;
   }
-  counters_.entries.fetch_add(work.entries.size(), std::memory_order_relaxed);
-  const raft::Entry& last = work.entries.back();
-  ports_.groups.Put(
-      EntriesApplied{work.group, last.index, last.term, replica.machine->highest_stamp()});
+  counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
+  applied_.emplace_back(EntriesApplied{replica.machine->group(), entries.back().index,
+                                       entries.back().term, replica.machine->highest_stamp()});
   ServeWaitingReads(replica);
 }
 
@@ -142,6 +169,7 @@ void ApplyLoop::AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1
 
 void ApplyLoop::On(ServeReads& work) {
   Replica& replica = Find(work.group);
+  if (replica.machine->applied().index < work.index) ApplyGathered(replica);
   if (replica.machine->applied().index < work.index) {
     replica.reads.emplace(work.index, std::move(work.reads));
     return;
@@ -179,6 +207,8 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
 
 void ApplyLoop::On(InstallCheckpoint& work) {
   Replica& replica = Find(work.group);
+  ApplyGathered(replica);
+  Report();
   const absl::Status status = replica.machine->Install(work.directory, work.base);
   if (!status.ok()) {
     if (ports_.checkpoint_refused) ports_.checkpoint_refused(work.group, status);
@@ -203,6 +233,8 @@ void ApplyLoop::On(InstallCheckpoint& work) {
 
 void ApplyLoop::On(WithStateMachine& work) {
   const auto place = replicas_.find(work.group);
+  if (place != replicas_.end()) ApplyGathered(place->second);
+  Report();
   work.work(place == replicas_.end() ? nullptr : place->second.machine);
 }
 
@@ -218,6 +250,7 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
 void ApplyLoop::On(SweepDeadlines&) {
   const MonotonicTime now = ports_.clock.Now();
   for (auto& [group, replica] : replicas_) {
+    if (now - replica.gathered_since >= options_.gathering_max) ApplyGathered(replica);
     for (auto& [index, waiting] : replica.writes) {
       for (PendingWrite& write : waiting.writes) {
         if (write.deadline > now || write.sink == nullptr) continue;

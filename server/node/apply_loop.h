@@ -6,6 +6,11 @@
 // A write is answered by what became of its entry, told by (index, term): the same term applied it;
 // another term at that index means that the entry is lost for good, hence "not applied"; a
 // deadline, or a checkpoint that jumps over the index, leaves it "unknown".
+//
+// What nobody waits for here, as on a follower, gathers for a while: the rows of a large run lie
+// closer together, and finding a row's place in the memtable is most of what applying costs. All
+// that needs the newest state (a read, a checkpoint, entries that clients wait for) has it applied
+// first, so the work left to a new leader is bounded by Options.
 #pragma once
 
 #include <atomic>
@@ -32,6 +37,12 @@ struct ApplyLoopCounters {
 
 class ApplyLoop final : public ApplyObserver {
  public:
+  struct Options {
+    // Of one replica: with so much gathered it applies.
+    size_t gathered_bytes_max = size_t{128} << 10;
+    // Or at the first sweep so long after the first came.
+    MonotonicTime gathering_max = std::chrono::milliseconds(150);
+  };
   struct Ports {
     GroupInbox& groups;
     const Clock& clock;
@@ -45,8 +56,9 @@ class ApplyLoop final : public ApplyObserver {
     std::function<void(raft::GroupId, const absl::Status&)> checkpoint_refused;
   };
 
-  explicit ApplyLoop(Ports ports)
-      : ports_(std::move(ports)), replies_(ports_.observer, ports_.clock) {}
+  explicit ApplyLoop(Ports ports) : ApplyLoop(std::move(ports), Options()) {}
+  ApplyLoop(Ports ports, const Options& options)
+      : options_(options), ports_(std::move(ports)), replies_(ports_.observer, ports_.clock) {}
 
   // Before the first Handle. The machine was opened with this loop as its observer and outlives it.
   void AddReplica(ReplicaStateMachine& machine);
@@ -70,6 +82,11 @@ class ApplyLoop final : public ApplyObserver {
     ReplicaStateMachine* machine = nullptr;
     std::multimap<raft::LogIndex, Waiting> writes;
     std::multimap<raft::LogIndex, std::vector<PendingRead>> reads;
+    // Committed, not applied yet.
+    std::vector<raft::Entry> gathered;
+    size_t gathered_bytes = 0;
+    MonotonicTime gathered_since{};
+    bool awaited = false;  // something waits for what is gathered
   };
 
   void On(WritesProposed& work);
@@ -83,6 +100,9 @@ class ApplyLoop final : public ApplyObserver {
   void On(SweepDeadlines& work);
 
   Replica& Find(raft::GroupId group);
+  void ApplyGathered(Replica& replica);
+  // Tells the group loop what was applied; before anything else that stands for it.
+  void Report();
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
   void AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
@@ -92,8 +112,10 @@ class ApplyLoop final : public ApplyObserver {
   void AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome);
   void AnswerLost(raft::GroupId group, const PendingWrite& write);
 
+  const Options options_;
   Ports ports_;
   std::map<raft::GroupId, Replica> replicas_;
+  std::vector<GroupEvent> applied_;  // not reported yet
   ApplyLoopCounters counters_;
   ReplyBuffer replies_;
 };

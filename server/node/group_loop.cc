@@ -303,7 +303,8 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   for (auto& [group, leadership] : turn.leaderships) OnLeadership(*Find(group), leadership);
   for (auto& [group, base] : turn.installs) OnInstall(*Find(group), std::move(base));
   for (auto& [group, entries] : turn.applies) {
-    ports_.apply.Put(ApplyEntries{group, std::move(entries)});
+    const bool awaited = Find(group)->leads;
+    ports_.apply.Put(ApplyEntries{group, std::move(entries), awaited});
   }
   for (auto& [group, read] : turn.reads) OnConfirmedRead(*Find(group), read);
   for (auto& [group, read] : turn.refused_reads) OnRefusedRead(*Find(group), read);

@@ -25,6 +25,17 @@ class Mailbox {
     if (wake) not_empty_.NotifyOne();
   }
 
+  // One after the other, and none is taken without the rest.
+  void PutAll(std::vector<T> items) BASALT_EXCLUDES(mutex_) {
+    bool wake = false;
+    {
+      base::MutexLock lock(mutex_);
+      for (T& item : items) items_.push_back(std::move(item));
+      wake = std::exchange(taker_waits_, false);
+    }
+    if (wake) not_empty_.NotifyOne();
+  }
+
   // For what need not be looked at before something else comes.
   void PutQuietly(T item) BASALT_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);

@@ -69,7 +69,7 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
       group_thread_({"groups", options.tick,
                      [this](std::vector<GroupEvent>& events) { RunGroupRound(events); }},
                     ports_.clock),
-      apply_thread_({"apply", std::chrono::milliseconds(500),
+      apply_thread_({"apply", std::chrono::milliseconds(100),
                      [this](std::vector<ApplyWork>& works) {
                        for (ApplyWork& work : works) apply_loop_.Handle(std::move(work));
                        apply_loop_.FinishRound();

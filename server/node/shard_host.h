@@ -115,6 +115,9 @@ class ShardHost final : public GroupInbox,
   LeaseReads& lease_reads() { return lease_reads_; }
 
   void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
+  void PutAll(std::vector<GroupEvent> events) override {
+    group_thread_.mailbox().PutAll(std::move(events));
+  }
   void Put(ApplyWork work) override { apply_thread_.mailbox().Put(std::move(work)); }
   void PutQuietly(ApplyWork work) override { apply_thread_.mailbox().PutQuietly(std::move(work)); }
 

@@ -166,6 +166,7 @@ struct WritesProposed {
 struct ApplyEntries {
   raft::GroupId group;
   std::vector<raft::Entry> entries;
+  bool awaited = true;  // at once: this replica leads, and serves by what it has applied
 };
 
 struct ServeReads {
@@ -213,6 +214,7 @@ struct AppliedStatesAsked {
   std::function<void(std::vector<AppliedState>)> reply;  // called on the apply thread
 };
 
+// Now and then: what waited for too long is answered, what gathered for long enough is applied.
 struct SweepDeadlines {};
 
 using ApplyWork =
@@ -249,6 +251,10 @@ class GroupInbox {
  public:
   virtual ~GroupInbox() = default;
   virtual void Put(GroupEvent event) = 0;  // thread-safe
+  // Together: writes of several groups that came in one message go into one round.
+  virtual void PutAll(std::vector<GroupEvent> events) {
+    for (GroupEvent& event : events) Put(std::move(event));
+  }
 };
 
 class ApplyInbox {

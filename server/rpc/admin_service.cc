@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "server/rpc/polling_threads.h"
 
 namespace basalt::server {
 namespace {
@@ -30,6 +31,7 @@ class ReplicaScan final : public grpc::ServerWriteReactor<v1::ScanReplicaReply> 
 
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
+    const PollingThreads::Blocking blocking;
     absl::StatusOr<std::vector<StoredScan::Row>> rows = scan_->Next(kScanMessageBytes);
     if (!rows.ok()) return Finish(ToGrpc(rows.status()));
     if (rows->empty()) return Finish(grpc::Status::OK);
@@ -56,6 +58,7 @@ class ReplicaScan final : public grpc::ServerWriteReactor<v1::ScanReplicaReply> 
 grpc::ServerUnaryReactor* AdminService::Status(grpc::CallbackServerContext* context,
                                                const v1::StatusRequest*,
                                                v1::StatusReply* response) {
+  const PollingThreads::Blocking blocking;
   *response = handlers_.status();
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
@@ -65,6 +68,7 @@ grpc::ServerUnaryReactor* AdminService::Status(grpc::CallbackServerContext* cont
 grpc::ServerUnaryReactor* AdminService::InitCluster(grpc::CallbackServerContext* context,
                                                     const v1::InitClusterRequest* request,
                                                     v1::InitClusterReply* response) {
+  const PollingThreads::Blocking blocking;
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::StatusOr<v1::ClusterMap> map = handlers_.init_cluster(*request);
   const absl::Status status = map.status();
@@ -75,6 +79,7 @@ grpc::ServerUnaryReactor* AdminService::InitCluster(grpc::CallbackServerContext*
 
 grpc::ServerWriteReactor<v1::ScanReplicaReply>* AdminService::ScanReplica(
     grpc::CallbackServerContext*, const v1::ScanReplicaRequest* request) {
+  const PollingThreads::Blocking blocking;
   return new ReplicaScan(handlers_.scan_replica(request->shard_id()));
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "raft/wire/checkpoint_wire.h"
+#include "server/rpc/polling_threads.h"
 #include "storage/checkpoint_files.h"
 
 namespace basalt::server {
@@ -28,6 +29,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   void GiveWay() { Answer("another stream of the shard's checkpoint took its place"); }
 
   void OnReadDone(bool ok) override {
+    const PollingThreads::Blocking blocking;
     if (answered()) return RemoveStaged();
     if (!ok) return HandOver();
     if (absl::Status status = TakeChunk(); !status.ok()) return End(base::Message(status));

@@ -163,11 +163,14 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
   }
   if (!sorted.reads.empty()) ServeByLease(sorted);
   if (!sorted.answers.empty()) sink->Deliver(std::move(sorted.answers));
-  for (auto& [group, writes] : sorted.writes)
-    ports_.inbox.Put(WritesArrived{group, std::move(writes)});
-  for (auto& [group, reads] : sorted.reads) {
-    if (!reads.empty()) ports_.inbox.Put(ReadsArrived{group, std::move(reads)});
+  std::vector<GroupEvent> events;
+  for (auto& [group, writes] : sorted.writes) {
+    events.emplace_back(WritesArrived{group, std::move(writes)});
   }
+  for (auto& [group, reads] : sorted.reads) {
+    if (!reads.empty()) events.emplace_back(ReadsArrived{group, std::move(reads)});
+  }
+  if (!events.empty()) ports_.inbox.PutAll(std::move(events));
 }
 
 // The grants first, then the clock, then the contents: see lease_reads.h.

@@ -4,16 +4,19 @@
 #include <atomic>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/mutex.h"
+#include "server/rpc/polling_threads.h"
 
 namespace basalt::server {
 namespace {
 
 // Bounds of one stream: beyond them its requests stay unread, and TCP tells the client.
 constexpr size_t kRequestsUnderWayMax = 16384;
+constexpr size_t kQuickRequestsMax = 256;
 constexpr size_t kUnsentBytesMax = 64u << 20;
 // One message stays well below gRPC's own bound; a single larger answer goes alone.
 constexpr size_t kMessageBytesAim = 1u << 20;
@@ -61,6 +64,9 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
         base::MutexLock lock(mutex_);
         under_way_ += requests.size();
       }
+      // Gets are answered here, and each may have to ask the disk.
+      std::optional<PollingThreads::Blocking> blocking;
+      if (requests.size() > kQuickRequestsMax) blocking.emplace();
       if (!requests.empty()) dispatch_.Handle(shared_from_this(), std::move(requests));
     }
     Next next;
@@ -157,34 +163,28 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   bool finished_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
-// One unary call; the sink of its one request.
-class ClientCall final : public grpc::ServerUnaryReactor,
-                         public ReplySink,
-                         public std::enable_shared_from_this<ClientCall> {
+// One unary call; the sink of its one request. The reactor is gRPC's own, which wants no reaction: the
+// end of a call that has reactors of ours goes over another thread. Hence nobody hears that a client
+// has given up; its request is answered all the same.
+class ClientCall final : public ReplySink {
  public:
-  explicit ClientCall(v1::Response* response) : response_(response) {}
-
-  void Begin(Dispatch& dispatch, const v1::Request& request) {
-    self_ = shared_from_this();
-    std::vector<v1::Request> requests(1, request);
-    dispatch.Handle(self_, std::move(requests));
+  ClientCall(grpc::ServerUnaryReactor* reactor, v1::Response* response)
+      : reactor_(reactor), response_(response) {}
+  // A request that is dropped unanswered, as by a node that has stopped.
+  ~ClientCall() override {
+    if (!ended_.exchange(true)) reactor_->Finish(grpc::Status::CANCELLED);
   }
 
   void Deliver(std::vector<v1::Response> responses) override {
     if (ended_.exchange(true)) return;
     response_->Swap(&responses.front());
-    Finish(grpc::Status::OK);
+    reactor_->Finish(grpc::Status::OK);
   }
-
-  void OnCancel() override {
-    if (!ended_.exchange(true)) Finish(grpc::Status::CANCELLED);
-  }
-  void OnDone() override { self_.reset(); }
 
  private:
   std::atomic<bool> ended_{false};
-  v1::Response* response_;  // gRPC's, until Finish
-  std::shared_ptr<ClientCall> self_;
+  grpc::ServerUnaryReactor* const reactor_;  // gRPC's, as the response, until Finish
+  v1::Response* const response_;
 };
 
 }  // namespace
@@ -196,11 +196,12 @@ grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* KvService::Stream(
   return stream.get();
 }
 
-grpc::ServerUnaryReactor* KvService::Call(grpc::CallbackServerContext*, const v1::Request* request,
-                                          v1::Response* response) {
-  auto call = std::make_shared<ClientCall>(response);
-  call->Begin(dispatch_, *request);
-  return call.get();
+grpc::ServerUnaryReactor* KvService::Call(grpc::CallbackServerContext* context,
+                                          const v1::Request* request, v1::Response* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  std::vector<v1::Request> requests(1, *request);
+  dispatch_.Handle(std::make_shared<ClientCall>(reactor, response), std::move(requests));
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* KvService::GetMap(grpc::CallbackServerContext* context,

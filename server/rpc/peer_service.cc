@@ -1,6 +1,7 @@
 #include "server/rpc/peer_service.h"
 
 #include "server/rpc/peer_stream.h"
+#include "server/rpc/polling_threads.h"
 
 namespace basalt::server {
 namespace {
@@ -30,6 +31,7 @@ grpc::ServerUnaryReactor* PeerService::Meet(grpc::CallbackServerContext* context
                                             const v1::Hello* request, v1::HelloReply* response) {
   ClusterForming* forming = forming_.load();
   if (forming == nullptr) return Finished(context, NotReady());
+  const PollingThreads::Blocking blocking;
   *response = forming->OnMeet(*request);
   // A member that says hello may have moved to other addresses.
   PeerTransport* transport = transport_.load();
@@ -44,6 +46,7 @@ grpc::ServerUnaryReactor* PeerService::Reserve(grpc::CallbackServerContext* cont
                                                v1::ReserveReply* response) {
   ClusterForming* forming = forming_.load();
   if (forming == nullptr) return Finished(context, NotReady());
+  const PollingThreads::Blocking blocking;
   *response = forming->OnReserve(*request);
   return Finished(context, grpc::Status::OK);
 }
@@ -53,6 +56,7 @@ grpc::ServerUnaryReactor* PeerService::Adopt(grpc::CallbackServerContext* contex
                                              v1::AdoptReply* response) {
   ClusterForming* forming = forming_.load();
   if (forming == nullptr) return Finished(context, NotReady());
+  const PollingThreads::Blocking blocking;
   *response = forming->OnAdopt(*request);
   return Finished(context, grpc::Status::OK);
 }

@@ -50,6 +50,15 @@ void TryRowKey(FuzzInput& input) {
   }
 }
 
+HashSums SomeSums(FuzzInput& input) {
+  HashSums sums{};
+  for (uint64_t left = input.Below(4); left > 0; --left) {
+    uint64_t& sum = sums[input.Below(sums.size())];
+    sum = input.Number();
+  }
+  return sums;
+}
+
 void TryStateRows(FuzzInput& input) {
   AppliedRow row;
   row.base.index = raft::LogIndex(input.Number());
@@ -66,14 +75,14 @@ void TryStateRows(FuzzInput& input) {
     BASALT_CHECK(EncodeAppliedRow(*decoded) == damaged);
   }
 
-  const auto bucket = static_cast<uint32_t>(input.Below(65536));
-  const uint64_t sum = input.Number();
-  const auto hash = DecodeHashRow(HashRowKey(bucket), EncodeHashRow(sum));
-  BASALT_CHECK(hash && hash->bucket == bucket && hash->sum == sum);
-  const std::string key = input.Damaged(HashRowKey(bucket));
-  const std::string value = input.Damaged(EncodeHashRow(sum));
+  const auto number = static_cast<uint32_t>(input.Below(65536));
+  const HashSums sums = SomeSums(input);
+  const auto hash = DecodeHashRow(HashRowKey(number), EncodeHashRow(sums));
+  BASALT_CHECK(hash && hash->row == number && hash->sums == sums);
+  const std::string key = input.Damaged(HashRowKey(number));
+  const std::string value = input.Damaged(EncodeHashRow(sums));
   if (const auto decoded = DecodeHashRow(key, value)) {
-    BASALT_CHECK(HashRowKey(decoded->bucket) == key && EncodeHashRow(decoded->sum) == value);
+    BASALT_CHECK(HashRowKey(decoded->row) == key && EncodeHashRow(decoded->sums) == value);
   }
 }
 
@@ -210,9 +219,9 @@ void TryAppliedHash(FuzzInput& input) {
   }
   const bool damage = input.Flag();
   if (damage) {
-    std::string key = HashRowKey(static_cast<uint32_t>(input.Below(512)));
+    std::string key = HashRowKey(static_cast<uint32_t>(input.Below(16)));
     key = input.Damaged(std::move(key));
-    batch.Put(Family::kState, key, input.Damaged(EncodeHashRow(input.Number())));
+    batch.Put(Family::kState, key, input.Damaged(EncodeHashRow(SomeSums(input))));
   }
   (*engine)->Write(batch);
   AppliedHash loaded;

@@ -91,6 +91,24 @@ class SideBySideTest(unittest.TestCase):
         self.assertEqual([one.name for one in side_by_side.measurements_of(row, "basalt")],
                          ["put_half_rate"])
 
+    def test_a_budget_has_every_thread_in_one_part(self):
+        parts = side_by_side.budget_parts({"nexting_thread": 1, "default-executo": 2, "groups": 4,
+                                           "log": 8, "write-ahead": 16, "apply": 32,
+                                           "rocksdb:high": 64, "logger": 128})
+        self.assertEqual(parts, {"wire": 3, "Raft": 4, "log": 24, "apply": 32,
+                                 "flush, compaction": 64, "rest": 128})
+
+    def test_a_budget_shows_medians(self):
+        def of(measurement, cpu):
+            one = sample("basalt", measurement.name, 100, cpu=cpu)
+            return one | {"parts_us_per_op": side_by_side.budget_parts({"groups": cpu})}
+        lines = list(side_by_side.budget_table(
+            [of(measurement, cpu) for measurement in side_by_side.BUDGET for cpu in (1, 9, 2)]))
+        self.assertEqual(len(lines), 2 + len(side_by_side.BUDGET))
+        self.assertTrue(lines[2].startswith(
+            "| put, 1 client | 100 | 1.00 | 2.00 | 2.0 | 0.0 | 2.0 | 0.0 |"), lines[2])
+        self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")})
+
     def test_unknown_rows_are_named(self):
         with self.assertRaisesRegex(ValueError, "no row put_65"):
             side_by_side.rows_named(["put_64", "put_65"])

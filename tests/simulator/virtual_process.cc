@@ -182,6 +182,8 @@ void VirtualProcess::ApplyRound() {
       ports_.watcher.OnCommitted(options_.node, apply->group, apply->entries);
       changed = true;
     }
+    // What has gathered may be applied.
+    changed = changed || std::holds_alternative<server::SweepDeadlines>(work);
     const auto* install = std::get_if<server::InstallCheckpoint>(&work);
     if (install == nullptr) {
       apply_loop_.Handle(std::move(work));
@@ -201,8 +203,8 @@ void VirtualProcess::ApplyRound() {
       }
     }
   }
-  if (changed) ReportApplied();
   if (!dead()) apply_loop_.FinishRound();
+  if (!dead() && changed) ReportApplied();
 }
 
 raft::LogBase VirtualProcess::AppliedOf(raft::GroupId group) const {

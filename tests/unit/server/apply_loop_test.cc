@@ -14,6 +14,7 @@
 namespace basalt::server {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -282,6 +283,92 @@ TEST_F(ApplyLoopTest, AReplicaThatIsRemovedAnswersWhoWaits) {
   Handle(ReplicaAdded{machine_.get()});
   Handle(Proposed(2, 1, {4}));
   EXPECT_THAT(Apply(2, 1, {4}), ElementsAre("4 OK APPLIED"));
+}
+
+// What a follower is given gathers; each test below says what ends that.
+class GatheringTest : public ApplyLoopTest {
+ protected:
+  ApplyEntries Gather(uint64_t index) {
+    raft::Entry entry = testing::EntryBuilder(index, index * 100)
+                            .Put("k" + std::to_string(index), std::string(1000, 'v'))
+                            .Build();
+    entry.term = raft::Term(1);
+    return {kGroup, {std::move(entry)}, /*awaited=*/false};
+  }
+  uint64_t applied() const { return machine_->applied().index.value(); }
+};
+
+TEST_F(GatheringTest, EndsAtItsTime) {
+  Handle(Gather(1));
+  clock_.now += milliseconds(100);
+  Handle(Gather(2));
+  Handle(SweepDeadlines{});
+  EXPECT_EQ(applied(), 0u);
+  EXPECT_TRUE(inbox_.events.empty());
+  clock_.now += milliseconds(50);
+  Handle(SweepDeadlines{});
+  EXPECT_EQ(applied(), 2u);
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  EXPECT_EQ(std::get<EntriesApplied>(inbox_.events[0]).index, raft::LogIndex(2));
+  EXPECT_EQ(loop_.counters().entries, 2u);
+  clock_.now += milliseconds(140);
+  Handle(Gather(3));
+  clock_.now += milliseconds(140);
+  Handle(SweepDeadlines{});
+  EXPECT_EQ(applied(), 2u) << "the time counts from the first that gathered since";
+}
+
+TEST_F(GatheringTest, EndsWhenItIsLarge) {
+  uint64_t index = 0;
+  while (index < 600 && applied() == 0) Handle(Gather(++index));
+  EXPECT_EQ(applied(), index);
+  EXPECT_GT(index, 100u);
+  EXPECT_LT(index, 137u);
+}
+
+TEST_F(GatheringTest, EndsWithEntriesThatAreAwaited) {
+  Handle(Gather(1));
+  EXPECT_EQ(applied(), 0u);
+  Apply(2, 1, {});
+  EXPECT_EQ(applied(), 2u);
+}
+
+TEST_F(GatheringTest, EndsWhereAClientWaits) {
+  Handle(Proposed(2, 1, {7}));
+  EXPECT_THAT(Handle(Gather(1)), IsEmpty());
+  EXPECT_EQ(applied(), 1u);
+  EXPECT_THAT(Handle(Gather(2)), ElementsAre("7 OK APPLIED")) << "a leader that was deposed";
+}
+
+TEST_F(GatheringTest, EndsWithARead) {
+  Handle(Gather(1));
+  Handle(Gather(2));
+  EXPECT_THAT(Handle(Reads(2, {2})), ElementsAre("2 OK =" + std::string(1000, 'v')));
+  EXPECT_THAT(Handle(Reads(4, {4})), IsEmpty());
+  Handle(Gather(3));
+  EXPECT_EQ(applied(), 3u) << "a read waits for more";
+  EXPECT_THAT(Handle(Gather(4)), ElementsAre("4 OK =" + std::string(1000, 'v')));
+}
+
+TEST_F(GatheringTest, EndsBeforeTheStateMachineIsLent) {
+  Handle(Gather(1));
+  uint64_t seen = 0;
+  Handle(WithStateMachine{
+      kGroup, [&](raft::StateMachine* machine) { seen = machine->applied().index.value(); }});
+  EXPECT_EQ(seen, 1u);
+}
+
+TEST_F(GatheringTest, EndsBeforeAnInstall) {
+  const raft::LogBase base = MakeCheckpoint("/staged", 5);
+  Handle(Gather(1));
+  std::string why;
+  Handle(InstallCheckpoint{kGroup, base, "/staged", [&](const std::string& w) { why = w; }});
+  EXPECT_EQ(why, "");
+  EXPECT_EQ(applied(), 5u);
+  Handle(Gather(6));
+  clock_.now += seconds(1);
+  Handle(SweepDeadlines{});
+  EXPECT_EQ(applied(), 6u);
 }
 
 TEST_F(ApplyLoopTest, ScansAreServed) {

@@ -103,6 +103,7 @@ TEST(Config, EverySettingIsFlagVariableAndKey) {
       {"http-listen", "[::1]:3"},
       {"advertise", "a:1"},
       {"peer-advertise", "a:2"},
+      {"rpc-threads", "3"},
       {"join", "b:2,c:2"},
       {"bootstrap-expect", "5"},
       {"shards", "16"},

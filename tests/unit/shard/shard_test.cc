@@ -386,7 +386,8 @@ TEST_P(Shard, RefusesACheckpointWithADamagedRow) {
   int round = 0;
   for (const std::string& key :
        {std::string(storage::kDescriptorRow), std::string(storage::kAppliedRow),
-        storage::HashRowKey(base::SlotOf("a") / storage::AppliedHash::kSlotsPerBucket)}) {
+        storage::HashRowKey(base::SlotOf("a") / storage::AppliedHash::kSlotsPerBucket /
+                            storage::kSumsPerHashRow)}) {
     Make(fmt::format("sender{}", ++round), Descriptor(7));
     ASSERT_TRUE(Apply(EntryBuilder(1, 10).Put("a", "1").Build()).ok());
     storage::Batch damage;
