@@ -43,6 +43,7 @@ struct Operation {
   std::string key;
   std::string value;
   PageRange page;  // kScan
+  bool explain = false;
 
   size_t bytes() const { return key.size() + value.size() + page.from.size() + page.to.size(); }
 };
@@ -77,6 +78,36 @@ struct Payload {
   std::string resume;  // empty: the shard's end
 };
 
+// Where the time of a request went at the node that served it, as that tells.
+struct ServerStory {
+  uint64_t term = 0;
+  std::string read_mode;  // what confirmed a read; empty: a write
+  struct Stage {
+    std::string name;
+    Span took{0};
+  };
+  std::vector<Stage> stages;
+};
+
+// One send of a call.
+struct Attempt {
+  uint64_t node_id = 0;
+  uint64_t shard_id = 0;
+  Time sent{0};     // handed to the link
+  Time written{0};  // its message began to be written; 0: not known
+  Time ended{0};
+  SendEnd end = SendEnd::kOk;
+  std::string message;                  // why it did not end well
+  std::unique_ptr<ServerStory> server;  // null: the node told nothing
+};
+
+// Where the time of a call went, as its client saw it.
+struct CallStory {
+  Time started{0};
+  Time ended{0};
+  std::vector<Attempt> attempts;
+};
+
 struct Answer {
   uint64_t send_id = 0;
   uint64_t clock = 0;
@@ -84,11 +115,14 @@ struct Answer {
   LeaderView leader;                      // with kNotLeader
   std::unique_ptr<ShardView> descriptor;  // with kWrongShard
   Payload payload;                        // with kOk
+  Time written{0};                        // see Attempt
+  std::unique_ptr<ServerStory> server;    // with kOk, when it was asked for and is known
 };
 
 struct CallResult {
   Status status;
-  Payload payload;  // when the status is OK
+  Payload payload;                        // when the status is OK
+  std::unique_ptr<CallStory> story = {};  // of an operation that is to be explained
 };
 
 using Continuation = std::function<void(CallResult)>;

@@ -2,9 +2,8 @@
 // from a seeded generator.
 //
 //   closed     sends go there. A connection that fails opens it at once. So does a send that ran
-//   out
-//              of time while the node said nothing for long, or several such in a row: that may be
-//              the network's hiccup or the node's, so that the first trial is due at once.
+//              out of time while the node said nothing for long, or several such in a row: that
+//              may be the network's hiccup or the node's, so that the first trial is due at once.
 //   open       no send goes there. When the wait is over, a trial is due: a question that no call
 //              waits for.
 //   half-open  the one trial is under way. Word from the node closes; no link, or no word in time,

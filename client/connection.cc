@@ -3,7 +3,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -69,6 +71,8 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   // From the stream's callbacks.
   void OnStreamWritten(Stream* stream, bool ok);
   void OnStreamBroken(Stream* stream);
+  // Says of each when it was written, as far as that was noted.
+  void AddWritten(std::vector<Answer>& answers);
 
   // Every RPC under way holds one; Close cancels it and waits for its release.
   std::shared_ptr<grpc::ClientContext> OpenContext();
@@ -84,6 +88,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   void CallAlone(v1::Request request);
   void OnCallFailed(bool node_lost);
   void CancelAll();
+  void NoteWritten(const v1::RequestBatch& batch) BASALT_REQUIRES(mutex_);
   void SetDown() BASALT_REQUIRES(mutex_);
   std::vector<uint64_t> TakeWaiting() BASALT_REQUIRES(mutex_);
 
@@ -98,6 +103,9 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   Stream* stream_ BASALT_GUARDED_BY(mutex_) = nullptr;
   std::deque<v1::RequestBatch> waiting_ BASALT_GUARDED_BY(mutex_);
   size_t last_batch_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
+  // Of requests that are to be explained: whether there was ever one, and when each was written.
+  std::atomic<bool> explains_{false};
+  std::map<uint64_t, Time> written_ BASALT_GUARDED_BY(mutex_);
   std::set<std::shared_ptr<grpc::ClientContext>> contexts_ BASALT_GUARDED_BY(mutex_);
   uint64_t open_rpcs_ BASALT_GUARDED_BY(mutex_) = 0;
 };
@@ -134,6 +142,7 @@ class Connection::Stream final
     for (v1::Response& response : *response_.mutable_responses()) {
       answers_.push_back(ToAnswer(&response));
     }
+    channel_->AddWritten(answers_);
     channel_->observer()->OnAnswers(channel_->options().node_id, answers_);
     StartRead(&response_);
   }
@@ -210,6 +219,25 @@ void Connection::Channel::Gather(const Send& send) {
   }
   last_batch_bytes_ += bytes;
   ToRequest(send, options_.client_id, waiting_.back().add_requests());
+  if (send.operation->explain) explains_.store(true);
+}
+
+void Connection::Channel::NoteWritten(const v1::RequestBatch& batch) {
+  if (!explains_.load()) return;
+  const Time now =
+      std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
+  for (const v1::Request& request : batch.requests()) {
+    if (request.explain()) written_[request.id()] = now;
+  }
+}
+
+void Connection::Channel::AddWritten(std::vector<Answer>& answers) {
+  if (!explains_.load()) return;
+  const MutexLock lock(mutex_);
+  for (Answer& answer : answers) {
+    const auto noted = written_.extract(answer.send_id);
+    if (!noted.empty()) answer.written = noted.mapped();
+  }
 }
 
 std::vector<uint64_t> Connection::Channel::Enqueue(const std::vector<Send>& sends) {
@@ -269,6 +297,7 @@ void Connection::Channel::OnOpened(bool alive) {
 
 void Connection::Channel::SetDown() {
   stream_ = nullptr;
+  written_.clear();
   phase_ = Phase::kDown;
 }
 
@@ -290,12 +319,14 @@ void Connection::Channel::Flush() {
     if (phase_ != Phase::kUp || waiting_.empty()) return;
     if (options_.unary) {
       alone.swap(waiting_);
+      for (const v1::RequestBatch& requests : alone) NoteWritten(requests);
     } else {
       if (stream_->writing || stream_->failed) return;
       stream = stream_;
       stream->writing = true;
       batch = std::move(waiting_.front());
       waiting_.pop_front();
+      NoteWritten(batch);
     }
   }
   if (stream != nullptr) stream->Write(std::move(batch));
@@ -356,6 +387,7 @@ void Connection::Channel::CallAlone(v1::Request request) {
                            std::vector<Answer> answers;
                            answers.push_back(ToAnswer(&exchange->response));
                            answers.back().send_id = exchange->request.id();
+                           self->AddWritten(answers);
                            self->observer_->OnAnswers(node_id, answers);
                          } else {
                            self->OnCallFailed(status.error_code() == grpc::StatusCode::UNAVAILABLE);

@@ -90,6 +90,10 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
   call.retry_at = now;
   call.operation = std::move(operation);
   call.done = std::move(done);
+  if (call.operation->explain) {
+    call.story = std::make_unique<CallStory>();
+    call.story->started = call.story->ended = now;
+  }
   if (KindOf(call.operation->kind) == CallKind::kWrite) call.number.sequence = numbers_.Open();
   ++open_calls_;
   open_bytes_ += call.operation->bytes();
@@ -158,6 +162,8 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
   call.spread_at = now;
   call.hedge_at = now + hedging_.wait();
   hedging_.OnRead();
+  // A story tells of one attempt after another.
+  if (call.story != nullptr) return;
   PushTimer(
       {.when = call.hedge_at, .slot = slot, .call_id = call.call_id, .kind = Timer::Kind::kHedge});
 }
@@ -178,6 +184,9 @@ void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Ti
     call.number.issued = highest_clock_;
   }
   call.number.lowest_open = numbers_.lowest_open();
+  if (call.story != nullptr) {
+    call.story->attempts.push_back({.node_id = to.node_id, .shard_id = to.shard_id, .sent = now});
+  }
   if (health_.outstanding() == 0) {
     next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
   }
@@ -205,8 +214,20 @@ bool Dispatcher::EndSend(uint32_t slot, uint64_t send_id) {
   return false;
 }
 
+// Of a send that was open.
+void Dispatcher::EndAttempt(Call& call, const SendReport& report, Time now) {
+  if (call.story == nullptr) return;
+  call.story->ended = now;
+  if (call.state != State::kInFlight) return;
+  Attempt& attempt = call.story->attempts.back();
+  attempt.ended = now;
+  attempt.end = report.end;
+  attempt.message = report.message;
+}
+
 void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) {
   Call& call = calls_[slot];
+  EndAttempt(call, report, now);
   call.state = State::kDelayed;
   Verdict verdict =
       policy_.OnSendEnded(KindOf(call.operation->kind), call.history, report, now, call.deadline);
@@ -260,10 +281,16 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   const uint64_t shard_id = call.shard_id;
   const uint64_t node_id =
       call.first.id == answer.send_id ? call.first.node_id : call.second.node_id;
+  if (call.story != nullptr) {
+    call.story->attempts.back().written = answer.written;
+    call.story->attempts.back().server = std::move(answer.server);
+  }
   if (served && waited && call.spread) hedging_.OnAnswered(now - call.spread_at);
   const bool last = EndSend(slot, answer.send_id);
   if (served) {
-    if (waited) Finish(slot, {Status(), std::move(answer.payload)});
+    if (!waited) return;
+    EndAttempt(call, answer.report, now);
+    Finish(slot, {Status(), std::move(answer.payload)});
     return;
   }
   Learn(shard_id, node_id, answer, now);
@@ -375,6 +402,7 @@ void Dispatcher::OnDeadline(uint32_t slot, Time now) {
     FreeSlot(slot);
     return;
   }
+  EndAttempt(call, {.end = SendEnd::kDeadline, .message = "no answer until the deadline"}, now);
   Finish(slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
                                    call.state == State::kInFlight),
                 {}});
@@ -393,6 +421,7 @@ void Dispatcher::Finish(uint32_t slot, CallResult result) {
   --open_calls_;
   open_bytes_ -= call.operation->bytes();
   const bool served = result.status.ok();
+  result.story = std::move(call.story);
   effects_.finished.push_back({std::exchange(call.done, nullptr), std::move(result)});
   if (served && call.first.id != 0 && answered_ < kAnsweredMost) {
     call.state = State::kAnswered;

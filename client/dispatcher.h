@@ -128,6 +128,7 @@ class Dispatcher {
     CallHistory history;
     std::shared_ptr<const Operation> operation;
     Continuation done;
+    std::unique_ptr<CallStory> story;  // of an operation that is to be explained
   };
   struct Timer {
     enum class Kind : uint8_t { kDeadline, kRetry, kHedge };
@@ -156,6 +157,7 @@ class Dispatcher {
   void OnDeadline(uint32_t slot, Time now);
   void Finish(uint32_t slot, CallResult result);
   void FreeSlot(uint32_t slot);
+  static void EndAttempt(Call& call, const SendReport& report, Time now);
   void WantMap(Time now);
   void PushTimer(Timer timer);
   bool IsLive(const Timer& timer) const;

@@ -1,5 +1,6 @@
 #include "client/wire.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace basalt::client {
@@ -92,6 +93,21 @@ Payload TakePayload(v1::Response* response) {
   return payload;
 }
 
+std::unique_ptr<ServerStory> TakeStory(const v1::Response& response) {
+  if (!response.has_explanation()) return nullptr;
+  auto story = std::make_unique<ServerStory>();
+  story->term = response.explanation().term();
+  if (response.mode() == v1::READ_MODE_LEASE) story->read_mode = "lease";
+  if (response.mode() == v1::READ_MODE_READ_INDEX) story->read_mode = "read-index";
+  for (const v1::StageTime& stage : response.explanation().stages()) {
+    // A bound, so that sums of what comes from outside do not overflow.
+    const uint64_t most = uint64_t{1} << 40;
+    story->stages.push_back(
+        {stage.stage(), Span(static_cast<int64_t>(std::min(stage.microseconds(), most)))});
+  }
+  return story;
+}
+
 }  // namespace
 
 void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
@@ -100,6 +116,7 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
   request->set_shard_id(send.to.shard_id);
   request->set_shard_epoch(send.to.shard_epoch);
   request->set_timeout_ms(send.timeout_ms);
+  if (operation.explain) request->set_explain(true);
   if (KindOf(operation.kind) == CallKind::kWrite) {
     v1::CommandId* id = request->mutable_command_id();
     id->set_client_high(client_id.high);
@@ -134,6 +151,7 @@ Answer ToAnswer(v1::Response* response) {
   report.end = EndOf(response->code());
   if (report.end == SendEnd::kOk) {
     answer.payload = TakePayload(response);
+    answer.server = TakeStory(*response);
     return answer;
   }
   report.outcome = OutcomeOf(response->outcome());

@@ -25,6 +25,8 @@ enum class Verb : uint8_t {
   kShardOf,
   kClusterInit,
   kBench,
+  kExplainGet,
+  kExplainPut,
   kDebugScanReplica,
   kCompletion,
   kVersion,

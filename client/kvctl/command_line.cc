@@ -214,6 +214,19 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_flag("--no-verify", raw.no_verify, "Do not read keys back after one that writes");
   AddReadMode(bench, raw);
 
+  CLI::App* explain = app->add_subcommand("explain", "Where the time of one request goes")
+                          ->fallthrough()
+                          ->group(group);
+  explain->require_subcommand(1);
+  CLI::App* get = AddVerb(explain, raw, "get", Verb::kExplainGet,
+                          "Read a key, and print where the time went", "Subcommands");
+  get->add_option("KEY", raw.key)->required();
+  AddReadMode(get, raw);
+  CLI::App* put = AddVerb(explain, raw, "put", Verb::kExplainPut,
+                          "Write a key, and print where the time went", "Subcommands");
+  put->add_option("KEY", raw.key)->required();
+  put->add_option("VALUE", raw.value, "The value; -: standard input")->required();
+
   CLI::App* completion = AddVerb(app, raw, "completion", Verb::kCompletion,
                                  "Print the completion script of a shell", group);
   completion->add_option("SHELL", raw.arguments.shell, "bash, zsh or fish")
@@ -284,7 +297,8 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
     return "--timeout: '" + raw.timeout + "' is not a time above 0 with a unit (500ms, 5s, 1m)";
   }
   arguments.timeout = *timeout;
-  arguments.value_from_stdin = arguments.verb == Verb::kPut && raw.value == "-";
+  const bool takes_value = arguments.verb == Verb::kPut || arguments.verb == Verb::kExplainPut;
+  arguments.value_from_stdin = takes_value && raw.value == "-";
   std::string problem = TakeBytes("KEY", raw.key, arguments.hex, &arguments.key);
   if (problem.empty() && !arguments.value_from_stdin) {
     problem = TakeBytes("VALUE", raw.value, arguments.hex, &arguments.value);

@@ -33,6 +33,7 @@ constexpr VerbFlags kVerbs[] = {
     {"bench",
      "--workload --clients --value-size --keys --key-prefix --duration --rate --read-percent "
      "--unary --no-load --no-verify --read"},
+    {"explain", "get put --read"},
     {"debug", "scan-replica --node"},
     {"completion", "bash zsh fish"},
     {"version", ""},

@@ -6,13 +6,19 @@
 #include <string>
 
 #include "client/kvctl/row_text.h"
+#include "client/kvctl/standard_input.h"
 #include "client/kvctl/verbs.h"
 
 namespace basalt::kvctl {
 namespace {
 
-// Reads little more than a value may have; the library names the limit. Nothing: it could not be
-// read to its end, and what came before is not the value that was meant.
+std::string Shown(const Arguments& arguments, std::string_view bytes) {
+  if (arguments.hex) return ToHex(bytes);
+  return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
+}
+
+}  // namespace
+
 std::optional<std::string> ReadStandardInput() {
   std::string bytes;
   char block[1 << 16];
@@ -23,13 +29,6 @@ std::optional<std::string> ReadStandardInput() {
   if (std::ferror(stdin) != 0) return std::nullopt;
   return bytes;
 }
-
-std::string Shown(const Arguments& arguments, std::string_view bytes) {
-  if (arguments.hex) return ToHex(bytes);
-  return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
-}
-
-}  // namespace
 
 void Print(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
 

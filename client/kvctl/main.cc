@@ -36,6 +36,10 @@ ExitCode Run(const Arguments& arguments) {
       return RunClusterInit(arguments);
     case Verb::kBench:
       return RunBench(arguments);
+    case Verb::kExplainGet:
+      return RunExplainGet(arguments);
+    case Verb::kExplainPut:
+      return RunExplainPut(arguments);
     case Verb::kDebugScanReplica:
       return RunDebugScanReplica(arguments);
     case Verb::kCompletion:
@@ -47,7 +51,8 @@ ExitCode Run(const Arguments& arguments) {
 }
 
 bool IsWrite(Verb verb) {
-  return verb == Verb::kPut || verb == Verb::kDel || verb == Verb::kClusterInit;
+  return verb == Verb::kPut || verb == Verb::kExplainPut || verb == Verb::kDel ||
+         verb == Verb::kClusterInit;
 }
 
 int Main(int argc, char** argv) {

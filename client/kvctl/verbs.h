@@ -24,6 +24,8 @@ ExitCode RunShards(const Arguments& arguments);
 ExitCode RunShardOf(const Arguments& arguments);
 ExitCode RunClusterInit(const Arguments& arguments);
 ExitCode RunBench(const Arguments& arguments);
+ExitCode RunExplainGet(const Arguments& arguments);
+ExitCode RunExplainPut(const Arguments& arguments);
 ExitCode RunDebugScanReplica(const Arguments& arguments);
 ExitCode RunCompletion(const Arguments& arguments);
 ExitCode RunVersion(const Arguments& arguments);

@@ -339,6 +339,8 @@ CoreStatus RaftCore::status() const {
 
 bool RaftCore::is_leader() const { return state_->leader() != nullptr; }
 Term RaftCore::term() const { return state_->term(); }
+LogIndex RaftCore::durable() const { return state_->durable(); }
+LogIndex RaftCore::commit() const { return state_->commit; }
 const Configuration& RaftCore::configuration() const { return state_->configuration(); }
 
 }  // namespace basalt::raft

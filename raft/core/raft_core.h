@@ -210,6 +210,8 @@ class RaftCore {
   CoreStatus status() const;
   bool is_leader() const;
   Term term() const;
+  LogIndex durable() const;  // here
+  LogIndex commit() const;
   // In force.
   const Configuration& configuration() const;
 

@@ -97,22 +97,29 @@ def budget_parts(times):
     return parts
 
 
-def budget_table(samples):
-    """Markdown lines: medians of what an operation costs, in all and by part."""
+def budget_figures(samples):
+    """By measurement: medians of what an operation costs, in all and by part."""
+    figures = {}
+    for measurement in BUDGET:
+        chosen = [sample for sample in samples if sample["measurement"] == measurement.name]
+        parts = {name: statistics.median(sample["parts_us_per_op"][name] for sample in chosen)
+                 for name in chosen[0]["parts_us_per_op"]}
+        figures[measurement.name] = _side(chosen, "basalt", measurement.name) | {"parts_us": parts}
+    return figures
+
+
+def budget_table(figures):
+    """Markdown lines of budget_figures."""
     names = [name for name, _ in BUDGET_PARTS] + ["rest"]
     heads = ["load", "1/s", "p50 ms", "p99 ms", "servers' CPU us", *names, "generator", "spread"]
     yield "| " + " | ".join(heads) + " |"
     yield "|" + "---|" * len(heads)
-    median = statistics.median
-    for measurement in BUDGET:
-        chosen = [sample for sample in samples if sample["measurement"] == measurement.name]
-        side = _side(chosen, "basalt", measurement.name)
-        workload, clients = measurement.name.split("_")
+    for measurement, side in figures.items():
+        workload, clients = measurement.split("_")
         cells = [f"{workload}, {int(clients):,} client" + ("s" if clients != "1" else ""),
                  f"{side['per_s']:,.0f}", f"{side['p50_us'] / 1000:.2f}",
                  f"{side['p99_us'] / 1000:.2f}", f"{side['server_cpu_us_per_op']:.1f}"]
-        cells += [f"{median(sample['parts_us_per_op'][name] for sample in chosen):.1f}"
-                  for name in names]
+        cells += [f"{side['parts_us'][name]:.1f}" for name in names]
         cells += [f"{side['generator_cpu_us_per_op']:.1f}", f"{side['spread']:.0%}"]
         yield "| " + " | ".join(cells) + " |"
 

@@ -95,7 +95,7 @@ Node::Node(const NodeConfig& config, Logger& logger)
       process_(RandomNumber() | 1),
       files_(storage::NewPosixFileSystem()),
       metrics_(config.node_id),
-      reporter_(metrics_.requests(), logger, config.slow_request),
+      reporter_(metrics_, logger, config.slow_request),
       budget_(RequestBytesMax(config)) {}
 
 Node::~Node() { Stop(); }

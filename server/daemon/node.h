@@ -27,12 +27,14 @@ namespace basalt::server {
 // Counts answers and logs the slow ones. Thread-safe.
 class RequestReporter final : public RequestObserver {
  public:
-  RequestReporter(RequestMetrics& metrics, Logger& logger, std::chrono::milliseconds slow)
-      : metrics_(metrics), logger_(logger), slow_(slow) {}
+  RequestReporter(Metrics& metrics, Logger& logger, std::chrono::milliseconds slow)
+      : metrics_(metrics.requests()), stages_(metrics.stages()), logger_(logger), slow_(slow) {}
   void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code, MonotonicTime took) override;
+  void OnStage(RequestKind kind, Stage stage, MonotonicTime took, uint64_t requests) override;
 
  private:
   RequestMetrics& metrics_;
+  StageHistograms& stages_;
   Logger& logger_;
   const std::chrono::milliseconds slow_;  // 0: none is
 };

@@ -39,6 +39,13 @@ void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code c
   }
 }
 
+void RequestReporter::OnStage(RequestKind kind, Stage stage, MonotonicTime took,
+                              uint64_t requests) {
+  constexpr StagedOperation kOperations[] = {StagedOperation::kGet, StagedOperation::kPut,
+                                             StagedOperation::kDelete, StagedOperation::kScan};
+  stages_.Record(kOperations[static_cast<size_t>(kind)], stage, took, requests);
+}
+
 std::vector<PulledSample> Node::Samples() const {
   if (!running_.load()) return {};
   std::vector<PulledSample> samples = host_->Samples();

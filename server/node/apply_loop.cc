@@ -40,6 +40,7 @@ void ApplyLoop::FinishRound() {
       ApplyGathered(replica);
     }
   }
+  if (stages_.owes_replies()) stages_.Replied(ports_.clock.Now());
   replies_.Flush();  // clients wait, the group loop does not
   Report();
 }
@@ -98,8 +99,18 @@ void ApplyLoop::On(ApplyEntries& work) {
     replica.gathered_bytes += raft::EntryBytes(entry);
     replica.gathered.push_back(std::move(entry));
   }
+  TakeNotes(replica, work.noted);
   replica.awaited =
       replica.awaited || work.awaited || !replica.writes.empty() || !replica.reads.empty();
+}
+
+void ApplyLoop::TakeNotes(Replica& replica, const std::vector<NotedEntry>& noted) {
+  for (const auto& [index, term, moments] : noted) {
+    const auto [first, last] = replica.writes.equal_range(index);
+    for (auto waiting = first; waiting != last; ++waiting) {
+      if (waiting->second.term == term) waiting->second.moments = moments;
+    }
+  }
 }
 
 void ApplyLoop::ApplyGathered(Replica& replica) {
@@ -107,6 +118,8 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   if (replica.gathered.empty()) return;
   const std::vector<raft::Entry> entries = std::exchange(replica.gathered, {});
   replica.gathered_bytes = 0;
+  applied_at_ = {};
+  if (!replica.writes.empty()) apply_began_ = ports_.clock.Now();
   if (absl::Status status = replica.machine->Apply(entries); !status.ok()) {
     ports_.replica_stopped(status);
     return;
@@ -126,10 +139,14 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
     std::vector<PendingWrite>& writes = waiting.mapped().writes;
     const bool ours = waiting.key() == entry.index && waiting.mapped().term == entry.term;
     BASALT_CHECK(!ours || outcomes.size() == writes.size());
+    if (ours) {
+      if (applied_at_ == MonotonicTime(0)) applied_at_ = ports_.clock.Now();
+      stages_.Applied(writes, waiting.mapped().moments, apply_began_, applied_at_);
+    }
     for (size_t i = 0; i < writes.size(); ++i) {
       if (writes[i].sink == nullptr) continue;  // the cluster's own, or answered at its deadline
       if (ours) {
-        AnswerApplied(group, writes[i], outcomes[i]);
+        AnswerApplied(group, waiting.mapped(), writes[i], outcomes[i]);
       } else {
         AnswerLost(group, writes[i]);
       }
@@ -137,8 +154,8 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
   }
 }
 
-void ApplyLoop::AnswerApplied(raft::GroupId group, const PendingWrite& write,
-                              const CommandOutcome& outcome) {
+void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
+                              const PendingWrite& write, const CommandOutcome& outcome) {
   if (outcome.verdict != CommandOutcome::Verdict::kApplied) {
     v1::Response response = MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
     response.set_message("the key's slot had moved to another shard");
@@ -149,6 +166,10 @@ void ApplyLoop::AnswerApplied(raft::GroupId group, const PendingWrite& write,
   response.mutable_write()->set_version(outcome.version);
   response.mutable_write()->set_existed(outcome.existed);
   response.set_clock(outcome.version);
+  if (write.explain) {
+    Explain(waiting.term.value(), write.arrived,
+            EndsOf(write, waiting.moments, apply_began_, applied_at_), response);
+  }
   replies_.Answer(group, write, std::move(response));
 }
 
@@ -198,9 +219,14 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
     }
     v1::Response response =
         read.request.has_get() ? AnswerGet(reads, read) : AnswerScan(reads, read);
+    if (read.request.explain()) {
+      Explain(ports_.leader(replica.machine->group().value()).term(), read.arrived,
+              EndsOf(read, now, ports_.clock.Now()), response);
+    }
     replies_.Answer(replica.machine->group(), read, std::move(response));
     ++(read.confirmed_by == v1::READ_MODE_LEASE ? by_lease : by_round);
   }
+  if (!pending.empty()) stages_.Served(pending, now, ports_.clock.Now());
   counters_.lease_reads.fetch_add(by_lease, std::memory_order_relaxed);
   counters_.round_reads.fetch_add(by_round, std::memory_order_relaxed);
 }

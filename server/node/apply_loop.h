@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "server/node/stage_report.h"
 #include "server/node/work.h"
 #include "server/shard/replica_state_machine.h"
 #include "server/shard/shard_reads.h"
@@ -58,7 +59,10 @@ class ApplyLoop final : public ApplyObserver {
 
   explicit ApplyLoop(Ports ports) : ApplyLoop(std::move(ports), Options()) {}
   ApplyLoop(Ports ports, const Options& options)
-      : options_(options), ports_(std::move(ports)), replies_(ports_.observer, ports_.clock) {}
+      : options_(options),
+        ports_(std::move(ports)),
+        replies_(ports_.observer, ports_.clock),
+        stages_(ports_.observer) {}
 
   // Before the first Handle. The machine was opened with this loop as its observer and outlives it.
   void AddReplica(ReplicaStateMachine& machine);
@@ -77,6 +81,7 @@ class ApplyLoop final : public ApplyObserver {
   struct Waiting {
     raft::Term term;
     std::vector<PendingWrite> writes;
+    EntryMoments moments = {};
   };
   struct Replica {
     ReplicaStateMachine* machine = nullptr;
@@ -100,6 +105,7 @@ class ApplyLoop final : public ApplyObserver {
   void On(SweepDeadlines& work);
 
   Replica& Find(raft::GroupId group);
+  static void TakeNotes(Replica& replica, const std::vector<NotedEntry>& noted);
   void ApplyGathered(Replica& replica);
   // Tells the group loop what was applied; before anything else that stands for it.
   void Report();
@@ -109,7 +115,8 @@ class ApplyLoop final : public ApplyObserver {
                         const char* why_reads);
   void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code,
                      const char* why);
-  void AnswerApplied(raft::GroupId group, const PendingWrite& write, const CommandOutcome& outcome);
+  void AnswerApplied(raft::GroupId group, const Waiting& waiting, const PendingWrite& write,
+                     const CommandOutcome& outcome);
   void AnswerLost(raft::GroupId group, const PendingWrite& write);
 
   const Options options_;
@@ -118,6 +125,10 @@ class ApplyLoop final : public ApplyObserver {
   std::vector<GroupEvent> applied_;  // not reported yet
   ApplyLoopCounters counters_;
   ReplyBuffer replies_;
+  StageReport stages_;
+  // Of the run of entries that is being applied.
+  MonotonicTime apply_began_{};
+  MonotonicTime applied_at_{};  // 0: the clock was not read yet
 };
 
 }  // namespace basalt::server

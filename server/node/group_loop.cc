@@ -230,6 +230,7 @@ void GroupLoop::FinishTurn() {
       hosted->group.core().SetNow(now_);
       if (!hosted->reads.empty()) StartReads(*hosted);
       hosted->group.CollectInto(turn);
+      NoteMoments(*hosted);
       PublishLease(*hosted);
       if (hosted->staged && !turn.HasInstall(hosted->group.id())) {
         RefuseStaged(*hosted);
@@ -303,8 +304,9 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   for (auto& [group, leadership] : turn.leaderships) OnLeadership(*Find(group), leadership);
   for (auto& [group, base] : turn.installs) OnInstall(*Find(group), std::move(base));
   for (auto& [group, entries] : turn.applies) {
-    const bool awaited = Find(group)->leads;
-    ports_.apply.Put(ApplyEntries{group, std::move(entries), awaited});
+    Hosted& hosted = *Find(group);
+    std::vector<NotedEntry> noted = TakeNoted(hosted, entries.back().index);
+    ports_.apply.Put(ApplyEntries{group, std::move(entries), hosted.leads, std::move(noted)});
   }
   for (auto& [group, read] : turn.reads) OnConfirmedRead(*Find(group), read);
   for (auto& [group, read] : turn.refused_reads) OnRefusedRead(*Find(group), read);

@@ -103,6 +103,7 @@ class GroupLoop {
 
   // The clock, for the cores: after an event arrived, before a core hears of it (RaftCore::SetNow).
   void TakeTime();
+  MonotonicTime TakenTime() const { return MonotonicTime(static_cast<int64_t>(now_.value())); }
   // Null: no replica of it lives here. Its core has been told the time of this event.
   Hosted* Find(raft::GroupId group);
   void MarkDirty(Hosted& hosted);
@@ -110,6 +111,9 @@ class GroupLoop {
 
   void ProposeGathered(Hosted& hosted);
   bool ProposeEntry(Hosted& hosted, size_t count, size_t bytes);
+  void NoteProposed(Hosted& hosted, const raft::Proposed& proposed);
+  void NoteMoments(Hosted& hosted);
+  static std::vector<NotedEntry> TakeNoted(Hosted& hosted, raft::LogIndex through);
   void StartReads(Hosted& hosted);
   void ServeByLease(Hosted& hosted);
   void StartReadRound(Hosted& hosted);

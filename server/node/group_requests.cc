@@ -48,6 +48,7 @@ void GroupLoop::On(WritesArrived& event) {
       Refuse(*hosted, write, v1::CODE_OVERLOADED);
     } else {
       hosted->writes_bytes += write.encoded_command.size();
+      write.taken_up = TakenTime();
       hosted->writes.push_back(std::move(write));
     }
   }
@@ -63,6 +64,7 @@ void GroupLoop::On(ReadsArrived& event) {
                ModeOf(read.request) != v1::READ_MODE_READ_INDEX) {
       Refuse(*hosted, read, v1::CODE_NOT_LEADER);
     } else {
+      read.taken_up = TakenTime();
       hosted->reads.push_back(std::move(read));
       MarkDirty(*hosted);
     }
@@ -110,9 +112,46 @@ bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
     waiting.writes.push_back(std::move(write));
     hosted.writes.pop_front();
   }
+  NoteProposed(hosted, *proposed);
   ports_.apply.PutQuietly(std::move(waiting));
   MarkDirty(hosted);
   return true;
+}
+
+void GroupLoop::NoteProposed(Hosted& hosted, const raft::Proposed& proposed) {
+  // Of an earlier leadership here, replaced by another leader's meanwhile.
+  while (!hosted.noted.empty() && hosted.noted.back().index >= proposed.index) {
+    hosted.noted.pop_back();
+  }
+  const raft::LogIndex before(proposed.index.value() - 1);
+  hosted.noted_durable = std::min(hosted.noted_durable, before);
+  hosted.noted_commit = std::min(hosted.noted_commit, before);
+  hosted.noted.push_back({proposed.index, proposed.term, {.proposed = TakenTime()}});
+}
+
+// Looks only at what is news, for a quorum may lag far behind.
+void GroupLoop::NoteMoments(Hosted& hosted) {
+  if (hosted.noted.empty()) return;
+  const auto note = [&](raft::LogIndex& seen, raft::LogIndex now, MonotonicTime EntryMoments::*at) {
+    auto entry = std::upper_bound(
+        hosted.noted.begin(), hosted.noted.end(), seen,
+        [](raft::LogIndex index, const NotedEntry& noted) { return index < noted.index; });
+    for (; entry != hosted.noted.end() && entry->index <= now; ++entry) {
+      entry->moments.*at = TakenTime();
+    }
+    seen = now;
+  };
+  note(hosted.noted_durable, hosted.group.core().durable(), &EntryMoments::durable);
+  note(hosted.noted_commit, hosted.group.core().commit(), &EntryMoments::committed);
+}
+
+std::vector<NotedEntry> GroupLoop::TakeNoted(Hosted& hosted, raft::LogIndex through) {
+  std::vector<NotedEntry> taken;
+  while (!hosted.noted.empty() && hosted.noted.front().index <= through) {
+    taken.push_back(hosted.noted.front());
+    hosted.noted.pop_front();
+  }
+  return taken;
 }
 
 void GroupLoop::StartReads(Hosted& hosted) {
@@ -135,7 +174,10 @@ void GroupLoop::ServeByLease(Hosted& hosted) {
   ServeReads served{hosted.group.id(), *index, {}};
   served.reads.assign(std::make_move_iterator(rest), std::make_move_iterator(hosted.reads.end()));
   hosted.reads.erase(rest, hosted.reads.end());
-  for (PendingRead& read : served.reads) read.confirmed_by = v1::READ_MODE_LEASE;
+  for (PendingRead& read : served.reads) {
+    read.confirmed_by = v1::READ_MODE_LEASE;
+    read.confirmed = TakenTime();
+  }
   ports_.apply.Put(std::move(served));
 }
 
@@ -150,6 +192,7 @@ void GroupLoop::StartReadRound(Hosted& hosted) {
 void GroupLoop::OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read) {
   auto round = hosted.rounds.extract(read.id);
   BASALT_CHECK(!round.empty());
+  for (PendingRead& pending : round.mapped()) pending.confirmed = TakenTime();
   ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
   if (!hosted.reads.empty()) MarkDirty(hosted);
 }

@@ -49,6 +49,9 @@ struct GroupLoop::Hosted {
   std::deque<PendingWrite> writes;
   size_t writes_bytes = 0;
   std::vector<PendingRead> reads;
+  std::deque<NotedEntry> noted;  // proposed here, not handed out to apply yet; indexes rise
+  raft::LogIndex noted_durable;  // up to here their moments are noted
+  raft::LogIndex noted_commit;
   // Rounds under way. Reads of one round share a ReadId.
   std::map<raft::ReadId, std::vector<PendingRead>> rounds;
 };

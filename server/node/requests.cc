@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/node/stage_report.h"
+
 namespace basalt::server {
 
 std::string EncodeCommandElement(const v1::Command& command) {
@@ -22,28 +24,37 @@ void ReplyBuffer::Answer(raft::GroupId group, const PendingWrite& write, v1::Res
   if (observer_ != nullptr) {
     observer_->OnAnswered(write.kind, group.value(), response.code(), clock_.Now() - write.arrived);
   }
-  Add(write.sink, std::move(response));
+  Add(write.sink, write.arrived, std::move(response));
 }
 
 void ReplyBuffer::Answer(raft::GroupId group, const PendingRead& read, v1::Response response) {
   if (observer_ != nullptr) {
     observer_->OnAnswered(read.kind(), group.value(), response.code(), clock_.Now() - read.arrived);
   }
-  Add(read.sink, std::move(response));
+  Add(read.sink, read.arrived, std::move(response));
 }
 
-void ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, v1::Response response) {
+void ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived,
+                      v1::Response response) {
   auto place = std::find_if(bundles_.begin(), bundles_.end(),
                             [&](const Bundle& bundle) { return bundle.sink == sink; });
   if (place == bundles_.end()) {
-    bundles_.push_back({sink, {}});
+    bundles_.push_back({sink, {}, {}});
     place = std::prev(bundles_.end());
+  }
+  if (response.has_explanation()) {
+    place->explained.push_back({place->responses.size(), arrived});
   }
   place->responses.push_back(std::move(response));
 }
 
 void ReplyBuffer::Flush() {
-  for (Bundle& bundle : bundles_) bundle.sink->Deliver(std::move(bundle.responses));
+  for (Bundle& bundle : bundles_) {
+    for (const auto& [answer, arrived] : bundle.explained) {
+      EndExplanation(arrived, clock_.Now(), bundle.responses[answer]);
+    }
+    bundle.sink->Deliver(std::move(bundle.responses));
+  }
   bundles_.clear();
 }
 

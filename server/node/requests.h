@@ -10,6 +10,7 @@
 #include "proto/command.pb.h"
 #include "raft/core/types.h"
 #include "server/clock/clock.h"
+#include "server/observe/request_stages.h"
 
 namespace basalt::server {
 
@@ -30,6 +31,9 @@ class RequestObserver {
   virtual ~RequestObserver() = default;
   virtual void OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
                           MonotonicTime took) = 0;
+  // So many requests that were served spent so long each in the stage.
+  virtual void OnStage(RequestKind /*kind*/, Stage /*stage*/, MonotonicTime /*took*/,
+                       uint64_t /*requests*/) {}
 };
 
 struct PendingWrite {
@@ -41,6 +45,8 @@ struct PendingWrite {
   std::string encoded_command;
   RequestKind kind = RequestKind::kPut;
   MonotonicTime arrived{};
+  bool explain = false;
+  MonotonicTime taken_up{};  // by the group loop
 };
 
 struct PendingRead {
@@ -51,6 +57,8 @@ struct PendingRead {
   MonotonicTime arrived{};
   // How it is known that the answer is not stale; set by whoever found that out.
   v1::ReadMode confirmed_by = v1::READ_MODE_READ_INDEX;
+  MonotonicTime taken_up{};  // by the group loop
+  MonotonicTime confirmed{};
 
   RequestKind kind() const { return request.has_get() ? RequestKind::kGet : RequestKind::kScan; }
 };
@@ -58,7 +66,8 @@ struct PendingRead {
 // One element of CommandBatch.commands, with tag and length.
 std::string EncodeCommandElement(const v1::Command& command);
 
-// Gathers answers by sink, so that each stream gets one message for a whole batch.
+// Gathers answers by sink, so that each stream gets one message for a whole batch. Explanations end
+// with the moment at which that is handed over.
 class ReplyBuffer {
  public:
   // `observer` may be null; both outlive the buffer.
@@ -69,13 +78,18 @@ class ReplyBuffer {
   void Flush();
 
  private:
-  void Add(const std::shared_ptr<ReplySink>& sink, v1::Response response);
+  void Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived, v1::Response response);
 
   RequestObserver* const observer_;
   const Clock& clock_;
+  struct Explained {
+    size_t place;  // among the responses
+    MonotonicTime arrived;
+  };
   struct Bundle {
     std::shared_ptr<ReplySink> sink;
     std::vector<v1::Response> responses;
+    std::vector<Explained> explained;
   };
   std::vector<Bundle> bundles_;  // few streams: a linear search beats a map
 };

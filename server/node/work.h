@@ -155,6 +155,18 @@ using GroupEvent =
 
 // ---- for the ApplyLoop ----
 
+// When an entry that was proposed here got how far. 0: not seen.
+struct EntryMoments {
+  MonotonicTime proposed{};
+  MonotonicTime durable{};  // here
+  MonotonicTime committed{};
+};
+struct NotedEntry {
+  raft::LogIndex index;
+  raft::Term term;
+  EntryMoments moments;
+};
+
 // Clients that wait for the entry (index, term); command i of the entry is write i.
 struct WritesProposed {
   raft::GroupId group;
@@ -167,6 +179,7 @@ struct ApplyEntries {
   raft::GroupId group;
   std::vector<raft::Entry> entries;
   bool awaited = true;  // at once: this replica leads, and serves by what it has applied
+  std::vector<NotedEntry> noted = {};  // of those that were proposed here
 };
 
 struct ServeReads {

@@ -122,6 +122,7 @@ Metrics::Metrics(uint64_t node_id)
     : node_id_(node_id),
       registry_(std::make_unique<Registry>()),
       requests_(std::make_unique<RequestMetrics>(*registry_)),
+      stages_(std::make_unique<StageHistograms>()),
       log_(MakeLogMetrics(*registry_)),
       checkpoints_(MakeCheckpointMetrics(*registry_)) {}
 
@@ -137,6 +138,7 @@ void Metrics::AddPulledSource(std::function<std::vector<PulledSample>()> source)
 
 std::string Metrics::Render() const {
   std::vector<MetricFamily> families = registry_->Collect();
+  families.push_back(stages_->Collect());
   Append(BuildFamilies(node_id_), families);
   Append(ProcessFamilies(ReadProcessStats()), families);
   if (status_source_) Append(StatusFamilies(status_source_()), families);

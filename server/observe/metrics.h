@@ -4,7 +4,7 @@
 // label has a key, a client or anything else without a bound in it: operations and codes are
 // closed lists, shards are those this node has a replica of. Handles live as long as their
 // Metrics; counting through them takes no lock and any thread may do it (a histogram takes a short
-// lock of its own).
+// lock of its own, those of stages none).
 #pragma once
 
 #include <prometheus/counter.h>
@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "server/observe/node_status.h"
+#include "server/observe/request_stages.h"
 
 namespace prometheus {
 class Registry;
@@ -82,6 +83,7 @@ class Metrics {
   Metrics& operator=(const Metrics&) = delete;
 
   RequestMetrics& requests() { return *requests_; }
+  StageHistograms& stages() { return *stages_; }
   LogMetrics& log() { return log_; }
   CheckpointMetrics& checkpoints() { return checkpoints_; }
 
@@ -96,6 +98,7 @@ class Metrics {
   const uint64_t node_id_;
   std::unique_ptr<prometheus::Registry> registry_;
   std::unique_ptr<RequestMetrics> requests_;
+  std::unique_ptr<StageHistograms> stages_;
   LogMetrics log_;
   CheckpointMetrics checkpoints_;
   std::function<NodeStatus()> status_source_;

@@ -10,6 +10,7 @@
 #include "base/slot.h"
 #include "proto/command.pb.h"
 #include "server/node/read_answers.h"
+#include "server/node/stage_report.h"
 
 namespace basalt::server {
 namespace {
@@ -132,6 +133,10 @@ struct Dispatch::Sorted {
   std::vector<ForGroup<PendingWrite>> writes;
   std::vector<ForGroup<PendingRead>> reads;
   std::vector<v1::Response> answers;
+  // Of reads answered here; places among the answers of those to be explained.
+  uint64_t gets_served = 0;
+  MonotonicTime confirmed{};
+  std::vector<size_t> explained;
 };
 
 void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Request> requests) {
@@ -162,6 +167,7 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
     }
   }
   if (!sorted.reads.empty()) ServeByLease(sorted);
+  if (sorted.gets_served > 0) ReportServed(sorted);
   if (!sorted.answers.empty()) sink->Deliver(std::move(sorted.answers));
   std::vector<GroupEvent> events;
   for (auto& [group, writes] : sorted.writes) {
@@ -181,30 +187,55 @@ void Dispatch::ServeByLease(Sorted& sorted) {
     permissions.push_back(ports_.lease_reads.Ask(group));
   }
   const MonotonicTime now = ports_.clock.Now();
+  sorted.confirmed = now;
   for (size_t i = 0; i < permissions.size(); ++i) {
     if (!permissions[i]) continue;
     std::shared_ptr<storage::Engine> engine = LeaseReads::Open(*permissions[i], now);
     if (engine == nullptr) continue;
     AnswerGets(ShardReads(std::move(engine)), sorted.reads[i].group, sorted.reads[i].requests,
-               sorted.answers);
+               sorted);
   }
 }
 
 void Dispatch::AnswerGets(const ShardReads& contents, raft::GroupId group,
-                          std::vector<PendingRead>& reads, std::vector<v1::Response>& answers) {
-  uint64_t served = 0;
+                          std::vector<PendingRead>& reads, Sorted& sorted) {
+  const size_t first = sorted.answers.size();
+  const size_t first_explained = sorted.explained.size();
   for (PendingRead& read : reads) {
     if (!MayReadByLease(read.request)) continue;
     read.confirmed_by = v1::READ_MODE_LEASE;
-    answers.push_back(AnswerGet(contents, read));
-    if (ports_.observer != nullptr) {
-      ports_.observer->OnAnswered(RequestKind::kGet, group.value(), answers.back().code(),
-                                  ports_.clock.Now() - read.arrived);
+    if (read.request.explain()) sorted.explained.push_back(sorted.answers.size());
+    sorted.answers.push_back(AnswerGet(contents, read));
+  }
+  const size_t served = sorted.answers.size() - first;
+  if (served == 0) return;
+  const MonotonicTime now = ports_.clock.Now();
+  if (ports_.observer != nullptr) {
+    for (size_t i = first; i < sorted.answers.size(); ++i) {
+      ports_.observer->OnAnswered(RequestKind::kGet, group.value(), sorted.answers[i].code(),
+                                  now - sorted.now);
     }
-    ++served;
+  }
+  for (size_t i = first_explained; i < sorted.explained.size(); ++i) {
+    Explain(ports_.view.leader(group.value()).term(), sorted.now,
+            EndsOnArrival(sorted.confirmed, now), sorted.answers[sorted.explained[i]]);
   }
   ports_.lease_reads.Count(served);
+  sorted.gets_served += served;
   std::erase_if(reads, [](const PendingRead& read) { return MayReadByLease(read.request); });
+}
+
+// All that one message brought are read, and then answered, together.
+void Dispatch::ReportServed(Sorted& sorted) {
+  const MonotonicTime served = ports_.clock.Now();
+  for (const size_t place : sorted.explained) {
+    EndExplanation(sorted.now, served, sorted.answers[place]);
+  }
+  if (ports_.observer == nullptr) return;
+  StageLaps laps(sorted.now);
+  for (const auto& [stage, end] : EndsOnArrival(sorted.confirmed, served)) {
+    ports_.observer->OnStage(RequestKind::kGet, stage, laps.EndAt(end), sorted.gets_served);
+  }
 }
 
 void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
@@ -245,9 +276,10 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_pt
       return;
     }
     const bool is_put = request.has_put();
+    const bool explain = request.explain();
     Sorted::Of(sorted.writes, shard_id)
         .push_back({sink, charge, request.id(), deadline, EncodeCommand(request),
-                    is_put ? RequestKind::kPut : RequestKind::kDelete, sorted.now});
+                    is_put ? RequestKind::kPut : RequestKind::kDelete, sorted.now, explain});
     return;
   }
   const v1::ReadMode mode = request.has_get() ? request.get().mode() : request.scan().mode();

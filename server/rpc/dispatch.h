@@ -75,7 +75,8 @@ class Dispatch {
             const ClusterView::Known& known, v1::Request request, Sorted& sorted);
   void ServeByLease(Sorted& sorted);
   void AnswerGets(const ShardReads& contents, raft::GroupId group, std::vector<PendingRead>& reads,
-                  std::vector<v1::Response>& answers);
+                  Sorted& sorted);
+  void ReportServed(Sorted& sorted);
 
   const Options options_;
   const Ports ports_;

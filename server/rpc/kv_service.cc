@@ -10,6 +10,7 @@
 
 #include "base/mutex.h"
 #include "server/rpc/polling_threads.h"
+#include "server/rpc/queue_turn.h"
 
 namespace basalt::server {
 namespace {
@@ -21,8 +22,12 @@ constexpr size_t kUnsentBytesMax = 64u << 20;
 // One message stays well below gRPC's own bound; a single larger answer goes alone.
 constexpr size_t kMessageBytesAim = 1u << 20;
 
+// How many turns of gRPC's queue an answer waits while each brings more requests.
+constexpr uint32_t kTurnsMax = 64;
+
 // One client stream. It is the sink of its requests: answers that arrive while a message is being
-// written leave together in the next one.
+// written leave together in the next one, and so do those to all messages that were ready to be
+// read.
 //
 // Ownership: itself, until gRPC is done with it; requests under way hold it too, and what they
 // deliver after that is dropped.
@@ -30,7 +35,8 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
                            public ReplySink,
                            public std::enable_shared_from_this<ClientStream> {
  public:
-  explicit ClientStream(Dispatch& dispatch) : dispatch_(dispatch) {}
+  ClientStream(Dispatch& dispatch, grpc::CallbackServerContext* context)
+      : dispatch_(dispatch), context_(context), turn_([this] { OnTurn(); }) {}
 
   void Begin() {
     self_ = shared_from_this();
@@ -49,7 +55,7 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
         unsent_.insert(unsent_.end(), std::make_move_iterator(responses.begin()),
                        std::make_move_iterator(responses.end()));
       }
-      next = ChooseNext();
+      ChooseNext(next);
     }
     Carry(next);
   }
@@ -63,6 +69,7 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
       {
         base::MutexLock lock(mutex_);
         under_way_ += requests.size();
+        handling_ = true;
       }
       // Gets are answered here, and each may have to ask the disk.
       std::optional<PollingThreads::Blocking> blocking;
@@ -72,9 +79,12 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
     Next next;
     {
       base::MutexLock lock(mutex_);
+      handling_ = false;
       reading_ = false;
       if (!ok) read_ended_ = true;
-      next = ChooseNext();
+      read_since_turn_ = true;
+      ConsiderTurn(next);
+      ChooseNext(next);
     }
     Carry(next);
   }
@@ -85,7 +95,8 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
       base::MutexLock lock(mutex_);
       writing_ = false;
       if (!ok) Abandon();
-      next = ChooseNext();
+      ConsiderTurn(next);
+      ChooseNext(next);
     }
     Carry(next);
   }
@@ -102,7 +113,32 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
     bool write = false;
     bool read = false;
     bool finish = false;
+    bool turn = false;
   };
+
+  // What was ready has been handled, but for what another thread may have at hand.
+  void OnTurn() BASALT_EXCLUDES(mutex_) {
+    Next next;
+    {
+      base::MutexLock lock(mutex_);
+      turn_asked_ = false;
+      ConsiderTurn(next);
+      ChooseNext(next);
+    }
+    Carry(next);
+  }
+
+  // Gathers on while turns bring reads.
+  void ConsiderTurn(Next& next) BASALT_REQUIRES(mutex_) {
+    if (turn_asked_ || handling_ || writing_ || finished_ || unsent_.empty()) return;
+    if (!std::exchange(read_since_turn_, false) || turns_ == kTurnsMax ||
+        unsent_bytes_ >= kMessageBytesAim) {
+      turns_ = 0;
+      return;
+    }
+    ++turns_;
+    turn_asked_ = next.turn = true;
+  }
 
   void Abandon() BASALT_REQUIRES(mutex_) {
     cancelled_ = true;
@@ -111,10 +147,9 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   }
 
   // Decides under the lock; Carry acts without it, because gRPC may call back from inside.
-  Next ChooseNext() BASALT_REQUIRES(mutex_) {
-    Next next;
-    if (finished_) return next;
-    if (!writing_ && !unsent_.empty()) {
+  void ChooseNext(Next& next) BASALT_REQUIRES(mutex_) {
+    if (finished_) return;
+    if (!writing_ && !handling_ && !turn_asked_ && !unsent_.empty()) {
       FillMessage();
       writing_ = next.write = true;
     }
@@ -122,10 +157,9 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
         (cancelled_ || (under_way_ < kRequestsUnderWayMax && unsent_bytes_ < kUnsentBytesMax))) {
       reading_ = next.read = true;
     }
-    if (read_ended_ && !writing_ && (cancelled_ || under_way_ == 0)) {
+    if (read_ended_ && !writing_ && !turn_asked_ && (cancelled_ || under_way_ == 0)) {
       finished_ = next.finish = true;
     }
-    return next;
   }
 
   void FillMessage() BASALT_REQUIRES(mutex_) {
@@ -144,10 +178,13 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   void Carry(const Next& next) {
     if (next.write) StartWrite(&outgoing_);
     if (next.read) StartRead(&incoming_);
+    if (next.turn) turn_.Ask(context_->c_call());
     if (next.finish) Finish(grpc::Status::OK);
   }
 
   Dispatch& dispatch_;
+  grpc::CallbackServerContext* const context_;  // gRPC's, until Finish
+  QueueTurn turn_;
   std::shared_ptr<ClientStream> self_;
   v1::RequestBatch incoming_;   // owned by the read under way
   v1::ResponseBatch outgoing_;  // owned by the write under way
@@ -158,14 +195,18 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   size_t under_way_ BASALT_GUARDED_BY(mutex_) = 0;
   bool reading_ BASALT_GUARDED_BY(mutex_) = true;
   bool writing_ BASALT_GUARDED_BY(mutex_) = false;
+  bool handling_ BASALT_GUARDED_BY(mutex_) = false;  // a read, which is answered when it is through
+  bool turn_asked_ BASALT_GUARDED_BY(mutex_) = false;  // answers gather until it comes
+  bool read_since_turn_ BASALT_GUARDED_BY(mutex_) = false;
+  uint32_t turns_ BASALT_GUARDED_BY(mutex_) = 0;
   bool read_ended_ BASALT_GUARDED_BY(mutex_) = false;
   bool cancelled_ BASALT_GUARDED_BY(mutex_) = false;
   bool finished_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
-// One unary call; the sink of its one request. The reactor is gRPC's own, which wants no reaction: the
-// end of a call that has reactors of ours goes over another thread. Hence nobody hears that a client
-// has given up; its request is answered all the same.
+// One unary call; the sink of its one request. The reactor is gRPC's own, which wants no reaction:
+// the end of a call that has reactors of ours goes over another thread. Hence nobody hears that a
+// client has given up; its request is answered all the same.
 class ClientCall final : public ReplySink {
  public:
   ClientCall(grpc::ServerUnaryReactor* reactor, v1::Response* response)
@@ -190,8 +231,8 @@ class ClientCall final : public ReplySink {
 }  // namespace
 
 grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* KvService::Stream(
-    grpc::CallbackServerContext*) {
-  auto stream = std::make_shared<ClientStream>(dispatch_);
+    grpc::CallbackServerContext* context) {
+  auto stream = std::make_shared<ClientStream>(dispatch_, context);
   stream->Begin();
   return stream.get();
 }

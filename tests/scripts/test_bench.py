@@ -102,8 +102,9 @@ class SideBySideTest(unittest.TestCase):
         def of(measurement, cpu):
             one = sample("basalt", measurement.name, 100, cpu=cpu)
             return one | {"parts_us_per_op": side_by_side.budget_parts({"groups": cpu})}
-        lines = list(side_by_side.budget_table(
-            [of(measurement, cpu) for measurement in side_by_side.BUDGET for cpu in (1, 9, 2)]))
+        figures = side_by_side.budget_figures(
+            [of(measurement, cpu) for measurement in side_by_side.BUDGET for cpu in (1, 9, 2)])
+        lines = list(side_by_side.budget_table(figures))
         self.assertEqual(len(lines), 2 + len(side_by_side.BUDGET))
         self.assertTrue(lines[2].startswith(
             "| put, 1 client | 100 | 1.00 | 2.00 | 2.0 | 0.0 | 2.0 | 0.0 |"), lines[2])

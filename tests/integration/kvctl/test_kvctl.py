@@ -4,14 +4,17 @@ import base64
 import json
 import pathlib
 import random
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "scripts"))
 
-from basalt_tools.local_cluster import LocalCluster, wait_for  # noqa: E402
+from basalt_tools.local_cluster import LocalCluster, binary, wait_for  # noqa: E402
 from basalt_tools.slots import ShardTable  # noqa: E402
 
 
@@ -145,6 +148,95 @@ class KvctlTest(unittest.TestCase):
             self.assertGreater(report["throughput"], 0)
             self.assertEqual((report["errors"], report["lost_keys"], report["absent"]), (0, 0, 0))
             self.assertEqual(set(report["latency_us"]), {"p50", "p90", "p99", "p999", "max"})
+
+    def explained(self, *words):
+        report = self.json("explain", *words)
+        self.check_parts(report)
+        return report
+
+    def check_parts(self, report):
+        parts = [report[name + "_us"] for name in
+                 ("earlier_attempts", "client_queue", "network", "server", "waited")]
+        self.assertGreaterEqual(min(parts), 0, report)
+        self.assertEqual(sum(parts), report["total_us"])
+        self.assertEqual(sum(stage["us"] for stage in report["stages"]), report["server_us"])
+
+    def stage_counts(self):
+        counts = {}
+        for node in range(1, 4):
+            url = f"http://127.0.0.1:{self.cluster.base_port + 10 * node + 2}/metrics"
+            with urllib.request.urlopen(url, timeout=10) as page:
+                for operation, stage, count in re.findall(
+                        r'^basalt_request_stage_seconds_count\{operation="(\w+)",stage="(\w+)"\} '
+                        r"(\d+)$", page.read().decode(), re.MULTILINE):
+                    key = operation, stage
+                    counts[key] = counts.get(key, 0) + int(count)
+        return counts
+
+    def test_j_explain(self):
+        before = self.stage_counts()
+        put = self.explained("put", "explained", "v")
+        self.assertEqual([stage["stage"] for stage in put["stages"]],
+                         ["take_up", "gather", "log", "quorum", "hand_over", "apply", "reply"])
+        self.assertEqual((put["operation"], put["outcome"], len(put["attempts"])),
+                         ("put", "applied", 1))
+        self.assertGreater(put["term"], 0)
+        shard = self.json("shard", "of", "explained")
+        self.assertEqual((put["shard"], put["node"]), (shard["id"], shard["leader"]))
+        get = self.explained("get", "explained", "--read", "read-index")
+        self.assertEqual([stage["stage"] for stage in get["stages"]],
+                         ["take_up", "confirm", "hand_over", "read", "reply"])
+        self.assertEqual((get["read_mode"], get["found"]), ("read-index", True))
+        leased = wait_for("a get by lease, on arrival", 20, lambda: next(
+            (report for report in [self.explained("get", "explained")]
+             if len(report["stages"]) == 3), None))
+        self.assertEqual([stage["stage"] for stage in leased["stages"]],
+                         ["confirm", "read", "reply"])
+        self.assertEqual(leased["read_mode"], "lease")
+        self.kvctl("explain", "get", "explained-not", code=1)
+        self.assertIn(b"node: log", self.kvctl("explain", "put", "explained", "w"))
+        self.assertEqual(self.kvctl("get", "explained"), b"w\n")
+        after = self.stage_counts()
+        for stage in put["stages"]:
+            self.assertEqual(after["put", stage["stage"]] - before["put", stage["stage"]], 2, stage)
+        self.assertGreater(after["get", "confirm"], before["get", "confirm"])
+        self.assertGreater(after["get", "hand_over"], before["get", "hand_over"])
+
+    def test_k_explain_a_redirect(self):
+        shard = self.json("shard", "of", "redirected")
+        old = shard["leader"]
+        other = 1 if old != 1 else 2
+        # It has the map, and no link to any node yet, once it reads its standard input: more than
+        # fits into the pipe.
+        value = b"v" * (1 << 20)
+        process = subprocess.Popen(
+            [str(binary("kvctl")), "--endpoints",
+             f"127.0.0.1:{self.cluster.base_port + 10 * other}", "--timeout", "30s", "-o", "json",
+             "explain", "put", "redirected", "-"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            process.stdin.write(value[:-1])
+            process.stdin.flush()
+            self.cluster.stop(old)
+            self.cluster.start(old)
+
+            def serves():
+                found = self.json("shard", "of", "redirected")["leader"]
+                states = {node["id"]: node["state"] for node in self.json("nodes")["nodes"]}
+                return found if found not in (None, old) and states[old] == "ready" else None
+            leader = wait_for("another leader", 30, serves)
+            out, err = process.communicate(value[-1:], timeout=60)
+        finally:
+            process.kill()
+            process.wait()
+        self.assertEqual(process.returncode, 0, err)
+        report = json.loads(out)
+        self.check_parts(report)
+        self.assertEqual([(attempt["node"], attempt["ended"]) for attempt in report["attempts"]],
+                         [(old, "not_leader"), (leader, "ok")], report)
+        self.assertEqual(report["node"], leader)
+        self.assertGreater(report["earlier_attempts_us"], 0)
+        self.assertEqual(self.kvctl("-o", "raw", "get", "redirected"), value)
 
     def test_z_nodes_die(self):
         self.kvctl("put", "survivor", "v")

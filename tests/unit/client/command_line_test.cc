@@ -48,6 +48,8 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"put k v", Verb::kPut},
       {"get k --read read-index", Verb::kGet},
       {"del k", Verb::kDel},
+      {"explain get k --read read-index", Verb::kExplainGet},
+      {"explain put k v", Verb::kExplainPut},
       {"scan --prefix p --limit 3 --keys-only", Verb::kScan},
       {"count --from a --to b", Verb::kCount},
       {"import - --format tsv --base64 --from-line 7 --in-flight 10", Verb::kImport},
@@ -165,10 +167,11 @@ std::set<std::string> FlagsIn(const std::string& text) {
   return flags;
 }
 
-const char* const kVerbsWithHelp[] = {"put",   "get",        "del",      "scan",
-                                      "count", "import",     "export",   "status",
-                                      "nodes", "shards",     "shard of", "cluster init",
-                                      "bench", "completion", "version",  "debug scan-replica"};
+const char* const kVerbsWithHelp[] = {"put",        "get",        "del",      "scan",
+                                      "count",      "import",     "export",   "status",
+                                      "nodes",      "shards",     "shard of", "cluster init",
+                                      "bench",      "completion", "version",  "debug scan-replica",
+                                      "explain get"};
 
 TEST(CommandLineTest, TheManualNamesEveryVerbAndFlag) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it; ends when the check allows getenv

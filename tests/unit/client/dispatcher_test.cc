@@ -36,9 +36,10 @@ class DispatcherTest : public ::testing::Test {
   DispatcherTest() : dispatcher_(1) { dispatcher_.OnMap(MapOf(3, 1, 1)); }
 
   // Starts a call; its result lands in results_[number].
-  int Start(OperationKind kind, Span timeout = seconds(5)) {
+  int Start(OperationKind kind, Span timeout = seconds(5), bool explain = false) {
     const int number = next_++;
-    auto operation = std::make_shared<Operation>(Operation{.kind = kind, .key = "k", .value = "v"});
+    auto operation = std::make_shared<Operation>(
+        Operation{.kind = kind, .key = "k", .value = "v", .explain = explain});
     if (kind == OperationKind::kScan) operation->page = {.shard_id = 1, .slot_count = 16384};
     dispatcher_.Start(operation, now_, now_ + timeout, [this, number](CallResult result) {
       EXPECT_FALSE(results_.contains(number)) << "D2: a call ends once";
@@ -100,6 +101,60 @@ class DispatcherTest : public ::testing::Test {
   int map_fetches_ = 0;
   int next_ = 0;
 };
+
+TEST_F(DispatcherTest, ACallThatAsksComesWithItsStory) {
+  const int plain = Start(OperationKind::kPut);
+  const int call = Start(OperationKind::kPut, seconds(5), true);
+  const Time started = now_;
+  auto sends = Turn();
+  ASSERT_EQ(sends.size(), 2U);
+  EXPECT_FALSE(sends[0].operation->explain);
+  Give(1, Ok(sends[0]));
+  now_ += milliseconds(3);
+  Give(1, Refused(sends[1], SendEnd::kNotLeader, {.shard_id = 1, .node_id = 2, .term = 2}));
+  sends = Turn();
+  ASSERT_EQ(sends.size(), 1U);
+  now_ += milliseconds(4);
+  Answer answer = Ok(sends[0]);
+  answer.written = now_ - milliseconds(1);
+  answer.server =
+      std::make_unique<ServerStory>(ServerStory{.term = 2, .stages = {{"log", Span(9)}}});
+  Give(2, std::move(answer));
+  Turn();
+  EXPECT_EQ(results_[plain].story, nullptr);
+  ASSERT_NE(results_[call].story, nullptr);
+  const CallStory& story = *results_[call].story;
+  EXPECT_EQ(story.started, started);
+  EXPECT_EQ(story.ended, now_);
+  ASSERT_EQ(story.attempts.size(), 2U);
+  EXPECT_EQ(story.attempts[0].node_id, 1U);
+  EXPECT_EQ(story.attempts[0].end, SendEnd::kNotLeader);
+  EXPECT_EQ(story.attempts[0].message, "refused");
+  EXPECT_EQ(story.attempts[0].ended, started + milliseconds(3));
+  EXPECT_EQ(story.attempts[0].server, nullptr);
+  EXPECT_EQ(story.attempts[1].node_id, 2U);
+  EXPECT_EQ(story.attempts[1].shard_id, 1U);
+  EXPECT_EQ(story.attempts[1].end, SendEnd::kOk);
+  EXPECT_EQ(story.attempts[1].sent, started + milliseconds(3));
+  EXPECT_EQ(story.attempts[1].written, started + milliseconds(6));
+  EXPECT_EQ(story.attempts[1].ended, now_);
+  ASSERT_NE(story.attempts[1].server, nullptr);
+  EXPECT_EQ(story.attempts[1].server->term, 2U);
+}
+
+TEST_F(DispatcherTest, TheStoryOfACallThatNobodyAnswersEndsAtItsDeadline) {
+  const int call = Start(OperationKind::kPut, milliseconds(100), true);
+  ASSERT_EQ(Turn().size(), 1U);
+  now_ += milliseconds(100);
+  dispatcher_.OnTime(now_);
+  Turn();
+  ASSERT_NE(results_[call].story, nullptr);
+  const CallStory& story = *results_[call].story;
+  ASSERT_EQ(story.attempts.size(), 1U);
+  EXPECT_EQ(story.attempts[0].end, SendEnd::kDeadline);
+  EXPECT_EQ(story.attempts[0].ended - story.started, milliseconds(100));
+  EXPECT_EQ(story.ended, now_);
+}
 
 TEST_F(DispatcherTest, ACallGoesToTheLeaderAndEndsWithItsAnswer) {
   const int call = Start(OperationKind::kGet);

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "client/kvctl/row_text.h"
 #include "tests/unit/client/fake_kv_server.h"
 
@@ -104,6 +106,89 @@ TEST_F(KvctlProcessTest, DataGoesToStandardOutputAlone) {
   EXPECT_EQ(Run({"count"}).out, "1\n");
   EXPECT_EQ(Run({"scan", "--prefix", "g"}).out, "greeting\thello\n");
   EXPECT_EQ(Run({"del", "greeting"}).code, 0);
+}
+
+TEST_F(KvctlProcessTest, ExplainTellsOfANodeThatDoesNot) {
+  const Ended put = Run({"explain", "put", "k", "-"}, "from standard input");
+  EXPECT_EQ(put.code, 0) << put.err;
+  EXPECT_EQ(server_.Contents()["k"], "from standard input");
+  EXPECT_NE(put.out.find("network and node"), std::string::npos) << put.out;
+  EXPECT_NE(put.err.find("node 1 does not know how to explain"), std::string::npos) << put.err;
+  ASSERT_FALSE(server_.Requests().empty());
+  EXPECT_TRUE(server_.Requests().back().explain());
+  const Ended get = Run({"-o", "json", "explain", "get", "k"});
+  EXPECT_EQ(get.code, 0);
+  const auto json = nlohmann::json::parse(get.out);
+  EXPECT_EQ(json["operation"], "get");
+  EXPECT_EQ(json["found"], true);
+  EXPECT_EQ(json["node"], 1);
+  EXPECT_TRUE(json["server_us"].is_null());
+  EXPECT_TRUE(json["term"].is_null());
+  EXPECT_EQ(json["total_us"], json["client_queue_us"].get<int>() + json["network_us"].get<int>());
+  EXPECT_EQ(Run({"explain", "get", "absent"}).code, 1);
+  EXPECT_EQ(Run({"get", "k"}).out, "from standard input\n");
+  EXPECT_FALSE(server_.Requests().back().explain());
+}
+
+TEST_F(KvctlProcessTest, ExplainTellsOfEveryAttempt) {
+  FakeKvServer two(2);
+  const v1::ClusterMap map = MapOf({&server_, &two}, 4);
+  server_.SetMap(map);
+  two.SetMap(map);
+  server_.SetScript([](const v1::Request&) {
+    FakeReaction reaction{.kind = Kind::kAnswer, .response = Refusal(v1::CODE_NOT_LEADER)};
+    reaction.response.mutable_leader()->set_node_id(2);
+    reaction.response.mutable_leader()->set_term(5);
+    return reaction;
+  });
+  two.SetScript([](const v1::Request&) {
+    FakeReaction reaction{.kind = Kind::kAnswer, .response = {}};
+    reaction.response.set_outcome(v1::OUTCOME_APPLIED);
+    reaction.response.mutable_write()->set_version(3);
+    reaction.response.mutable_explanation()->set_term(5);
+    v1::StageTime* stage = reaction.response.mutable_explanation()->add_stages();
+    stage->set_stage("log");
+    stage->set_microseconds(2);
+    return reaction;
+  });
+  const Ended ended = Run({"-o", "json", "explain", "put", "k", "v"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.err, "");
+  const auto json = nlohmann::json::parse(ended.out);
+  ASSERT_EQ(json["attempts"].size(), 2U) << ended.out;
+  EXPECT_EQ(json["attempts"][0]["node"], 1);
+  EXPECT_EQ(json["attempts"][0]["ended"], "not_leader");
+  EXPECT_EQ(json["attempts"][1]["node"], 2);
+  EXPECT_EQ(json["attempts"][1]["ended"], "ok");
+  EXPECT_EQ(json["node"], 2);
+  EXPECT_EQ(json["term"], 5);
+  EXPECT_EQ(json["outcome"], "applied");
+  EXPECT_EQ(json["server_us"], 2);
+  EXPECT_GT(json["earlier_attempts_us"], 0);
+  int sum = 0;
+  for (const char* part :
+       {"earlier_attempts_us", "client_queue_us", "network_us", "server_us", "waited_us"}) {
+    sum += json[part].get<int>();
+  }
+  EXPECT_EQ(json["total_us"], sum);
+  const Ended table = Run({"explain", "put", "k", "v"});
+  EXPECT_NE(table.out.find("not_leader"), std::string::npos) << table.out;
+}
+
+TEST_F(KvctlProcessTest, ExplainEndsAsTheVerbItselfWould) {
+  Refuse(v1::CODE_UNAVAILABLE);
+  const Ended put = Run({"--timeout", "200ms", "-o", "json", "explain", "put", "k", "v"});
+  EXPECT_EQ(put.code, 3) << put.err;
+  const auto json = nlohmann::json::parse(put.out);
+  EXPECT_EQ(json["status"], "unavailable");
+  EXPECT_EQ(json["outcome"], "not applied");
+  EXPECT_GT(json["attempts"].size(), 1U);
+  Refuse(v1::CODE_INVALID);
+  EXPECT_EQ(Run({"explain", "get", ""}).code, 5);
+  Refuse(v1::CODE_INTERNAL, v1::OUTCOME_UNKNOWN);
+  EXPECT_EQ(Run({"explain", "put", "k", "v"}).code, 4);
+  server_.Stop();
+  EXPECT_EQ(Run({"--timeout", "200ms", "explain", "get", "k"}).code, 3);
 }
 
 TEST_F(KvctlProcessTest, NotFoundIsOne) {

@@ -52,6 +52,32 @@ TEST(WireTest, ReadsCarryNoNumberAndTheirMode) {
   EXPECT_EQ(scan.scan().mode(), v1::READ_MODE_DEFAULT);
 }
 
+TEST(WireTest, ExplanationsAreAskedForAndCome) {
+  v1::Request request;
+  ToRequest(Make({.kind = OperationKind::kGet, .key = "k"}), {1, 2}, &request);
+  EXPECT_FALSE(request.explain());
+  ToRequest(Make({.kind = OperationKind::kGet, .key = "k", .explain = true}), {1, 2}, &request);
+  EXPECT_TRUE(request.explain());
+  v1::Response response;
+  response.mutable_get();
+  response.set_mode(v1::READ_MODE_LEASE);
+  EXPECT_EQ(ToAnswer(&response).server, nullptr);
+  response.mutable_explanation()->set_term(8);
+  for (const uint64_t us : {uint64_t{12}, ~uint64_t{0}}) {
+    v1::StageTime* stage = response.mutable_explanation()->add_stages();
+    stage->set_stage("read");
+    stage->set_microseconds(us);
+  }
+  const Answer answer = ToAnswer(&response);
+  ASSERT_NE(answer.server, nullptr);
+  EXPECT_EQ(answer.server->term, 8U);
+  EXPECT_EQ(answer.server->read_mode, "lease");
+  ASSERT_EQ(answer.server->stages.size(), 2U);
+  EXPECT_EQ(answer.server->stages[0].name, "read");
+  EXPECT_EQ(answer.server->stages[0].took, Span(12));
+  EXPECT_GT(answer.server->stages[1].took, Span(0)) << "no overflow by what comes from outside";
+}
+
 TEST(WireTest, AnAnswerThatNamesNoOutcomeClaimsNone) {
   v1::Response response;
   response.set_code(v1::CODE_UNAVAILABLE);

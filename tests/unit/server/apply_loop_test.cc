@@ -285,6 +285,65 @@ TEST_F(ApplyLoopTest, AReplicaThatIsRemovedAnswersWhoWaits) {
   EXPECT_THAT(Apply(2, 1, {4}), ElementsAre("4 OK APPLIED"));
 }
 
+TEST_F(ApplyLoopTest, AWriteThatAsksIsExplained) {
+  const MonotonicTime start = clock_.now;
+  const auto after = [&](int ms) { return start + milliseconds(ms); };
+  WritesProposed proposed = Proposed(1, 1, {7, 8});
+  for (PendingWrite& write : proposed.writes) {
+    write.arrived = start;
+    write.taken_up = after(1);
+  }
+  proposed.writes[0].explain = true;
+  Handle(std::move(proposed));
+  raft::Entry entry = testing::EntryBuilder(1, 100).Put("k7", "a").Put("k8", "b").Build();
+  entry.term = raft::Term(1);
+  ApplyEntries apply{kGroup, {entry}};
+  const auto note = [&](uint64_t term, int proposed_at) {
+    apply.noted.push_back(
+        {raft::LogIndex(1),
+         raft::Term(term),
+         {.proposed = after(proposed_at), .durable = after(6), .committed = after(10)}});
+  };
+  note(1, 3);
+  note(2, 4);  // another one that was proposed at that place
+  clock_.now = after(15);
+  loop_.Handle(std::move(apply));
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 2u);
+  EXPECT_FALSE(replies_->all[1].has_explanation()) << "it did not ask";
+  const v1::Explanation& explanation = replies_->all[0].explanation();
+  EXPECT_EQ(explanation.term(), 1u);
+  std::vector<std::string> stages;
+  for (const v1::StageTime& stage : explanation.stages()) {
+    stages.push_back(stage.stage() + " " + std::to_string(stage.microseconds()));
+  }
+  EXPECT_THAT(stages, ElementsAre("take_up 1000", "gather 2000", "log 3000", "quorum 4000",
+                                  "hand_over 5000", "apply 0", "reply 0"));
+}
+
+TEST_F(ApplyLoopTest, AReadThatAsksIsExplained) {
+  Apply(1, 1, {4});
+  ServeReads reads = Reads(1, {4, 5});
+  reads.reads[1].request.set_explain(true);
+  for (PendingRead& read : reads.reads) {
+    read.arrived = clock_.now;
+    read.taken_up = clock_.now + milliseconds(1);
+    read.confirmed = clock_.now + milliseconds(3);
+  }
+  clock_.now += milliseconds(6);
+  loop_.Handle(std::move(reads));
+  clock_.now += milliseconds(2);
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 2u);
+  EXPECT_FALSE(replies_->all[0].has_explanation());
+  std::vector<std::string> stages;
+  for (const v1::StageTime& stage : replies_->all[1].explanation().stages()) {
+    stages.push_back(stage.stage() + " " + std::to_string(stage.microseconds()));
+  }
+  EXPECT_THAT(stages, ElementsAre("take_up 1000", "confirm 2000", "hand_over 3000", "read 0",
+                                  "reply 2000"));
+}
+
 // What a follower is given gathers; each test below says what ends that.
 class GatheringTest : public ApplyLoopTest {
  protected:

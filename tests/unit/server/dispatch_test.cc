@@ -295,6 +295,32 @@ TEST_F(LeasedDispatchTest, TheLoopDecidesWhenTheLeaseDoesNot) {
   EXPECT_EQ(lease_reads_.reads(), 2u);
 }
 
+TEST_F(LeasedDispatchTest, AGetThatAsksIsExplained) {
+  view_.OnLeader(kHere, raft::NodeId(1), raft::Term(6));
+  v1::Request asking = Get(2, "bar");
+  asking.set_explain(true);
+  dispatch_.Handle(replies_, {Get(1, "bar"), asking});
+  ASSERT_EQ(replies_->all.size(), 2u);
+  EXPECT_FALSE(replies_->all[0].has_explanation());
+  const v1::Explanation& explanation = replies_->all[1].explanation();
+  EXPECT_EQ(explanation.term(), 6u);
+  ASSERT_EQ(explanation.stages_size(), 3);
+  EXPECT_EQ(explanation.stages(0).stage(), "confirm");
+  EXPECT_EQ(explanation.stages(1).stage(), "read");
+  EXPECT_EQ(explanation.stages(2).stage(), "reply");
+}
+
+TEST_F(DispatchTest, TheWishForAnExplanationGoesAlong) {
+  v1::Request put = Put(1, "bar", "a");
+  put.set_explain(true);
+  Handle({put, Put(2, "bar", "b")});
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  const auto& writes = std::get<WritesArrived>(inbox_.events[0]).writes;
+  EXPECT_TRUE(writes.at(0).explain);
+  EXPECT_FALSE(writes.at(1).explain);
+  EXPECT_EQ(writes.at(0).arrived, clock_.now);
+}
+
 // The clock moves on at every look: a lease that ends between the first look and the second is
 // over.
 class TickingClock final : public Clock {

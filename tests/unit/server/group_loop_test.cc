@@ -138,6 +138,41 @@ TEST_F(GroupLoopTest, StampsAreAboveWhatWasApplied) {
   EXPECT_GT(batch.first_stamp(), ahead);
 }
 
+TEST_F(GroupLoopTest, EntriesComeToBeAppliedWithTheirMoments) {
+  MakeLeaderOfThree();
+  around_.Take<ApplyEntries>();
+  const MonotonicTime start = clock_.now;
+  const auto at = [&](int ms) { clock_.now = start + std::chrono::milliseconds(ms); };
+  at(1);
+  Handle(Writes({1}));
+  at(2);
+  Handle(Writes({2}));
+  at(5);
+  PersistOne();  // entry 2
+  at(7);
+  Acknowledge(3);  // a quorum has entry 3 before the disk here has
+  std::vector<ApplyEntries> first = around_.Take<ApplyEntries>();
+  ASSERT_EQ(first.size(), 1u);
+  ASSERT_EQ(first[0].noted.size(), 1u);
+  EXPECT_EQ(first[0].noted[0].index, raft::LogIndex(2));
+  EXPECT_EQ(first[0].noted[0].term, raft::Term(1));
+  const auto since = [&](MonotonicTime moment) { return (moment - start).count() / 1'000'000; };
+  EXPECT_EQ(since(first[0].noted[0].moments.proposed), 1);
+  EXPECT_EQ(since(first[0].noted[0].moments.durable), 5);
+  EXPECT_EQ(since(first[0].noted[0].moments.committed), 7);
+  at(9);
+  PersistOne();
+  std::vector<ApplyEntries> second = around_.Take<ApplyEntries>();
+  ASSERT_EQ(second.size(), 1u);
+  ASSERT_EQ(second[0].noted.size(), 1u);
+  EXPECT_EQ(since(second[0].noted[0].moments.proposed), 2);
+  EXPECT_EQ(since(second[0].noted[0].moments.durable), 9);
+  EXPECT_LE(second[0].noted[0].moments.committed, second[0].noted[0].moments.durable);
+  std::vector<WritesProposed> proposed = around_.Take<WritesProposed>();
+  ASSERT_EQ(proposed.size(), 2u);
+  EXPECT_EQ(since(proposed[1].writes.at(0).taken_up), 2);
+}
+
 TEST_F(GroupLoopTest, TooManyGatheredBytesAreOverload) {
   MakeLeaderAlone({.log_appends_max = 0, .gathered_bytes_max = 1000});
   Handle(Writes({1, 2, 3}, 400));
@@ -151,6 +186,19 @@ TEST_F(GroupLoopTest, TooManyGatheredBytesAreOverload) {
                                             "3 DEADLINE NOT_APPLIED"));
   Handle(Writes({5}));
   EXPECT_THAT(replies_->Take(), IsEmpty()) << "there is room again";
+}
+
+TEST_F(GroupLoopTest, ReadsAreServedWithTheirMoments) {
+  MakeLeaderOfThree();
+  const MonotonicTime start = clock_.now;
+  clock_.now = start + std::chrono::milliseconds(1);
+  Handle(Reads({1}));
+  clock_.now = start + std::chrono::milliseconds(4);
+  Acknowledge(1, NewestRound().value());
+  const std::vector<ServeReads> served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].reads.at(0).taken_up - start, std::chrono::milliseconds(1));
+  EXPECT_EQ(served[0].reads.at(0).confirmed - start, std::chrono::milliseconds(4));
 }
 
 TEST_F(GroupLoopTest, ReadsShareRoundsAndWaitForTheQuorum) {

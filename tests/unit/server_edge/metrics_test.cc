@@ -52,6 +52,8 @@ void FillEverything(Metrics& metrics) {
   metrics.requests().Record(Operation::kPut, 0, 0.002);
   metrics.requests().Record(Operation::kGet, 3, 0.0002);
   metrics.requests().Count(Operation::kGet, 0, 64);
+  metrics.stages().Record(StagedOperation::kPut, Stage::kLog, std::chrono::milliseconds(2), 3);
+  metrics.stages().Record(StagedOperation::kGet, Stage::kRead, std::chrono::seconds(9), 1);
   metrics.log().syncs->Increment();
   metrics.log().sync_seconds->Observe(0.001);
   metrics.log().batch_entries->Observe(17);
@@ -70,6 +72,26 @@ TEST(Metrics, CountsByOperationAndCode) {
   EXPECT_THAT(text,
               HasSubstr("basalt_request_seconds_bucket{operation=\"put\",le=\"0.0025\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("basalt_request_seconds_bucket{operation=\"put\",le=\"0.001\"} 0\n"));
+}
+
+TEST(Metrics, CountsStages) {
+  Metrics metrics(3);
+  StageHistograms& stages = metrics.stages();
+  stages.Record(StagedOperation::kPut, Stage::kLog, std::chrono::milliseconds(1), 3);
+  stages.Record(StagedOperation::kPut, Stage::kLog, std::chrono::nanoseconds(1'000'001), 2);
+  stages.Record(StagedOperation::kPut, Stage::kLog, std::chrono::nanoseconds(0), 1);
+  stages.Record(StagedOperation::kPut, Stage::kLog, std::chrono::seconds(2), 1);
+  const std::string text = metrics.Render();
+  const std::string bucket =
+      "basalt_request_stage_seconds_bucket{operation=\"put\",stage=\"log\",le=";
+  EXPECT_THAT(text,
+              AllOf(HasSubstr(bucket + "\"5e-06\"} 1\n"), HasSubstr(bucket + "\"0.0005\"} 1\n"),
+                    HasSubstr(bucket + "\"0.001\"} 4\n"), HasSubstr(bucket + "\"0.0025\"} 6\n"),
+                    HasSubstr(bucket + "\"1\"} 6\n"), HasSubstr(bucket + "\"+Inf\"} 7\n")));
+  EXPECT_THAT(text,
+              HasSubstr("basalt_request_stage_seconds_count{operation=\"put\",stage=\"log\"} 7"));
+  EXPECT_THAT(text, HasSubstr("{operation=\"get\",stage=\"confirm\"} 0"));
+  EXPECT_THAT(text, Not(HasSubstr("{operation=\"get\",stage=\"log\"}"))) << "gets have no such";
 }
 
 TEST(Metrics, ShowsTheNodesStatus) {
