@@ -8,6 +8,7 @@ void CircuitBreaker::OnWord() {
   state_ = State::kClosed;
   timeouts_ = 0;
   waits_ = 0;
+  hastened_ = false;
 }
 
 void CircuitBreaker::OnConnectionFailed(Time now) {
@@ -24,10 +25,13 @@ void CircuitBreaker::OnTimeout(Time sent_at, Time now) {
   Open(Span(0), now);
 }
 
+void CircuitBreaker::Hasten() { hastened_ = state_ != State::kClosed; }
+
 bool CircuitBreaker::TakeTrial(Time now) {
   if (state_ == State::kHalfOpen && now >= due_) Open(NextWait(), now);
-  if (state_ != State::kOpen || now < due_) return false;
+  if (state_ != State::kOpen || (now < due_ && !hastened_)) return false;
   state_ = State::kHalfOpen;
+  hastened_ = false;
   due_ = now + options_.trial_most;
   return true;
 }

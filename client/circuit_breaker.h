@@ -9,6 +9,9 @@
 //   half-open  the one trial is under way. Word from the node closes; no link, or no word in time,
 //              opens again, for twice as long.
 //
+// Somebody else's word that the node lives does not close, but lets the next trial go without a
+// wait.
+//
 // What a node answers plays no part: "overloaded" and "not leader" prove it alive.
 //
 // Invariants:
@@ -50,7 +53,9 @@ class CircuitBreaker {
   // A send of `sent_at` was given up, and the node has said nothing since then. Of sends that ran
   // side by side one counts.
   void OnTimeout(Time sent_at, Time now);
-  // True: ask the node now; what becomes of that is told by the above.
+  // Another node lets it be known that this one lives.
+  void Hasten();
+  // True: ask the node now; what becomes of that is told by the first three.
   bool TakeTrial(Time now);
 
  private:
@@ -64,6 +69,7 @@ class CircuitBreaker {
   Time last_timeout_{0};
   uint32_t waits_ = 0;  // since it was closed
   Time due_{0};         // open: of the trial; half-open: when that has failed
+  bool hastened_ = false;
 };
 
 }  // namespace basalt::client

@@ -44,7 +44,9 @@ size_t BytesOf(const Operation& operation) { return operation.bytes() + 64; }
 }  // namespace
 
 struct Connection::Stub {
-  explicit Stub(const std::shared_ptr<grpc::Channel>& channel) : kv(v1::Kv::NewStub(channel)) {}
+  explicit Stub(std::shared_ptr<grpc::Channel> to)
+      : channel(std::move(to)), kv(v1::Kv::NewStub(channel)) {}
+  const std::shared_ptr<grpc::Channel> channel;
   const std::unique_ptr<v1::Kv::Stub> kv;
 };
 
@@ -56,15 +58,19 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   Channel(ConnectionOptions options, ConnectionObserver* observer, v1::Kv::Stub* stub)
       : options_(std::move(options)), observer_(observer), stub_(stub) {}
 
+  // Whether a port that refuses is tried again until the time is up.
+  enum class Patience : bool { kNone, kSome };
+
   const ConnectionOptions& options() const { return options_; }
   ConnectionObserver* observer() const { return observer_; }
   v1::Kv::Stub* stub() const { return stub_; }
 
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
+  std::vector<uint64_t> Withdraw(const std::vector<uint64_t>& send_ids);
   void Flush();
   void Probe();
   void Try();
-  void FetchMap(milliseconds timeout,
+  void FetchMap(milliseconds timeout, Patience patience,
                 std::function<void(grpc::Status, const v1::ClusterMap&)> done);
   void Close();
 
@@ -81,7 +87,7 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
  private:
   enum class Phase : uint8_t { kDown, kOpening, kUp, kClosed };
 
-  void Open();
+  void Open(Patience patience);
   void OnOpened(bool alive);
   void AskWhetherAlive();
   void Gather(const Send& send) BASALT_REQUIRES(mutex_);
@@ -255,12 +261,32 @@ std::vector<uint64_t> Connection::Channel::Enqueue(const std::vector<Send>& send
       for (const Send& send : sends) turned_back.push_back(send.send_id);
     }
   }
-  if (open) Open();
+  if (open) Open(Patience::kNone);
   return turned_back;
 }
 
-void Connection::Channel::Open() {
-  FetchMap(kAliveTimeout,
+std::vector<uint64_t> Connection::Channel::Withdraw(const std::vector<uint64_t>& send_ids) {
+  std::vector<uint64_t> wanted = send_ids;
+  std::sort(wanted.begin(), wanted.end());
+  std::vector<uint64_t> unsent;
+  const MutexLock lock(mutex_);
+  for (v1::RequestBatch& batch : waiting_) {
+    auto& requests = *batch.mutable_requests();
+    const auto rest =
+        std::stable_partition(requests.begin(), requests.end(), [&](const v1::Request& request) {
+          return !std::binary_search(wanted.begin(), wanted.end(), request.id());
+        });
+    for (auto it = rest; it != requests.end(); ++it) unsent.push_back(it->id());
+    requests.erase(rest, requests.end());
+  }
+  std::erase_if(waiting_, [](const v1::RequestBatch& batch) { return batch.requests().empty(); });
+  // What is last now may be another batch, whose bytes were not kept.
+  if (!unsent.empty()) last_batch_bytes_ = kBytesPerMessage;
+  return unsent;
+}
+
+void Connection::Channel::Open(Patience patience) {
+  FetchMap(kAliveTimeout, patience,
            [self = shared_from_this()](const grpc::Status& status, const v1::ClusterMap& map) {
              if (status.ok() && !map.cluster_id().empty()) self->observer_->OnMap(ToView(map));
              self->OnOpened(status.ok());
@@ -430,14 +456,14 @@ void Connection::Channel::Try() {
     }
   }
   if (open) {
-    Open();
+    Open(Patience::kSome);
   } else {
     AskWhetherAlive();
   }
 }
 
 void Connection::Channel::AskWhetherAlive() {
-  FetchMap(kAliveTimeout,
+  FetchMap(kAliveTimeout, Patience::kNone,
            [self = shared_from_this()](const grpc::Status& status, const v1::ClusterMap& map) {
              {
                const MutexLock lock(self->mutex_);
@@ -454,7 +480,7 @@ void Connection::Channel::AskWhetherAlive() {
            });
 }
 
-void Connection::Channel::FetchMap(milliseconds timeout,
+void Connection::Channel::FetchMap(milliseconds timeout, Patience patience,
                                    std::function<void(grpc::Status, const v1::ClusterMap&)> done) {
   struct Exchange {
     std::shared_ptr<grpc::ClientContext> context;
@@ -464,6 +490,7 @@ void Connection::Channel::FetchMap(milliseconds timeout,
   auto exchange = std::make_shared<Exchange>();
   exchange->context = OpenContext();
   exchange->context->set_deadline(std::chrono::system_clock::now() + timeout);
+  exchange->context->set_wait_for_ready(patience == Patience::kSome);
   stub_->async()->GetMap(
       exchange->context.get(), &exchange->request, &exchange->map,
       [self = shared_from_this(), exchange, done = std::move(done)](const grpc::Status& status) {
@@ -486,15 +513,24 @@ std::vector<uint64_t> Connection::Enqueue(const std::vector<Send>& sends) {
   return channel_->Enqueue(sends);
 }
 
+std::vector<uint64_t> Connection::Withdraw(const std::vector<uint64_t>& send_ids) {
+  return channel_->Withdraw(send_ids);
+}
+
 void Connection::Flush() { channel_->Flush(); }
 
 void Connection::Probe() { channel_->Probe(); }
 
-void Connection::Try() { channel_->Try(); }
+void Connection::Try() {
+  // What gRPC knows from its own last try may be older than what this one is for.
+  grpc::experimental::ChannelResetConnectionBackoff(stub_->channel.get());
+  channel_->Try();
+}
 
 void Connection::FetchMap(milliseconds timeout, std::function<void(Result<ClusterView>)> done) {
   channel_->FetchMap(
-      timeout, [done = std::move(done)](const grpc::Status& status, const v1::ClusterMap& map) {
+      timeout, Channel::Patience::kNone,
+      [done = std::move(done)](const grpc::Status& status, const v1::ClusterMap& map) {
         if (status.ok()) {
           done(ToView(map));
         } else {

@@ -64,6 +64,8 @@ class Connection {
   // Takes the sends along with the next message, opening the link if there is none. Returns those
   // turned back: it is closed.
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
+  // Takes back those that have not begun to be written, and returns them.
+  std::vector<uint64_t> Withdraw(const std::vector<uint64_t>& send_ids);
   // Starts writing what Enqueue gathered, unless a write is under way.
   void Flush();
   // Asks whether the node lives; if no answer comes within a second, breaks the link.

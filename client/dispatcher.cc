@@ -33,6 +33,8 @@ bool AnyReplicaServes(const Operation& operation) {
   return operation.kind == OperationKind::kGet && operation.read_mode == ReadMode::kReadIndex;
 }
 
+SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
+
 bool Fits(OperationKind kind, Payload::Kind payload) {
   switch (kind) {
     case OperationKind::kGet:
@@ -107,22 +109,21 @@ std::optional<Destination> Dispatcher::RouteOf(const Operation& operation) const
 }
 
 uint64_t Dispatcher::ChooseReplica(const ShardView& shard, uint64_t except) {
-  std::vector<ReplicaCandidate> candidates;
-  candidates.reserve(shard.nodes.size());
+  candidates_.clear();
   for (const uint64_t node_id : shard.nodes) {
     if (node_id == except) continue;
     const auto weight = spread_.weights.find(node_id);
-    candidates.push_back({.node_id = node_id,
-                          .outstanding = health_.outstanding(node_id),
-                          .weight = weight == spread_.weights.end() ? 1 : weight->second,
-                          .zone = router_.ZoneOf(node_id),
-                          .reachable = health_.IsReachable(node_id)});
+    candidates_.push_back({.node_id = node_id,
+                           .outstanding = health_.outstanding(node_id),
+                           .weight = weight == spread_.weights.end() ? 1 : weight->second,
+                           .zone = router_.ZoneOf(node_id),
+                           .reachable = health_.IsReachable(node_id)});
   }
-  return candidates.empty() ? 0 : replica_choice_.Choose(shard.shard_id, candidates);
+  return candidates_.empty() ? 0 : replica_choice_.Choose(shard.shard_id, candidates_);
 }
 
 void Dispatcher::Dispatch(uint32_t slot, Time now) {
-  for (const uint64_t node_id : health_.TakeTrials(now)) effects_.trials.push_back(node_id);
+  StartTrials(now);
   Call& call = calls_[slot];
   const Operation& operation = *call.operation;
   if (operation.kind == OperationKind::kScan) {
@@ -255,6 +256,7 @@ void Dispatcher::Learn(uint64_t shard_id, uint64_t node_id, Answer& answer, Time
       break;
     case SendEnd::kNotLeader:
       report.rerouted = router_.OnNotLeader(shard_id, node_id, answer.leader);
+      HastenTrials();
       if (answer.leader.node_id == 0) WantMap(now);
       break;
     case SendEnd::kUnavailable:
@@ -305,6 +307,7 @@ void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time 
     TakeAnswer(SlotOfSend(answer.send_id), answer, now);
   }
   answers.clear();
+  StartTrials(now);
 }
 
 void Dispatcher::OnAlive(uint64_t node_id, Time now) {
@@ -314,6 +317,14 @@ void Dispatcher::OnAlive(uint64_t node_id, Time now) {
 void Dispatcher::LoseNode(uint64_t node_id, Time now) {
   router_.OnNodeLost(node_id);
   WantMap(now);
+}
+
+void Dispatcher::HastenTrials() {
+  for (const uint64_t node_id : router_.TakeElected()) health_.Hasten(node_id);
+}
+
+void Dispatcher::StartTrials(Time now) {
+  for (const uint64_t node_id : health_.TakeTrials(now)) effects_.trials.push_back(node_id);
 }
 
 void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
@@ -358,7 +369,9 @@ void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& uns
 
 bool Dispatcher::OnMap(const ClusterView& view) {
   map_under_way_ = false;
-  return router_.TakeMap(view);
+  const bool taken = router_.TakeMap(view);
+  HastenTrials();
+  return taken;
 }
 
 void Dispatcher::OnMapUnavailable() { map_under_way_ = false; }
@@ -402,10 +415,20 @@ void Dispatcher::OnDeadline(uint32_t slot, Time now) {
     FreeSlot(slot);
     return;
   }
-  EndAttempt(call, {.end = SendEnd::kDeadline, .message = "no answer until the deadline"}, now);
-  Finish(slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
-                                   call.state == State::kInFlight),
-                {}});
+  const CallKind kind = KindOf(call.operation->kind);
+  if (kind == CallKind::kWrite && call.state == State::kInFlight) {
+    effects_.withdrawals.push_back({.send_id = call.first.id, .node_id = call.first.node_id});
+    return;
+  }
+  EndAttempt(call, TimeIsUp(SendEnd::kDeadline), now);
+  Finish(slot, {policy_.OnDeadline(kind, call.history, call.state == State::kInFlight), {}});
+}
+
+void Dispatcher::OnWithdrawn(uint64_t send_id, bool unsent, Time now) {
+  Call* call = FindSend(send_id);
+  if (call == nullptr) return;  // an answer was faster, or news of the link
+  EndAttempt(*call, TimeIsUp(unsent ? SendEnd::kNotSent : SendEnd::kDeadline), now);
+  Finish(SlotOfSend(send_id), {policy_.OnDeadline(CallKind::kWrite, call->history, !unsent), {}});
 }
 
 void Dispatcher::CheckHealth(Time now) {

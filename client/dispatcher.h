@@ -8,7 +8,9 @@
 // Invariants:
 //  D1 a call has at most one open send, or two at different nodes if it is a read that any replica
 //     may answer; only an answer to an open one is taken, and only the first that serves the call;
-//  D2 every call ends exactly once, at its deadline at the latest;
+//  D2 every call ends exactly once, at its deadline at the latest; a write with an open send then,
+//  as
+//     soon as it is known whether that has left this process (OnWithdrawn);
 //  D3 `lowest_open` is at most the sequence of every open mutation.
 #pragma once
 
@@ -47,9 +49,17 @@ struct Finished {
   CallResult result;
 };
 
+// A send of a write whose time is up.
+struct Withdrawal {
+  uint64_t send_id = 0;
+  uint64_t node_id = 0;
+};
+
 struct Effects {
   std::vector<Send> sends;
   std::vector<Finished> finished;  // run their continuations
+  // Take back each that has not left this process, and tell all by OnWithdrawn.
+  std::vector<Withdrawal> withdrawals;
   // Nodes that owe answers and have been silent: ask whether they live, break the link if not.
   std::vector<uint64_t> probes;
   // Nodes out of reach: ask whether they live, making a link if there is none, and tell by OnAlive,
@@ -59,7 +69,8 @@ struct Effects {
   bool fetch_map = false;
 
   bool empty() const {
-    return sends.empty() && finished.empty() && probes.empty() && trials.empty() && !fetch_map;
+    return sends.empty() && finished.empty() && withdrawals.empty() && probes.empty() &&
+           trials.empty() && !fetch_map;
   }
 };
 
@@ -87,6 +98,8 @@ class Dispatcher {
   void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now);
   // The link broke: every send to the node but `unsent` may have arrived.
   void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent, Time now);
+  // `unsent`: it has not left this process, and never will.
+  void OnWithdrawn(uint64_t send_id, bool unsent, Time now);
   // False: the map is of another cluster, or of none.
   bool OnMap(const ClusterView& view);
   void OnMapUnavailable();
@@ -148,6 +161,8 @@ class Dispatcher {
   // By the policy. 0: there is none but `except`.
   uint64_t ChooseReplica(const ShardView& shard, uint64_t except);
   void LoseNode(uint64_t node_id, Time now);
+  void HastenTrials();
+  void StartTrials(Time now);
   void Land(OpenSend& open);  // it is over, one way or another
   // One send is over. Whether its call waits on, and for no other one.
   bool EndSend(uint32_t slot, uint64_t send_id);
@@ -171,6 +186,7 @@ class Dispatcher {
   NodeHealth health_;
   const ReadSpread spread_;
   ReplicaChoice replica_choice_;
+  std::vector<ReplicaCandidate> candidates_;  // ChooseReplica's, so that no choice allocates
   Hedging hedging_;
   OpenNumbers numbers_;
   Effects effects_;

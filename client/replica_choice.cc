@@ -1,6 +1,7 @@
 #include "client/replica_choice.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/check.h"
 
@@ -8,7 +9,8 @@ namespace basalt::client {
 
 uint64_t ReplicaChoice::Choose(uint64_t shard_id, const std::vector<ReplicaCandidate>& candidates) {
   BASALT_CHECK(!candidates.empty());
-  Eligible eligible;
+  Eligible& eligible = eligible_;
+  eligible.clear();
   for (const ReplicaCandidate& candidate : candidates) {
     if (candidate.reachable) eligible.push_back(&candidate);
   }
@@ -70,12 +72,12 @@ const ReplicaCandidate& ReplicaChoice::Weighted(const Eligible& eligible, Turns&
   return *best;
 }
 
-const ReplicaCandidate& ReplicaChoice::Nearest(const Eligible& eligible, Turns& turns) const {
-  Eligible near;
-  for (const ReplicaCandidate* candidate : eligible) {
-    if (!zone_.empty() && candidate->zone == zone_) near.push_back(candidate);
-  }
-  return LeastOutstanding(near.empty() ? eligible : near, turns);
+const ReplicaCandidate& ReplicaChoice::Nearest(Eligible& eligible, Turns& turns) const {
+  const auto is_near = [this](const ReplicaCandidate* candidate) {
+    return !zone_.empty() && candidate->zone == zone_;
+  };
+  if (std::ranges::any_of(eligible, is_near)) std::erase_if(eligible, std::not_fn(is_near));
+  return LeastOutstanding(eligible, turns);
 }
 
 }  // namespace basalt::client

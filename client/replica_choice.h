@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "basalt/client.h"
@@ -20,7 +21,7 @@ struct ReplicaCandidate {
   uint64_t node_id = 0;
   uint32_t outstanding = 0;  // this client's open sends there
   uint32_t weight = 1;       // up to kReplicaWeightMost; 0: only when all candidates have 0
-  std::string zone;
+  std::string_view zone;
   bool reachable = true;
 };
 
@@ -44,12 +45,13 @@ class ReplicaChoice {
 
   static const ReplicaCandidate& LeastOutstanding(const Eligible& eligible, Turns& turns);
   static const ReplicaCandidate& Weighted(const Eligible& eligible, Turns& turns);
-  const ReplicaCandidate& Nearest(const Eligible& eligible, Turns& turns) const;
+  const ReplicaCandidate& Nearest(Eligible& eligible, Turns& turns) const;
 
   const ReplicaPolicy policy_;
   const std::string zone_;
   base::Random random_;
   std::map<uint64_t, Turns> turns_;
+  Eligible eligible_;  // Choose's, so that no choice allocates
 };
 
 }  // namespace basalt::client

@@ -1,6 +1,7 @@
 #include "client/router.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/slot.h"
 
@@ -66,7 +67,14 @@ void Router::AddShard(const ShardView& shard) {
 
 bool Router::FollowHint(ShardRoute& route, const LeaderView& hint, uint64_t from) {
   if (hint.node_id == 0 || hint.node_id == from || hint.term < route.term) return false;
-  if (!nodes_.contains(hint.node_id) || lost_.contains(hint.node_id)) return false;
+  if (!nodes_.contains(hint.node_id)) return false;
+  if (lost_.contains(hint.node_id)) {
+    if (hint.term > std::max(route.term, route.elected.term)) {
+      route.elected = hint;
+      elected_.push_back(hint.node_id);
+    }
+    return false;
+  }
   route.target = hint.node_id;
   route.term = hint.term;
   return true;
@@ -112,6 +120,7 @@ void Router::OnNodeLost(uint64_t node_id) {
 void Router::OnNodeBack(uint64_t node_id) {
   lost_.erase(node_id);
   for (auto& [shard_id, route] : routes_) {
+    if (route.elected.node_id == node_id) FollowHint(route, std::exchange(route.elected, {}), 0);
     if (lost_.contains(route.target) && IsReplica(route.view, node_id)) route.target = node_id;
   }
 }

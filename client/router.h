@@ -5,8 +5,8 @@
 // Maps, hints, and which nodes are out of reach are fed in; nothing here waits or sends.
 //
 // Invariants: a descriptor never goes back to a lower epoch; a hint never goes back to a lower
-// term; no route leads to a node that is out of reach, unless every replica of the shard is. (A
-// hint at such a node is mostly news from before its loss, and of no use if it is not.)
+// term; no route leads to a node that is out of reach, unless every replica of the shard is. A hint
+// at such a node is mostly news from before its loss; one of a newer term is kept until it is back.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace basalt::client {
@@ -72,6 +73,9 @@ class Router {
   void OnNodeLost(uint64_t node_id);
   // It is within reach again.
   void OnNodeBack(uint64_t node_id);
+  // Nodes out of reach that were elected since, as another node says: so they live. Each once a
+  // term and shard.
+  std::vector<uint64_t> TakeElected() { return std::exchange(elected_, {}); }
 
   // Nothing: no shard is known for it. Ask for a new map.
   std::optional<Destination> RouteKey(std::string_view key) const;
@@ -91,6 +95,7 @@ class Router {
     ShardView view;
     uint64_t target = 0;  // node to try next; one of view.nodes, or a hinted leader
     uint64_t term = 0;    // of the last hint followed
+    LeaderView elected;   // the newest hint at a node out of reach, if newer than that
   };
 
   void AddShard(const ShardView& shard);
@@ -99,6 +104,7 @@ class Router {
 
   std::string cluster_id_;
   std::set<uint64_t> lost_;  // nodes out of reach
+  std::vector<uint64_t> elected_;
   std::map<uint64_t, NodeView> nodes_;
   std::map<uint64_t, ShardRoute> routes_;
   std::map<uint32_t, uint64_t> by_first_slot_;  // first slot -> shard

@@ -153,6 +153,7 @@ class Client {
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
     for (const Send& send : effects.sends) TakeSend(send);
     for (const uint64_t node : effects.trials) EndTrial(node);
+    for (const Withdrawal& withdrawal : effects.withdrawals) EndWithdrawal(withdrawal);
     if (effects.fetch_map) map_wanted_ = true;
     heard_ = false;
     served_send_ = 0;
@@ -268,6 +269,19 @@ class Client {
     } else {
       dispatcher_.OnUnsent(node, {}, now_);
     }
+  }
+
+  void EndWithdrawal(const Withdrawal& withdrawal) {
+    Asked* waiter = WaiterOf(withdrawal.send_id);
+    BASALT_CHECK(waiter != nullptr && waiter->is_write() && waiter->deadline <= now_);
+    BASALT_CHECK(waiter->open_node == withdrawal.node_id);
+    const bool unsent = input_.Flag();
+    if (unsent) waiter->open_send = 0;
+    dispatcher_.OnWithdrawn(withdrawal.send_id, unsent, now_);
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    BASALT_CHECK(waiter->ended && effects.sends.empty());
+    if (effects.fetch_map) map_wanted_ = true;
   }
 
   void LoseSends() {

@@ -82,6 +82,7 @@ void VirtualClient::CarryOut(client::Effects effects) {
   std::map<uint64_t, std::vector<client::Send>> by_node;
   for (client::Send& send : effects.sends) by_node[send.to.node_id].push_back(std::move(send));
   for (auto& [node, sends] : by_node) Enqueue(node, std::move(sends));
+  for (const client::Withdrawal& withdrawal : effects.withdrawals) Withdraw(withdrawal);
   for (const uint64_t node : effects.probes) Probe(node, links_[node]);
   for (const uint64_t node : effects.trials) Try(node, links_[node]);
   if (effects.fetch_map) FetchMap();
@@ -115,6 +116,13 @@ void VirtualClient::Enqueue(uint64_t node, std::vector<client::Send> sends) {
   if (link.state == Link::State::kUp) return Write(node, link, sends);
   std::move(sends.begin(), sends.end(), std::back_inserter(link.waiting));
   if (link.state == Link::State::kDown) Open(node, link);
+}
+
+void VirtualClient::Withdraw(const client::Withdrawal& withdrawal) {
+  const size_t unsent =
+      std::erase_if(links_[withdrawal.node_id].waiting,
+                    [&](const client::Send& send) { return send.send_id == withdrawal.send_id; });
+  Drive([&](client::Time now) { dispatcher_.OnWithdrawn(withdrawal.send_id, unsent > 0, now); });
 }
 
 void VirtualClient::Open(uint64_t node, Link& link) {

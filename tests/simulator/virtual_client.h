@@ -60,6 +60,7 @@ class VirtualClient {
   void Open(uint64_t node, Link& link);
   void OnOpened(uint64_t node, uint64_t number, uint64_t life, const std::string& map);
   void Break(uint64_t node, uint64_t number);
+  void Withdraw(const client::Withdrawal& withdrawal);
   void Probe(uint64_t node, Link& link);
   void Try(uint64_t node, Link& link);
   void ReceiveAnswers(uint64_t node, uint64_t number, const std::string& bytes);

@@ -14,12 +14,14 @@
 //
 // Retries. A read is sent again, elsewhere if need be, until its deadline. A write is sent again
 // only when every answer so far says that it was not applied, or when it never left this process;
-// else it ends with Outcome::kUnknown.
+// else it ends with Outcome::kUnknown. One that has not left when its time is up (its connection is
+// still being made, or is busy with what came before) is taken back: not applied.
 //
 // Dead nodes. A node whose connection breaks or cannot be made, or which says nothing while a call
 // runs out of time, is out of reach: calls go to other replicas, and the node is asked in the
-// background, every 20 to 500 ms while there are calls, whether it lives. A call whose shard has no
-// replica within reach waits until its deadline, and is then kUnavailable, not applied.
+// background again and again while there are calls, half a second apart at most, whether it lives;
+// at once when another node says that it was elected. A call whose shard has no replica within
+// reach waits until its deadline, and is then kUnavailable, not applied.
 //
 // Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call waits for
 // room until its deadline; an asynchronous one is refused (kOverloaded, not applied).
@@ -60,7 +62,8 @@ enum class ReplicaPolicy : uint8_t {
 };
 
 struct ClientOptions {
-  // "host:port" of any nodes; the others are learned. At least one.
+  // "host:port" of any nodes; the others are learned. At least one. Connect asks one after the
+  // other, the next as soon as one has failed or has not answered for 100 ms.
   std::vector<std::string> endpoints;
   // For Connect, and for calls that give none.
   std::chrono::milliseconds timeout{5000};

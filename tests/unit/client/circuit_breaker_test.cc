@@ -124,6 +124,28 @@ TEST(CircuitBreakerTest, ATrialThatNeverEndsHasFailed) {
   EXPECT_LE(*again, milliseconds(40));
 }
 
+TEST(CircuitBreakerTest, WhatOthersSayHastensOneTrial) {
+  CircuitBreaker breaker(1);
+  breaker.Hasten();  // closed: no trial is needed
+  for (int i = 0; i < 6; ++i) {
+    breaker.OnConnectionFailed(kStart);
+    ASSERT_TRUE(i == 0 ? WaitFor(breaker, kStart) > Span(0)
+                       : breaker.TakeTrial(kStart + seconds(1)));
+  }
+  breaker.OnConnectionFailed(kStart);
+  EXPECT_FALSE(breaker.TakeTrial(kStart));
+  breaker.Hasten();
+  EXPECT_FALSE(breaker.closed());
+  EXPECT_TRUE(breaker.TakeTrial(kStart));
+  EXPECT_FALSE(breaker.TakeTrial(kStart));  // B2
+  breaker.Hasten();                         // while one is under way: the next
+  EXPECT_FALSE(breaker.TakeTrial(kStart));
+  breaker.OnConnectionFailed(kStart);
+  EXPECT_TRUE(breaker.TakeTrial(kStart));
+  breaker.OnConnectionFailed(kStart);
+  EXPECT_GE(WaitFor(breaker, kStart), milliseconds(250));  // waits are as long as before
+}
+
 TEST(NodeHealthTest, CountsOpenSendsAndSaysWhenReachabilityChanges) {
   NodeHealth health(1);
   health.OnSent(1, kStart);

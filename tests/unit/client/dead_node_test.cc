@@ -72,7 +72,10 @@ class World {
   }
 
   void Set(uint64_t node, Node state) { nodes_[node] = state; }
-  void Lead(uint64_t node) { leader_ = node; }
+  void Lead(uint64_t node, uint64_t known_term = 0) {
+    leader_ = node;
+    term_ = known_term;
+  }
   void At(Time when, std::function<void()> event) { events_.emplace(when, std::move(event)); }
 
   Time now() const { return now_; }
@@ -113,7 +116,11 @@ class World {
       ++trials_;
       AskWhetherAlive(node);
     }
+    for (const Withdrawal& withdrawal : effects.withdrawals) {
+      dispatcher_.OnWithdrawn(withdrawal.send_id, !linked_[withdrawal.node_id], now_);
+    }
     if (effects.fetch_map) At(now_ + kRoundTrip, [this] { dispatcher_.OnMapUnavailable(); });
+    if (!effects.withdrawals.empty()) CarryOut();
   }
   void Deliver(const Send& send) {
     const uint64_t node = send.to.node_id;
@@ -149,6 +156,7 @@ class World {
           send.operation->kind == OperationKind::kGet ? Payload::Kind::kGet : Payload::Kind::kWrite;
     } else {
       answers[0].report = {.end = SendEnd::kNotLeader, .outcome = Outcome::kNotApplied};
+      if (term_ > 0) answers[0].leader = {.shard_id = 1, .node_id = leader_, .term = term_};
     }
     dispatcher_.OnAnswers(node, answers, now_);
   }
@@ -183,6 +191,7 @@ class World {
   std::map<uint64_t, Node> nodes_;
   std::map<uint64_t, bool> linked_;
   uint64_t leader_ = 1;
+  uint64_t term_ = 0;     // 0: the others do not know who leads
   int held_by_node_ = 0;  // sends of the call under way that a node that hangs took
   std::vector<int> paid_by_call_;
   std::map<uint64_t, int> sent_;
@@ -269,6 +278,35 @@ TEST_P(DeadNode, ANodeThatLivesAgainIsUsedSoon) {
     EXPECT_TRUE(world.Run(OperationKind::kGet, seconds(5)).status.ok());
     EXPECT_LT(world.took(), milliseconds(1800));  // a trial under way, and one wait
   }
+}
+
+TEST_P(DeadNode, OneThatIsElectedIsAskedAtOnceWhetherItIsBack) {
+  World world(GetParam());
+  world.Set(1, Node::kGone);
+  world.Lead(2, 2);
+  // Long enough for the longest waits between trials.
+  for (int i = 0; i < 300; ++i) {
+    EXPECT_TRUE(world.Run(OperationKind::kPut, seconds(5)).status.ok());
+    world.Pass(milliseconds(10));
+  }
+  const int trials = world.trials();
+  world.Set(1, Node::kServes);
+  world.Lead(1, 3);
+  EXPECT_TRUE(world.Run(OperationKind::kPut, seconds(5)).status.ok());
+  EXPECT_LE(world.took(), milliseconds(10));
+  EXPECT_LE(world.trials(), trials + 1);
+}
+
+TEST_P(DeadNode, OldNewsOfAnElectionHastenNothing) {
+  World world(GetParam());
+  world.Set(1, Node::kGone);
+  world.Lead(1, 4);  // as the others go on saying
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_FALSE(world.Run(OperationKind::kPut, milliseconds(100)).status.ok());
+  }
+  EXPECT_GT(world.sent()[2], 20);
+  // 2 s: 20, 40, 80, 160, 320, 500, 500 ms at most, half of it at least, and one hastened.
+  EXPECT_LE(world.trials(), 13);
 }
 
 TEST_P(DeadNode, AReadByIndexPassesTheDeadReplicaOver) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace basalt::client {
@@ -98,12 +99,13 @@ TEST(ReplicaChoiceTest, NearestZoneStaysAndFallsBack) {
   EXPECT_EQ(Turns(choice, candidates, 4), "3131");
   ReplicaChoice nowhere(ReplicaPolicy::kNearestZone, "", 1);
   candidates = Three();
-  for (ReplicaCandidate& candidate : candidates) candidate.zone.clear();
+  for (ReplicaCandidate& candidate : candidates) candidate.zone = {};
   EXPECT_EQ(Turns(nowhere, candidates, 3), "123");
 }
 
 // Of any candidates: one of them, out of reach only if all are, and the same for the same seed.
 TEST(ReplicaChoiceTest, AnyCandidates) {
+  constexpr std::string_view kZones[] = {"z0", "z1", "z2"};
   int all_lost = 0;
   int some_lost = 0;
   for (const ReplicaPolicy policy : kPolicies) {
@@ -117,7 +119,7 @@ TEST(ReplicaChoiceTest, AnyCandidates) {
           candidates.push_back({.node_id = node,
                                 .outstanding = static_cast<uint32_t>(random.Below(4)),
                                 .weight = static_cast<uint32_t>(random.Below(3)),
-                                .zone = "z" + std::to_string(random.Below(3)),
+                                .zone = kZones[random.Below(3)],
                                 .reachable = random.OneIn(2)});
         }
         const uint64_t shard = random.Below(3);

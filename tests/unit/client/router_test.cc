@@ -152,12 +152,29 @@ TEST(RouterTest, ALostNodeIsNotRoutedToUntilItIsBack) {
   EXPECT_EQ(NodeOf(router, 1), 1U);
   router.TakeMap(ThreeNodes());
   EXPECT_EQ(NodeOf(router, 1), 1U);
+  EXPECT_TRUE(router.TakeElected().empty());
   // Elected again, and still out of this client's reach.
   EXPECT_TRUE(router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 7}));
   EXPECT_EQ(NodeOf(router, 1), 3U);
   router.OnNodeBack(2);
-  EXPECT_TRUE(router.OnNotLeader(1, 3, {.shard_id = 1, .node_id = 2, .term = 7}));
   EXPECT_EQ(NodeOf(router, 1), 2U);
+}
+
+TEST(RouterTest, AnElectionOfALostNodeIsNewsOnce) {
+  Router router;
+  router.TakeMap(ThreeNodes());
+  router.OnNodeLost(2);
+  for (int i = 0; i < 3; ++i) {
+    router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 7});
+    EXPECT_EQ(router.TakeElected(), i == 0 ? std::vector<uint64_t>{2} : std::vector<uint64_t>{});
+  }
+  router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 8});
+  EXPECT_EQ(router.TakeElected(), std::vector<uint64_t>{2});
+  // Another was elected after it.
+  EXPECT_TRUE(router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 3, .term = 9}));
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+  router.OnNodeBack(2);
+  EXPECT_EQ(NodeOf(router, 1), 3U);
 }
 
 TEST(RouterTest, ALeaderWhoseLinkHadAHiccupIsFollowedAgainInItsTerm) {
