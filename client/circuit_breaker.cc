@@ -25,7 +25,10 @@ void CircuitBreaker::OnTimeout(Time sent_at, Time now) {
   Open(Span(0), now);
 }
 
-void CircuitBreaker::Hasten() { hastened_ = state_ != State::kClosed; }
+bool CircuitBreaker::Hasten() {
+  hastened_ = state_ != State::kClosed;
+  return state_ == State::kHalfOpen;
+}
 
 bool CircuitBreaker::TakeTrial(Time now) {
   if (state_ == State::kHalfOpen && now >= due_) Open(NextWait(), now);

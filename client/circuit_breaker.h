@@ -53,8 +53,9 @@ class CircuitBreaker {
   // A send of `sent_at` was given up, and the node has said nothing since then. Of sends that ran
   // side by side one counts.
   void OnTimeout(Time sent_at, Time now);
-  // Another node lets it be known that this one lives.
-  void Hasten();
+  // Another node lets it be known that this one lives. Whether a trial is under way; if it fails,
+  // the next follows at once.
+  bool Hasten();
   // True: ask the node now; what becomes of that is told by the first three.
   bool TakeTrial(Time now);
 

@@ -71,7 +71,7 @@ class Connection {
   // Asks whether the node lives; if no answer comes within a second, breaks the link.
   void Probe();
   // The same in every mode, and without a link it opens one. Its end is told by OnAlive, OnUnsent
-  // or OnLinkBroken within a second or two.
+  // or OnLinkBroken within a second or two. While one is under way, another makes it hurry.
   void Try();
   // `done` gets the node's map, which may be of no cluster, or why there is none.
   void FetchMap(std::chrono::milliseconds timeout, std::function<void(Result<ClusterView>)> done);

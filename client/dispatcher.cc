@@ -320,7 +320,9 @@ void Dispatcher::LoseNode(uint64_t node_id, Time now) {
 }
 
 void Dispatcher::HastenTrials() {
-  for (const uint64_t node_id : router_.TakeElected()) health_.Hasten(node_id);
+  for (const uint64_t node_id : router_.TakeElected()) {
+    if (health_.Hasten(node_id)) effects_.trials.push_back(node_id);
+  }
 }
 
 void Dispatcher::StartTrials(Time now) {

@@ -63,7 +63,7 @@ struct Effects {
   // Nodes that owe answers and have been silent: ask whether they live, break the link if not.
   std::vector<uint64_t> probes;
   // Nodes out of reach: ask whether they live, making a link if there is none, and tell by OnAlive,
-  // OnUnsent or OnLinkBroken.
+  // OnUnsent or OnLinkBroken. One that is being asked is there again when it was elected meanwhile.
   std::vector<uint64_t> trials;
   // Fetch the map from any node, then call OnMap or OnMapUnavailable.
   bool fetch_map = false;

@@ -33,8 +33,8 @@ class NodeHealth {
   // Reachable nodes that owe answers and have said nothing for `quiet_most`; each once in that
   // time.
   std::vector<uint64_t> TakeQuiet(Span quiet_most, Time now);
-  // Another node lets it be known that this one lives.
-  void Hasten(uint64_t node_id) { Of(node_id).breaker.Hasten(); }
+  // Another node lets it be known that this one lives. Whether a trial is under way.
+  bool Hasten(uint64_t node_id) { return Of(node_id).breaker.Hasten(); }
   // Unreachable nodes to be tried now.
   std::vector<uint64_t> TakeTrials(Time now);
 

@@ -126,7 +126,7 @@ TEST(CircuitBreakerTest, ATrialThatNeverEndsHasFailed) {
 
 TEST(CircuitBreakerTest, WhatOthersSayHastensOneTrial) {
   CircuitBreaker breaker(1);
-  breaker.Hasten();  // closed: no trial is needed
+  EXPECT_FALSE(breaker.Hasten());  // closed: no trial is needed
   for (int i = 0; i < 6; ++i) {
     breaker.OnConnectionFailed(kStart);
     ASSERT_TRUE(i == 0 ? WaitFor(breaker, kStart) > Span(0)
@@ -134,7 +134,7 @@ TEST(CircuitBreakerTest, WhatOthersSayHastensOneTrial) {
   }
   breaker.OnConnectionFailed(kStart);
   EXPECT_FALSE(breaker.TakeTrial(kStart));
-  breaker.Hasten();
+  EXPECT_FALSE(breaker.Hasten());
   EXPECT_FALSE(breaker.closed());
   EXPECT_TRUE(breaker.TakeTrial(kStart));
   EXPECT_FALSE(breaker.TakeTrial(kStart));  // B2

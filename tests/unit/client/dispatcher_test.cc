@@ -462,6 +462,24 @@ TEST_F(DispatcherTest, NewsOfASendMayBeFasterThanWhetherItHadLeft) {
   }
 }
 
+TEST_F(DispatcherTest, ATrialUnderWayIsHurriedWhenItsNodeIsElected) {
+  dispatcher_.OnUnsent(3, {}, now_);
+  now_ += seconds(1);
+  Start(OperationKind::kGet);
+  const Send send = Turn().at(0);
+  EXPECT_EQ(trials_, std::vector<uint64_t>{3});
+  for (const bool news : {true, false}) {
+    Start(OperationKind::kGet);
+    Give(1, Refused(Turn().at(0), SendEnd::kNotLeader, {1, 3, 9}));
+    EXPECT_EQ(Turn().at(0).to.node_id, 2U);
+    EXPECT_EQ(trials_, news ? std::vector<uint64_t>{3} : std::vector<uint64_t>{});
+    dispatcher_.OnMap(MapOf(3, 1, 8));  // to node 1 again
+  }
+  dispatcher_.OnAlive(3, now_);
+  Give(1, Refused(send, SendEnd::kNotLeader));
+  EXPECT_EQ(Turn().at(0).to.node_id, 3U);
+}
+
 TEST_F(DispatcherTest, OnlyWritesAreWithdrawn) {
   const int get = Start(OperationKind::kGet, milliseconds(100));
   Turn();

@@ -205,6 +205,22 @@ TEST_F(HedgedReads, OnlyReadsThatAnyReplicaMayAnswer) {
   for (int i = 0; i < 40; ++i) EXPECT_TRUE(After(milliseconds(100)).empty());
 }
 
+TEST_F(HedgedReads, NotOneThatIsToBeExplained) {
+  std::optional<CallResult> result;
+  dispatcher_.Start(std::make_shared<Operation>(Operation{.kind = OperationKind::kGet,
+                                                          .read_mode = ReadMode::kReadIndex,
+                                                          .key = "k",
+                                                          .explain = true}),
+                    now_, now_ + seconds(5), [&](CallResult ended) { result = std::move(ended); });
+  const Send send = Turn().at(0);
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(After(milliseconds(100)).empty());
+  Answer(send);
+  Turn();
+  ASSERT_TRUE(result.has_value());
+  ASSERT_EQ(result->story->attempts.size(), 1U);
+  EXPECT_EQ(result->story->attempts[0].node_id, send.to.node_id);
+}
+
 TEST_F(HedgedReads, ClosingForgetsTheOneThatLost) {
   StartGet();
   Turn();
