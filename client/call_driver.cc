@@ -1,6 +1,8 @@
 #include "client/call_driver.h"
 
 #include <algorithm>
+#include <deque>
+#include <optional>
 #include <random>
 
 namespace basalt::client {
@@ -13,6 +15,9 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kMapTimeout{1000};
 constexpr milliseconds kMapRetry{100};
+// An endpoint that has not answered for so long is not waited for any more before the next is
+// asked.
+constexpr milliseconds kNextEndpointAfter{100};
 
 Time Now() {
   return std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
@@ -43,6 +48,13 @@ class Handover {
   CondVar given_;
   std::optional<T> value_ BASALT_GUARDED_BY(mutex_);
 };
+
+ReadSpread SpreadOf(const ClientOptions& options) {
+  return {.policy = options.replica_policy,
+          .weights = options.replica_weights,
+          .zone = options.zone,
+          .hedge_percent = options.hedge_percent};
+}
 
 Status Overloaded(const ClientOptions& options) {
   return Status(Code::kOverloaded, Outcome::kNotApplied,
@@ -82,11 +94,45 @@ class CallDriver::LibraryScope {
 
 thread_local CallDriver::LibraryScope* CallDriver::LibraryScope::current = nullptr;
 
+// What the endpoints say that were asked for a map.
+class CallDriver::MapAnswers {
+ public:
+  struct Answer {
+    size_t endpoint = 0;
+    Result<ClusterView> view;
+  };
+  void Put(Answer answer) {
+    const MutexLock lock(mutex_);
+    answers_.push_back(std::move(answer));
+    put_.NotifyOne();
+  }
+  // Nothing: none came until then.
+  std::optional<Answer> TakeUntil(Time until) {
+    const MutexLock lock(mutex_);
+    while (answers_.empty()) {
+      if (until == kNever) {
+        put_.Wait(mutex_);
+      } else if (Now() < until) {
+        put_.WaitFor(mutex_, until - Now());
+      } else {
+        return std::nullopt;
+      }
+    }
+    Answer answer = std::move(answers_.front());
+    answers_.pop_front();
+    return answer;
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar put_;
+  std::deque<Answer> answers_ BASALT_GUARDED_BY(mutex_);
+};
+
 CallDriver::CallDriver(ClientOptions options)
     : options_(std::move(options)),
       client_id_{RandomWord(), RandomWord()},
-      seeds_(RandomWord()),
-      dispatcher_(RandomWord()) {
+      dispatcher_(RandomWord(), SpreadOf(options_)) {
   for (const std::string& address : options_.endpoints) {
     endpoints_.push_back(std::make_unique<Connection>(ConnectionOptions{.address = address}, this));
   }
@@ -152,7 +198,11 @@ CallDriver::Work CallDriver::TakeWork() {
     node_id = send.to.node_id;
     sends.push_back(std::move(send));
   }
+  for (const Withdrawal& withdrawal : effects.withdrawals) {
+    work.withdrawals[LinkTo(withdrawal.node_id)].push_back(withdrawal.send_id);
+  }
   for (const uint64_t node_id : effects.probes) work.probes.push_back(LinkTo(node_id));
+  for (const uint64_t node_id : effects.trials) work.trials.push_back(LinkTo(node_id));
   if (effects.fetch_map) work.map_source = NextMapSource();
   work.finished = std::move(effects.finished);
   if (LibraryScope::current == nullptr && !work.finished.empty()) {
@@ -184,7 +234,9 @@ void CallDriver::CarryOut(Work work) {
       connection->Flush();
     }
   }
+  for (const auto& [connection, send_ids] : work.withdrawals) Withdraw(connection, send_ids);
   for (Connection* connection : work.probes) connection->Probe();
+  for (Connection* connection : work.trials) connection->Try();
   if (work.map_source != nullptr) {
     work.map_source->FetchMap(kMapTimeout, [this](Result<ClusterView> view) {
       const LibraryScope scope;
@@ -194,6 +246,17 @@ void CallDriver::CarryOut(Work work) {
     });
   }
   RunFinished(std::move(work.finished));
+}
+
+void CallDriver::Withdraw(Connection* connection, const std::vector<uint64_t>& send_ids) {
+  std::vector<uint64_t> unsent = connection->Withdraw(send_ids);
+  std::sort(unsent.begin(), unsent.end());
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) {
+    for (const uint64_t send_id : send_ids) {
+      const bool is_unsent = std::binary_search(unsent.begin(), unsent.end(), send_id);
+      dispatcher_.OnWithdrawn(send_id, is_unsent, now);
+    }
+  });
 }
 
 void CallDriver::RunFinished(std::vector<Finished> finished) {
@@ -213,49 +276,75 @@ Connection* CallDriver::LinkTo(uint64_t node_id) {
     link = std::make_unique<Connection>(ConnectionOptions{.node_id = node_id,
                                                           .address = address,
                                                           .unary = options_.unary,
-                                                          .client_id = client_id_,
-                                                          .seed = seeds_.Next()},
+                                                          .client_id = client_id_},
                                         this);
   }
   return link.get();
 }
 
-// Endpoints and nodes in turn, so that one dead node does not hide a new map.
+// Endpoints and nodes in turn, so that one dead node does not hide a new map; those known to be out
+// of reach only when all are.
 Connection* CallDriver::NextMapSource() {
-  const size_t turn = next_map_source_++ % (endpoints_.size() + links_.size());
-  if (turn < endpoints_.size()) return endpoints_[turn].get();
-  return std::next(links_.begin(), static_cast<ptrdiff_t>(turn - endpoints_.size()))->second.get();
+  const size_t sources = endpoints_.size() + links_.size();
+  Connection* source = nullptr;
+  for (size_t tries = 0; tries < sources; ++tries) {
+    const size_t turn = next_map_source_++ % sources;
+    source = turn < endpoints_.size()
+                 ? endpoints_[turn].get()
+                 : std::next(links_.begin(), static_cast<ptrdiff_t>(turn - endpoints_.size()))
+                       ->second.get();
+    if (!IsOutOfReach(source->address())) break;
+  }
+  return source;
 }
 
-Result<ClusterView> CallDriver::FetchMapFrom(Connection* source, milliseconds timeout) {
-  Handover<Result<ClusterView>> handover;
-  source->FetchMap(timeout, [&](Result<ClusterView> view) { handover.Give(std::move(view)); });
-  return handover.Take();
+bool CallDriver::IsOutOfReach(const std::string& address) const {
+  return std::any_of(links_.begin(), links_.end(), [&](const auto& link) BASALT_REQUIRES(mutex_) {
+    return link.second->address() == address && !dispatcher_.IsReachable(link.first);
+  });
+}
+
+void CallDriver::AskForMap(size_t endpoint, Time deadline,
+                           const std::shared_ptr<MapAnswers>& answers) {
+  const Span left = std::max<Span>(deadline - Now(), milliseconds(20));
+  const auto timeout = std::min(kMapTimeout, std::chrono::duration_cast<milliseconds>(left));
+  endpoints_[endpoint]->FetchMap(timeout, [endpoint, answers](Result<ClusterView> view) {
+    answers->Put({endpoint, std::move(view)});
+  });
+}
+
+Status CallDriver::AskEndpoints(Time deadline) {
+  // Shared, as the first map ends the search while others are still on their way.
+  const auto answers = std::make_shared<MapAnswers>();
+  std::vector<std::string> reasons(endpoints_.size());
+  size_t asked = 0;
+  size_t not_formed = 0;
+  for (size_t answered = 0; answered < endpoints_.size();) {
+    if (asked < endpoints_.size()) AskForMap(asked++, deadline, answers);
+    std::optional<MapAnswers::Answer> answer =
+        answers->TakeUntil(asked < endpoints_.size() ? Now() + kNextEndpointAfter : kNever);
+    if (!answer.has_value()) continue;
+    ++answered;
+    const Result<ClusterView>& view = answer->view;
+    const MutexLock lock(mutex_);
+    if (view.ok() && dispatcher_.OnMap(*view)) return Status();
+    reasons[answer->endpoint] =
+        view.ok() ? "belongs to no cluster yet (kvctl cluster init)" : view.status().message();
+    if (view.ok()) ++not_formed;
+  }
+  std::string all;
+  for (size_t i = 0; i < endpoints_.size(); ++i) {
+    all += (i == 0 ? "" : "; ") + endpoints_[i]->address() + ": " + reasons[i];
+  }
+  return Status(not_formed == endpoints_.size() ? Code::kNotFormed : Code::kUnavailable,
+                Outcome::kNotApplied, std::move(all));
 }
 
 Status CallDriver::WaitForMap() {
   const Time deadline = Now() + options_.timeout;
   while (true) {
-    std::string reasons;
-    size_t not_formed = 0;
-    for (const auto& endpoint : endpoints_) {
-      const Span left = std::max<Span>(deadline - Now(), milliseconds(20));
-      const auto timeout = std::min(kMapTimeout, std::chrono::duration_cast<milliseconds>(left));
-      Result<ClusterView> view = FetchMapFrom(endpoint.get(), timeout);
-      const MutexLock lock(mutex_);
-      if (view.ok() && dispatcher_.OnMap(*view)) return Status();
-      if (!reasons.empty()) reasons += "; ";
-      reasons += endpoint->address() + ": ";
-      reasons +=
-          view.ok() ? "belongs to no cluster yet (kvctl cluster init)" : view.status().message();
-      if (view.ok()) ++not_formed;
-    }
-    if (not_formed == endpoints_.size()) {
-      return Status(Code::kNotFormed, Outcome::kNotApplied, reasons);
-    }
-    if (Now() + kMapRetry >= deadline) {
-      return Status(Code::kUnavailable, Outcome::kNotApplied, reasons);
-    }
+    Status status = AskEndpoints(deadline);
+    if (status.code() != Code::kUnavailable || Now() + kMapRetry >= deadline) return status;
     std::this_thread::sleep_for(kMapRetry);
   }
 }
@@ -323,6 +412,11 @@ std::vector<ShardView> CallDriver::DataShards() {
 void CallDriver::OnAnswers(uint64_t node_id, std::vector<Answer>& answers) {
   const LibraryScope scope;
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAnswers(node_id, answers, now); });
+}
+
+void CallDriver::OnAlive(uint64_t node_id) {
+  const LibraryScope scope;
+  Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAlive(node_id, now); });
 }
 
 void CallDriver::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) {

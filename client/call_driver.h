@@ -42,6 +42,7 @@ class CallDriver final : public ConnectionObserver {
   std::vector<ShardView> DataShards();
 
   void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) override;
+  void OnAlive(uint64_t node_id) override;
   void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
   void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
   void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) override;
@@ -51,11 +52,14 @@ class CallDriver final : public ConnectionObserver {
 
  private:
   class LibraryScope;
+  class MapAnswers;
   // Effects, with the connections looked up.
   struct Work {
     std::map<Connection*, std::pair<uint64_t, std::vector<Send>>> sends;  // node id beside
     std::vector<Finished> finished;
+    std::map<Connection*, std::vector<uint64_t>> withdrawals;
     std::vector<Connection*> probes;
+    std::vector<Connection*> trials;
     Connection* map_source = nullptr;
   };
 
@@ -63,17 +67,21 @@ class CallDriver final : public ConnectionObserver {
   void Drive(Event event);
   Work TakeWork() BASALT_REQUIRES(mutex_);
   void CarryOut(Work work);
+  void Withdraw(Connection* connection, const std::vector<uint64_t>& send_ids);
   void RunFinished(std::vector<Finished> finished);
   void Enqueue(Continuation done, Status status) BASALT_REQUIRES(mutex_);
   bool HasRoom(size_t bytes) BASALT_REQUIRES(mutex_);
   Connection* LinkTo(uint64_t node_id) BASALT_REQUIRES(mutex_);
   Connection* NextMapSource() BASALT_REQUIRES(mutex_);
-  Result<ClusterView> FetchMapFrom(Connection* source, std::chrono::milliseconds timeout);
+  bool IsOutOfReach(const std::string& address) const BASALT_REQUIRES(mutex_);
+  // One after the other, the next as well once one has failed or is slow. OK: some endpoint gave
+  // the map of a cluster; kNotFormed: all say that they belong to none; else kUnavailable.
+  Status AskEndpoints(Time deadline);
+  void AskForMap(size_t endpoint, Time deadline, const std::shared_ptr<MapAnswers>& answers);
   void KeepTime();
 
   const ClientOptions options_;
   const ClientId client_id_;
-  base::Random seeds_ BASALT_GUARDED_BY(mutex_);
 
   base::Mutex mutex_;
   base::CondVar timer_wakeup_;

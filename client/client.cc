@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "client/call_driver.h"
+#include "client/replica_choice.h"
 #include "client/scan_reader.h"
 
 namespace basalt {
@@ -63,6 +64,12 @@ Result<Client> Client::Connect(ClientOptions options) {
   if (options.timeout <= std::chrono::milliseconds(0)) return Refused("the timeout is not above 0");
   if (options.calls_max == 0 || options.calls_max > kOpenCallsMost) {
     return Refused("calls_max is not between 1 and " + std::to_string(kOpenCallsMost));
+  }
+  if (options.hedge_percent > 100) return Refused("hedge_percent is above 100");
+  for (const auto& [node_id, weight] : options.replica_weights) {
+    if (weight <= client::kReplicaWeightMost) continue;
+    return Refused("the weight of node " + std::to_string(node_id) + " is above " +
+                   std::to_string(client::kReplicaWeightMost));
   }
   auto driver = std::make_unique<client::CallDriver>(std::move(options));
   Status status = driver->WaitForMap();

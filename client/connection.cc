@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "base/mutex.h"
-#include "base/random.h"
 #include "proto/client.grpc.pb.h"
 
 namespace basalt::client {
@@ -19,15 +18,12 @@ namespace {
 using base::CondVar;
 using base::Mutex;
 using base::MutexLock;
-using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr int kRequestsPerMessage = 512;
 constexpr size_t kBytesPerMessage = size_t{1} << 20;
 constexpr int kMessageBytesMax = 64 << 20;
 constexpr milliseconds kAliveTimeout{1000};
-constexpr milliseconds kReopenFirst{10};
-constexpr milliseconds kReopenMost{500};
 // An RPC of unary mode outlives the time that the server was given by this.
 constexpr milliseconds kUnaryGrace{1000};
 
@@ -48,7 +44,9 @@ size_t BytesOf(const Operation& operation) { return operation.bytes() + 64; }
 }  // namespace
 
 struct Connection::Stub {
-  explicit Stub(const std::shared_ptr<grpc::Channel>& channel) : kv(v1::Kv::NewStub(channel)) {}
+  explicit Stub(std::shared_ptr<grpc::Channel> to)
+      : channel(std::move(to)), kv(v1::Kv::NewStub(channel)) {}
+  const std::shared_ptr<grpc::Channel> channel;
   const std::unique_ptr<v1::Kv::Stub> kv;
 };
 
@@ -58,16 +56,21 @@ struct Connection::Stub {
 class Connection::Channel : public std::enable_shared_from_this<Connection::Channel> {
  public:
   Channel(ConnectionOptions options, ConnectionObserver* observer, v1::Kv::Stub* stub)
-      : options_(std::move(options)), observer_(observer), stub_(stub), jitter_(options_.seed) {}
+      : options_(std::move(options)), observer_(observer), stub_(stub) {}
+
+  // Whether a port that refuses is tried again until the time is up.
+  enum class Patience : bool { kNone, kSome };
 
   const ConnectionOptions& options() const { return options_; }
   ConnectionObserver* observer() const { return observer_; }
   v1::Kv::Stub* stub() const { return stub_; }
 
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
+  std::vector<uint64_t> Withdraw(const std::vector<uint64_t>& send_ids);
   void Flush();
   void Probe();
-  void FetchMap(milliseconds timeout,
+  void Try();
+  void FetchMap(milliseconds timeout, Patience patience,
                 std::function<void(grpc::Status, const v1::ClusterMap&)> done);
   void Close();
 
@@ -84,8 +87,9 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
  private:
   enum class Phase : uint8_t { kDown, kOpening, kUp, kClosed };
 
-  void Open();
+  void Open(Patience patience);
   void OnOpened(bool alive);
+  void AskWhetherAlive();
   void Gather(const Send& send) BASALT_REQUIRES(mutex_);
   void CallAlone(v1::Request request);
   void OnCallFailed(bool node_lost);
@@ -110,9 +114,6 @@ class Connection::Channel : public std::enable_shared_from_this<Connection::Chan
   std::map<uint64_t, Time> written_ BASALT_GUARDED_BY(mutex_);
   std::set<std::shared_ptr<grpc::ClientContext>> contexts_ BASALT_GUARDED_BY(mutex_);
   uint64_t open_rpcs_ BASALT_GUARDED_BY(mutex_) = 0;
-  Clock::time_point reopen_at_ BASALT_GUARDED_BY(mutex_);
-  uint32_t failures_ BASALT_GUARDED_BY(mutex_) = 0;
-  base::Random jitter_ BASALT_GUARDED_BY(mutex_);
 };
 
 // Deletes itself when gRPC is done with it. A hold keeps it alive until the link is known to be
@@ -229,7 +230,8 @@ void Connection::Channel::Gather(const Send& send) {
 
 void Connection::Channel::NoteWritten(const v1::RequestBatch& batch) {
   if (!explains_.load()) return;
-  const Time now = std::chrono::duration_cast<Time>(Clock::now().time_since_epoch());
+  const Time now =
+      std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
   for (const v1::Request& request : batch.requests()) {
     if (request.explain()) written_[request.id()] = now;
   }
@@ -249,7 +251,7 @@ std::vector<uint64_t> Connection::Channel::Enqueue(const std::vector<Send>& send
   bool open = false;
   {
     const MutexLock lock(mutex_);
-    if (phase_ == Phase::kDown && Clock::now() >= reopen_at_) {
+    if (phase_ == Phase::kDown) {
       phase_ = Phase::kOpening;
       open = true;
     }
@@ -259,12 +261,32 @@ std::vector<uint64_t> Connection::Channel::Enqueue(const std::vector<Send>& send
       for (const Send& send : sends) turned_back.push_back(send.send_id);
     }
   }
-  if (open) Open();
+  if (open) Open(Patience::kNone);
   return turned_back;
 }
 
-void Connection::Channel::Open() {
-  FetchMap(kAliveTimeout,
+std::vector<uint64_t> Connection::Channel::Withdraw(const std::vector<uint64_t>& send_ids) {
+  std::vector<uint64_t> wanted = send_ids;
+  std::sort(wanted.begin(), wanted.end());
+  std::vector<uint64_t> unsent;
+  const MutexLock lock(mutex_);
+  for (v1::RequestBatch& batch : waiting_) {
+    auto& requests = *batch.mutable_requests();
+    const auto rest =
+        std::stable_partition(requests.begin(), requests.end(), [&](const v1::Request& request) {
+          return !std::binary_search(wanted.begin(), wanted.end(), request.id());
+        });
+    for (auto it = rest; it != requests.end(); ++it) unsent.push_back(it->id());
+    requests.erase(rest, requests.end());
+  }
+  std::erase_if(waiting_, [](const v1::RequestBatch& batch) { return batch.requests().empty(); });
+  // What is last now may be another batch, whose bytes were not kept.
+  if (!unsent.empty()) last_batch_bytes_ = kBytesPerMessage;
+  return unsent;
+}
+
+void Connection::Channel::Open(Patience patience) {
+  FetchMap(kAliveTimeout, patience,
            [self = shared_from_this()](const grpc::Status& status, const v1::ClusterMap& map) {
              if (status.ok() && !map.cluster_id().empty()) self->observer_->OnMap(ToView(map));
              self->OnOpened(status.ok());
@@ -273,19 +295,24 @@ void Connection::Channel::Open() {
 
 void Connection::Channel::OnOpened(bool alive) {
   std::vector<uint64_t> unsent;
+  bool closed = false;
   Stream* stream = alive && !options_.unary ? new Stream(shared_from_this()) : nullptr;
   {
     const MutexLock lock(mutex_);
-    if (phase_ != Phase::kClosed && alive) {
+    closed = phase_ == Phase::kClosed;
+    if (!closed && alive) {
       phase_ = Phase::kUp;
-      failures_ = 0;
       stream_ = stream;
-    } else if (phase_ != Phase::kClosed) {
+    } else if (!closed) {
       unsent = TakeWaiting();
       SetDown();
     }
   }
-  if (!unsent.empty()) observer_->OnUnsent(options_.node_id, unsent);
+  if (alive) {
+    observer_->OnAlive(options_.node_id);
+  } else if (!closed) {
+    observer_->OnUnsent(options_.node_id, unsent);
+  }
   if (stream == nullptr) {
     Flush();
   } else {
@@ -295,10 +322,6 @@ void Connection::Channel::OnOpened(bool alive) {
 }
 
 void Connection::Channel::SetDown() {
-  const auto doubled = kReopenFirst * (1 << std::min(failures_, 6U));
-  const auto wait = std::min<milliseconds>(doubled, kReopenMost);
-  ++failures_;
-  reopen_at_ = Clock::now() + wait / 2 + milliseconds(jitter_.Below(wait.count() / 2 + 1));
   stream_ = nullptr;
   written_.clear();
   phase_ = Phase::kDown;
@@ -418,21 +441,46 @@ void Connection::Channel::Probe() {
     if (phase_ != Phase::kUp || probing_ || options_.unary) return;
     probing_ = true;
   }
-  FetchMap(kAliveTimeout,
+  AskWhetherAlive();
+}
+
+void Connection::Channel::Try() {
+  bool open = false;
+  {
+    const MutexLock lock(mutex_);
+    if (phase_ == Phase::kDown) {
+      phase_ = Phase::kOpening;
+      open = true;
+    } else if (phase_ != Phase::kUp || std::exchange(probing_, true)) {
+      return;  // it is being asked already
+    }
+  }
+  if (open) {
+    Open(Patience::kSome);
+  } else {
+    AskWhetherAlive();
+  }
+}
+
+void Connection::Channel::AskWhetherAlive() {
+  FetchMap(kAliveTimeout, Patience::kNone,
            [self = shared_from_this()](const grpc::Status& status, const v1::ClusterMap& map) {
              {
                const MutexLock lock(self->mutex_);
                self->probing_ = false;
              }
-             if (!status.ok()) {
+             if (status.ok()) {
+               self->observer_->OnAlive(self->options_.node_id);
+               if (!map.cluster_id().empty()) self->observer_->OnMap(ToView(map));
+             } else if (self->options_.unary) {
+               self->OnCallFailed(true);
+             } else {
                self->CancelAll();  // the stream's failed read tells the rest
-             } else if (!map.cluster_id().empty()) {
-               self->observer_->OnMap(ToView(map));
              }
            });
 }
 
-void Connection::Channel::FetchMap(milliseconds timeout,
+void Connection::Channel::FetchMap(milliseconds timeout, Patience patience,
                                    std::function<void(grpc::Status, const v1::ClusterMap&)> done) {
   struct Exchange {
     std::shared_ptr<grpc::ClientContext> context;
@@ -442,6 +490,7 @@ void Connection::Channel::FetchMap(milliseconds timeout,
   auto exchange = std::make_shared<Exchange>();
   exchange->context = OpenContext();
   exchange->context->set_deadline(std::chrono::system_clock::now() + timeout);
+  exchange->context->set_wait_for_ready(patience == Patience::kSome);
   stub_->async()->GetMap(
       exchange->context.get(), &exchange->request, &exchange->map,
       [self = shared_from_this(), exchange, done = std::move(done)](const grpc::Status& status) {
@@ -464,13 +513,24 @@ std::vector<uint64_t> Connection::Enqueue(const std::vector<Send>& sends) {
   return channel_->Enqueue(sends);
 }
 
+std::vector<uint64_t> Connection::Withdraw(const std::vector<uint64_t>& send_ids) {
+  return channel_->Withdraw(send_ids);
+}
+
 void Connection::Flush() { channel_->Flush(); }
 
 void Connection::Probe() { channel_->Probe(); }
 
+void Connection::Try() {
+  // What gRPC knows from its own last try may be older than what this one is for.
+  grpc::experimental::ChannelResetConnectionBackoff(stub_->channel.get());
+  channel_->Try();
+}
+
 void Connection::FetchMap(milliseconds timeout, std::function<void(Result<ClusterView>)> done) {
   channel_->FetchMap(
-      timeout, [done = std::move(done)](const grpc::Status& status, const v1::ClusterMap& map) {
+      timeout, Channel::Patience::kNone,
+      [done = std::move(done)](const grpc::Status& status, const v1::ClusterMap& map) {
         if (status.ok()) {
           done(ToView(map));
         } else {

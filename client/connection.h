@@ -5,8 +5,8 @@
 // grow with load and nobody waits for a timer. In unary mode every request is an RPC of its own.
 //
 // A link is opened by asking the node for its map: only when that answer has come are requests
-// written, so that what meets a closed port is known never to have left. A link that broke stays
-// down for a backoff; requests are turned back at once meanwhile.
+// written, so that what meets a closed port is known never to have left. Whether a link that broke
+// is worth another try, and when, is the dispatcher's to say (CircuitBreaker).
 #pragma once
 
 #include <cstdint>
@@ -28,7 +28,9 @@ class ConnectionObserver {
   virtual ~ConnectionObserver() = default;
   // May empty `answers`.
   virtual void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) = 0;
-  // These never left.
+  // It answered when it was asked whether it lives, or as its link was opened.
+  virtual void OnAlive(uint64_t node_id) = 0;
+  // There is no link; these, if any, never left.
   virtual void OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) = 0;
   // These left, one by one, and no answer will come (unary mode).
   virtual void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) = 0;
@@ -43,7 +45,6 @@ struct ConnectionOptions {
   std::string address;
   bool unary = false;
   ClientId client_id;
-  uint64_t seed = 0;  // of the backoff's jitter
 };
 
 class Connection {
@@ -60,12 +61,18 @@ class Connection {
 
   const std::string& address() const;
 
-  // Takes the sends along with the next message. Returns those turned back: there is no link now.
+  // Takes the sends along with the next message, opening the link if there is none. Returns those
+  // turned back: it is closed.
   std::vector<uint64_t> Enqueue(const std::vector<Send>& sends);
+  // Takes back those that have not begun to be written, and returns them.
+  std::vector<uint64_t> Withdraw(const std::vector<uint64_t>& send_ids);
   // Starts writing what Enqueue gathered, unless a write is under way.
   void Flush();
   // Asks whether the node lives; if no answer comes within a second, breaks the link.
   void Probe();
+  // The same in every mode, and without a link it opens one. Its end is told by OnAlive, OnUnsent
+  // or OnLinkBroken within a second or two. While one is under way, another makes it hurry.
+  void Try();
   // `done` gets the node's map, which may be of no cluster, or why there is none.
   void FetchMap(std::chrono::milliseconds timeout, std::function<void(Result<ClusterView>)> done);
 

@@ -15,6 +15,8 @@ constexpr Span kHealthCheckEvery = milliseconds(250);
 // A node that owes answers and says nothing for so long is asked whether it lives.
 constexpr Span kQuietMost = milliseconds(750);
 constexpr Span kMapFetchEvery = milliseconds(50);
+// More calls whose second answer is out are not kept.
+constexpr size_t kAnsweredMost = 1024;
 // A send's id is its slot below and a number that never repeats above.
 constexpr uint32_t kSlotBits = 20;
 constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
@@ -25,6 +27,13 @@ uint32_t ServerTimeoutMs(Span left) {
   const auto ms = std::chrono::duration_cast<milliseconds>(left - margin).count();
   return static_cast<uint32_t>(std::clamp<int64_t>(ms, 1, 3'600'000));
 }
+
+// A scan's pages belong together, and a get by a lease needs the leader.
+bool AnyReplicaServes(const Operation& operation) {
+  return operation.kind == OperationKind::kGet && operation.read_mode == ReadMode::kReadIndex;
+}
+
+SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
 
 bool Fits(OperationKind kind, Payload::Kind payload) {
   switch (kind) {
@@ -54,6 +63,13 @@ void OpenNumbers::Close(uint64_t sequence) {
     ++lowest_;
   }
 }
+
+Dispatcher::Dispatcher(uint64_t seed, ReadSpread spread)
+    : policy_(seed),
+      health_(seed),
+      spread_(std::move(spread)),
+      replica_choice_(spread_.policy, spread_.zone, seed),
+      hedging_(spread_.hedge_percent) {}
 
 uint32_t Dispatcher::TakeSlot() {
   if (free_slots_.empty()) {
@@ -87,10 +103,29 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
   Dispatch(slot, now);
 }
 
+std::optional<Destination> Dispatcher::RouteOf(const Operation& operation) const {
+  return operation.kind == OperationKind::kScan ? router_.RouteShard(operation.page.shard_id)
+                                                : router_.RouteKey(operation.key);
+}
+
+uint64_t Dispatcher::ChooseReplica(const ShardView& shard, uint64_t except) {
+  candidates_.clear();
+  for (const uint64_t node_id : shard.nodes) {
+    if (node_id == except) continue;
+    const auto weight = spread_.weights.find(node_id);
+    candidates_.push_back({.node_id = node_id,
+                           .outstanding = health_.outstanding(node_id),
+                           .weight = weight == spread_.weights.end() ? 1 : weight->second,
+                           .zone = router_.ZoneOf(node_id),
+                           .reachable = health_.IsReachable(node_id)});
+  }
+  return candidates_.empty() ? 0 : replica_choice_.Choose(shard.shard_id, candidates_);
+}
+
 void Dispatcher::Dispatch(uint32_t slot, Time now) {
+  StartTrials(now);
   Call& call = calls_[slot];
   const Operation& operation = *call.operation;
-  std::optional<Destination> route;
   if (operation.kind == OperationKind::kScan) {
     const ShardView* shard = router_.Find(operation.page.shard_id);
     if (shard != nullptr && (shard->first_slot != operation.page.first_slot ||
@@ -100,44 +135,84 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
                     {}});
       return;
     }
-    route = router_.RouteShard(operation.page.shard_id);
-  } else {
-    route = router_.RouteKey(operation.key);
   }
+  std::optional<Destination> route = RouteOf(operation);
   if (!route.has_value()) {
     WantMap(now);
     OnSendEnded(slot, {.end = SendEnd::kNotSent, .message = "no map of the cluster yet"}, now);
     return;
   }
+  const bool spread =
+      !call.spread && spread_.policy != ReplicaPolicy::kLeader && AnyReplicaServes(operation);
+  if (spread) route->node_id = ChooseReplica(*router_.Find(route->shard_id), 0);
+  if (!health_.IsReachable(route->node_id)) {
+    WantMap(now);
+    OnSendEnded(slot,
+                {.end = SendEnd::kNotSent,
+                 .outcome = Outcome::kNotApplied,
+                 .message = "no replica is within reach; tried " +
+                            router_.AddressOf(route->node_id) + " before"},
+                now);
+    return;
+  }
   call.state = State::kInFlight;
-  call.send_id = (next_send_++ << kSlotBits) | slot;
-  call.node_id = route->node_id;
   call.shard_id = route->shard_id;
+  SendTo(slot, call.first, *route, now);
+  if (!spread) return;
+  call.spread = true;
+  call.spread_at = now;
+  call.hedge_at = now + hedging_.wait();
+  hedging_.OnRead();
+  // A story tells of one attempt after another.
+  if (call.story != nullptr) return;
+  PushTimer(
+      {.when = call.hedge_at, .slot = slot, .call_id = call.call_id, .kind = Timer::Kind::kHedge});
+}
+
+void Dispatcher::Hedge(uint32_t slot, Time now) {
+  Call& call = calls_[slot];
+  const ShardView* shard = router_.Find(call.shard_id);
+  const uint64_t node_id = ChooseReplica(*shard, call.first.node_id);
+  if (node_id == 0 || !health_.IsReachable(node_id) || !hedging_.Take()) return;
+  SendTo(slot, call.second, {node_id, shard->shard_id, shard->epoch}, now);
+}
+
+void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Time now) {
+  Call& call = calls_[slot];
+  open = {.id = (next_send_++ << kSlotBits) | slot, .node_id = to.node_id, .sent_at = now};
   if (!call.numbered) {
     call.numbered = true;
     call.number.issued = highest_clock_;
   }
   call.number.lowest_open = numbers_.lowest_open();
   if (call.story != nullptr) {
-    call.story->attempts.push_back(
-        {.node_id = route->node_id, .shard_id = route->shard_id, .sent = now});
+    call.story->attempts.push_back({.node_id = to.node_id, .shard_id = to.shard_id, .sent = now});
   }
-  NodeHealth& health = health_[call.node_id];
-  if (health.in_flight++ == 0) health.quiet_since = now;
-  if (in_flight_++ == 0) next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
-  effects_.sends.push_back({.send_id = call.send_id,
-                            .to = *route,
+  if (health_.outstanding() == 0) {
+    next_health_check_ = std::max(next_health_check_, now + kHealthCheckEvery);
+  }
+  health_.OnSent(open.node_id, now);
+  effects_.sends.push_back({.send_id = open.id,
+                            .to = to,
                             .timeout_ms = ServerTimeoutMs(call.deadline - now),
                             .number = call.number,
                             .operation = call.operation});
 }
 
-void Dispatcher::Land(Call& call) {
-  if (call.state != State::kInFlight) return;
-  call.state = State::kDelayed;
-  call.send_id = 0;
-  --health_[call.node_id].in_flight;
-  --in_flight_;
+void Dispatcher::Land(OpenSend& open) {
+  if (open.id == 0) return;
+  health_.OnLanded(open.node_id);
+  open = {};
+}
+
+bool Dispatcher::EndSend(uint32_t slot, uint64_t send_id) {
+  Call& call = calls_[slot];
+  Land(call.first.id == send_id ? call.first : call.second);
+  if (call.first.id == 0) std::swap(call.first, call.second);
+  if (call.first.id != 0) return false;
+  if (call.state == State::kInFlight) return true;
+  FreeSlot(slot);
+  return false;
 }
 
 // Of a send that was open.
@@ -154,7 +229,7 @@ void Dispatcher::EndAttempt(Call& call, const SendReport& report, Time now) {
 void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) {
   Call& call = calls_[slot];
   EndAttempt(call, report, now);
-  Land(call);
+  call.state = State::kDelayed;
   Verdict verdict =
       policy_.OnSendEnded(KindOf(call.operation->kind), call.history, report, now, call.deadline);
   if (!verdict.retry) {
@@ -166,10 +241,11 @@ void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) 
     return;
   }
   call.retry_at = now + verdict.delay;
-  PushTimer({.when = call.retry_at, .slot = slot, .call_id = call.call_id, .is_retry = true});
+  PushTimer(
+      {.when = call.retry_at, .slot = slot, .call_id = call.call_id, .kind = Timer::Kind::kRetry});
 }
 
-void Dispatcher::Learn(const Call& call, Answer& answer, Time now) {
+void Dispatcher::Learn(uint64_t shard_id, uint64_t node_id, Answer& answer, Time now) {
   SendReport& report = answer.report;
   switch (report.end) {
     case SendEnd::kWrongShard:
@@ -179,7 +255,8 @@ void Dispatcher::Learn(const Call& call, Answer& answer, Time now) {
       WantMap(now);
       break;
     case SendEnd::kNotLeader:
-      report.rerouted = router_.OnNotLeader(call.shard_id, call.node_id, answer.leader);
+      report.rerouted = router_.OnNotLeader(shard_id, node_id, answer.leader);
+      HastenTrials();
       if (answer.leader.node_id == 0) WantMap(now);
       break;
     case SendEnd::kUnavailable:
@@ -187,7 +264,7 @@ void Dispatcher::Learn(const Call& call, Answer& answer, Time now) {
     case SendEnd::kInternal:
     case SendEnd::kGarbled:
       // Not marked as rerouted: the trouble is often the shard's, so wait before the next.
-      router_.OnUnserved(call.shard_id, call.node_id);
+      router_.OnUnserved(shard_id, node_id);
       WantMap(now);
       break;
     default:
@@ -201,35 +278,62 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
     answer.report = {.end = SendEnd::kGarbled,
                      .message = "the answer fits no request of that kind"};
   }
+  const bool served = answer.report.end == SendEnd::kOk;
+  const bool waited = call.state == State::kInFlight;
+  const uint64_t shard_id = call.shard_id;
+  const uint64_t node_id =
+      call.first.id == answer.send_id ? call.first.node_id : call.second.node_id;
   if (call.story != nullptr) {
     call.story->attempts.back().written = answer.written;
     call.story->attempts.back().server = std::move(answer.server);
   }
-  if (answer.report.end == SendEnd::kOk) {
+  if (served && waited && call.spread) hedging_.OnAnswered(now - call.spread_at);
+  const bool last = EndSend(slot, answer.send_id);
+  if (served) {
+    if (!waited) return;
     EndAttempt(call, answer.report, now);
     Finish(slot, {Status(), std::move(answer.payload)});
     return;
   }
-  Learn(call, answer, now);
-  OnSendEnded(slot, answer.report, now);
+  Learn(shard_id, node_id, answer, now);
+  if (last) OnSendEnded(slot, answer.report, now);
 }
 
 void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now) {
-  health_[node_id].quiet_since = now;
+  OnAlive(node_id, now);
   for (Answer& answer : answers) {
     highest_clock_ = std::max(highest_clock_, answer.clock);
     if (FindSend(answer.send_id) == nullptr) continue;  // late, or never asked
     TakeAnswer(SlotOfSend(answer.send_id), answer, now);
   }
   answers.clear();
+  StartTrials(now);
+}
+
+void Dispatcher::OnAlive(uint64_t node_id, Time now) {
+  if (health_.OnWord(node_id, now)) router_.OnNodeBack(node_id);
+}
+
+void Dispatcher::LoseNode(uint64_t node_id, Time now) {
+  router_.OnNodeLost(node_id);
+  WantMap(now);
+}
+
+void Dispatcher::HastenTrials() {
+  for (const uint64_t node_id : router_.TakeElected()) {
+    if (health_.Hasten(node_id)) effects_.trials.push_back(node_id);
+  }
+}
+
+void Dispatcher::StartTrials(Time now) {
+  for (const uint64_t node_id : health_.TakeTrials(now)) effects_.trials.push_back(node_id);
 }
 
 void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
-  router_.OnNodeLost(node_id);
-  WantMap(now);
+  if (health_.OnConnectionFailed(node_id, now)) LoseNode(node_id, now);
   for (const uint64_t send_id : send_ids) {
     const Call* call = FindSend(send_id);
-    if (call == nullptr) continue;
+    if (call == nullptr || !EndSend(SlotOfSend(send_id), send_id)) continue;
     const std::optional<Destination> route = router_.RouteShard(call->shard_id);
     OnSendEnded(SlotOfSend(send_id),
                 {.end = SendEnd::kNotSent,
@@ -245,6 +349,7 @@ void Dispatcher::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send
     const Call* call = FindSend(send_id);
     if (call == nullptr) continue;
     router_.OnUnserved(call->shard_id, node_id);
+    if (!EndSend(SlotOfSend(send_id), send_id)) continue;
     OnSendEnded(SlotOfSend(send_id),
                 {.end = SendEnd::kLinkBroken,
                  .message = "connection to " + router_.AddressOf(node_id) + " lost"},
@@ -253,12 +358,12 @@ void Dispatcher::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send
 }
 
 void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent, Time now) {
-  router_.OnNodeLost(node_id);
-  WantMap(now);
   OnUnsent(node_id, unsent, now);
   std::vector<uint64_t> lost;
   for (const Call& call : calls_) {
-    if (call.state == State::kInFlight && call.node_id == node_id) lost.push_back(call.send_id);
+    for (const OpenSend& open : {call.first, call.second}) {
+      if (open.id != 0 && open.node_id == node_id) lost.push_back(open.id);
+    }
   }
   std::sort(lost.begin(), lost.end());
   OnSendsLost(node_id, lost, now);
@@ -266,7 +371,9 @@ void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& uns
 
 bool Dispatcher::OnMap(const ClusterView& view) {
   map_under_way_ = false;
-  return router_.TakeMap(view);
+  const bool taken = router_.TakeMap(view);
+  HastenTrials();
+  return taken;
 }
 
 void Dispatcher::OnMapUnavailable() { map_under_way_ = false; }
@@ -285,36 +392,75 @@ void Dispatcher::OnTime(Time now) {
                   [](const Timer& a, const Timer& b) { return a.when > b.when; });
     timers_.pop_back();
     if (!IsLive(timer)) continue;
-    Call& call = calls_[timer.slot];
-    if (timer.is_retry) {
-      Dispatch(timer.slot, now);
-      continue;
+    switch (timer.kind) {
+      case Timer::Kind::kDeadline:
+        OnDeadline(timer.slot, now);
+        break;
+      case Timer::Kind::kRetry:
+        Dispatch(timer.slot, now);
+        break;
+      case Timer::Kind::kHedge:
+        Hedge(timer.slot, now);
+        break;
     }
-    EndAttempt(call, {.end = SendEnd::kDeadline, .message = "no answer until the deadline"}, now);
-    Finish(timer.slot, {policy_.OnDeadline(KindOf(call.operation->kind), call.history,
-                                           call.state == State::kInFlight),
-                        {}});
   }
-  if (in_flight_ > 0 && now >= next_health_check_) CheckHealth(now);
+  if (health_.outstanding() > 0 && now >= next_health_check_) CheckHealth(now);
+}
+
+void Dispatcher::OnDeadline(uint32_t slot, Time now) {
+  Call& call = calls_[slot];
+  for (const OpenSend& open : {call.first, call.second}) {
+    if (open.id == 0 || !health_.OnTimeout(open.node_id, open.sent_at, now)) continue;
+    LoseNode(open.node_id, now);
+  }
+  if (call.state == State::kAnswered) {
+    FreeSlot(slot);
+    return;
+  }
+  const CallKind kind = KindOf(call.operation->kind);
+  if (kind == CallKind::kWrite && call.state == State::kInFlight) {
+    effects_.withdrawals.push_back({.send_id = call.first.id, .node_id = call.first.node_id});
+    return;
+  }
+  EndAttempt(call, TimeIsUp(SendEnd::kDeadline), now);
+  Finish(slot, {policy_.OnDeadline(kind, call.history, call.state == State::kInFlight), {}});
+}
+
+void Dispatcher::OnWithdrawn(uint64_t send_id, bool unsent, Time now) {
+  Call* call = FindSend(send_id);
+  if (call == nullptr) return;  // an answer was faster, or news of the link
+  EndAttempt(*call, TimeIsUp(unsent ? SendEnd::kNotSent : SendEnd::kDeadline), now);
+  Finish(SlotOfSend(send_id), {policy_.OnDeadline(CallKind::kWrite, call->history, !unsent), {}});
 }
 
 void Dispatcher::CheckHealth(Time now) {
   next_health_check_ = now + kHealthCheckEvery;
-  for (auto& [node_id, health] : health_) {
-    if (health.in_flight == 0 || now - health.quiet_since < kQuietMost) continue;
-    health.quiet_since = now;
+  for (const uint64_t node_id : health_.TakeQuiet(kQuietMost, now)) {
     effects_.probes.push_back(node_id);
   }
 }
 
 void Dispatcher::Finish(uint32_t slot, CallResult result) {
   Call& call = calls_[slot];
-  Land(call);
   if (call.number.sequence != 0) numbers_.Close(call.number.sequence);
   --open_calls_;
   open_bytes_ -= call.operation->bytes();
+  const bool served = result.status.ok();
   result.story = std::move(call.story);
-  effects_.finished.push_back({std::move(call.done), std::move(result)});
+  effects_.finished.push_back({std::exchange(call.done, nullptr), std::move(result)});
+  if (served && call.first.id != 0 && answered_ < kAnsweredMost) {
+    call.state = State::kAnswered;
+    ++answered_;
+    return;
+  }
+  FreeSlot(slot);
+}
+
+void Dispatcher::FreeSlot(uint32_t slot) {
+  Call& call = calls_[slot];
+  if (call.state == State::kAnswered) --answered_;
+  Land(call.first);
+  Land(call.second);
   call = Call{};
   free_slots_.push_back(slot);
 }
@@ -323,6 +469,10 @@ void Dispatcher::Close() {
   for (uint32_t slot = 0; slot < calls_.size(); ++slot) {
     const Call& call = calls_[slot];
     if (call.state == State::kFree) continue;
+    if (call.state == State::kAnswered) {
+      FreeSlot(slot);
+      continue;
+    }
     Finish(slot, {policy_.OnClosed(KindOf(call.operation->kind), call.history,
                                    call.state == State::kInFlight),
                   {}});
@@ -338,7 +488,7 @@ Time Dispatcher::NextWake() {
     timers_.pop_back();
   }
   const Time next_timer = timers_.empty() ? kNever : timers_.front().when;
-  return in_flight_ == 0 ? next_timer : std::min(next_timer, next_health_check_);
+  return health_.outstanding() == 0 ? next_timer : std::min(next_timer, next_health_check_);
 }
 
 void Dispatcher::PushTimer(Timer timer) {
@@ -355,7 +505,15 @@ void Dispatcher::PushTimer(Timer timer) {
 bool Dispatcher::IsLive(const Timer& timer) const {
   const Call& call = calls_[timer.slot];
   if (call.call_id != timer.call_id || call.state == State::kFree) return false;
-  return !timer.is_retry || (call.state == State::kDelayed && call.retry_at == timer.when);
+  switch (timer.kind) {
+    case Timer::Kind::kDeadline:
+      return true;
+    case Timer::Kind::kRetry:
+      return call.state == State::kDelayed && call.retry_at == timer.when;
+    case Timer::Kind::kHedge:
+      return call.state == State::kInFlight && call.second.id == 0 && call.hedge_at == timer.when;
+  }
+  return false;
 }
 
 uint32_t Dispatcher::SlotOfSend(uint64_t send_id) const {
@@ -366,7 +524,7 @@ Dispatcher::Call* Dispatcher::FindSend(uint64_t send_id) {
   const uint32_t slot = SlotOfSend(send_id);
   if (send_id == 0 || slot >= calls_.size()) return nullptr;
   Call& call = calls_[slot];
-  return call.state == State::kInFlight && call.send_id == send_id ? &call : nullptr;
+  return call.first.id == send_id || call.second.id == send_id ? &call : nullptr;
 }
 
 }  // namespace basalt::client

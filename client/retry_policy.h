@@ -4,7 +4,7 @@
 // Rules. A read goes on until its deadline. A write goes on only while every send of it so far was
 // answered "not applied" or never left this process; the first doubt ends it as *unknown* (until
 // the servers keep sessions, a second copy could be applied twice). "Not applied" is claimed only
-// when every send was answered so.
+// when every send was answered so or never left.
 #pragma once
 
 #include <chrono>

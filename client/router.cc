@@ -1,6 +1,7 @@
 #include "client/router.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/slot.h"
 
@@ -59,23 +60,38 @@ void Router::AddShard(const ShardView& shard) {
     // Spread first guesses: not everything starts at the first replica.
     route.target = shard.nodes[shard.shard_id % shard.nodes.size()];
   }
+  // Also when a replica within reach has come beside those that are not.
+  if (lost_.contains(route.target)) TryNext(route, route.target);
   if (shard.slot_count > 0) by_first_slot_[shard.first_slot] = shard.shard_id;
 }
 
 bool Router::FollowHint(ShardRoute& route, const LeaderView& hint, uint64_t from) {
   if (hint.node_id == 0 || hint.node_id == from || hint.term < route.term) return false;
-  if (hint.node_id == route.lost_node && hint.term <= route.lost_term) return false;
   if (!nodes_.contains(hint.node_id)) return false;
+  if (lost_.contains(hint.node_id)) {
+    if (hint.term > std::max(route.term, route.elected.term)) {
+      route.elected = hint;
+      elected_.push_back(hint.node_id);
+    }
+    return false;
+  }
   route.target = hint.node_id;
   route.term = hint.term;
   return true;
 }
 
-void Router::TryNext(ShardRoute& route, uint64_t from) {
+void Router::TryNext(ShardRoute& route, uint64_t from) const {
   const std::vector<uint64_t>& nodes = route.view.nodes;
   const auto it = std::find(nodes.begin(), nodes.end(), from);
-  const bool last = it == nodes.end() || it + 1 == nodes.end();
-  route.target = last ? nodes.front() : *(it + 1);
+  // A node that is no replica counts as the last one.
+  const size_t at = it == nodes.end() ? nodes.size() - 1 : static_cast<size_t>(it - nodes.begin());
+  route.target = nodes[(at + 1) % nodes.size()];
+  for (size_t step = 1; step <= nodes.size(); ++step) {
+    const uint64_t next = nodes[(at + step) % nodes.size()];
+    if (lost_.contains(next)) continue;
+    route.target = next;
+    return;
+  }
 }
 
 bool Router::OnNotLeader(uint64_t shard_id, uint64_t from, const LeaderView& hint) {
@@ -95,11 +111,17 @@ bool Router::OnUnserved(uint64_t shard_id, uint64_t from) {
 }
 
 void Router::OnNodeLost(uint64_t node_id) {
+  lost_.insert(node_id);
   for (auto& [shard_id, route] : routes_) {
-    if (route.target != node_id) continue;
-    route.lost_node = node_id;
-    route.lost_term = route.term;
-    TryNext(route, node_id);
+    if (route.target == node_id) TryNext(route, node_id);
+  }
+}
+
+void Router::OnNodeBack(uint64_t node_id) {
+  lost_.erase(node_id);
+  for (auto& [shard_id, route] : routes_) {
+    if (route.elected.node_id == node_id) FollowHint(route, std::exchange(route.elected, {}), 0);
+    if (lost_.contains(route.target) && IsReplica(route.view, node_id)) route.target = node_id;
   }
 }
 
@@ -137,6 +159,12 @@ const std::string& Router::AddressOf(uint64_t node_id) const {
   static const std::string kUnknown;
   const auto it = nodes_.find(node_id);
   return it == nodes_.end() ? kUnknown : it->second.client_address;
+}
+
+const std::string& Router::ZoneOf(uint64_t node_id) const {
+  static const std::string kUnknown;
+  const auto it = nodes_.find(node_id);
+  return it == nodes_.end() ? kUnknown : it->second.zone;
 }
 
 }  // namespace basalt::client

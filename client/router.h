@@ -2,18 +2,20 @@
 //
 // Holds the slot table (shard of every slot, with the epoch that the client believes) and, for
 // every shard, the node to try next: its leader as far as known, else one replica after another.
-// Maps, hints and lost links are fed in; nothing here waits or sends.
+// Maps, hints, and which nodes are out of reach are fed in; nothing here waits or sends.
 //
 // Invariants: a descriptor never goes back to a lower epoch; a hint never goes back to a lower
-// term; a hint at a node that was lost in that same term is not followed (it is news from before
-// the loss).
+// term; no route leads to a node that is out of reach, unless every replica of the shard is. A hint
+// at such a node is mostly news from before its loss; one of a newer term is kept until it is back.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace basalt::client {
@@ -67,8 +69,13 @@ class Router {
   bool OnNotLeader(uint64_t shard_id, uint64_t from, const LeaderView& hint);
   // `from` cannot serve the shard now: the next replica is tried. Returns as above.
   bool OnUnserved(uint64_t shard_id, uint64_t from);
-  // The link to the node broke or could not be made: every shard routed there tries its next.
+  // The node is out of reach: every shard routed there tries its next.
   void OnNodeLost(uint64_t node_id);
+  // It is within reach again.
+  void OnNodeBack(uint64_t node_id);
+  // Nodes out of reach that were elected since, as another node says: so they live. Each once a
+  // term and shard.
+  std::vector<uint64_t> TakeElected() { return std::exchange(elected_, {}); }
 
   // Nothing: no shard is known for it. Ask for a new map.
   std::optional<Destination> RouteKey(std::string_view key) const;
@@ -78,8 +85,9 @@ class Router {
   const ShardView* Find(uint64_t shard_id) const;
   // In order of slots.
   std::vector<ShardView> DataShards() const;
-  // Empty when the node is not known.
+  // Of the node's descriptor; empty when the node is not known.
   const std::string& AddressOf(uint64_t node_id) const;
+  const std::string& ZoneOf(uint64_t node_id) const;
   bool empty() const { return by_first_slot_.empty(); }
 
  private:
@@ -87,15 +95,16 @@ class Router {
     ShardView view;
     uint64_t target = 0;  // node to try next; one of view.nodes, or a hinted leader
     uint64_t term = 0;    // of the last hint followed
-    uint64_t lost_node = 0;
-    uint64_t lost_term = 0;
+    LeaderView elected;   // the newest hint at a node out of reach, if newer than that
   };
 
   void AddShard(const ShardView& shard);
   bool FollowHint(ShardRoute& route, const LeaderView& hint, uint64_t from);
-  static void TryNext(ShardRoute& route, uint64_t from);
+  void TryNext(ShardRoute& route, uint64_t from) const;
 
   std::string cluster_id_;
+  std::set<uint64_t> lost_;  // nodes out of reach
+  std::vector<uint64_t> elected_;
   std::map<uint64_t, NodeView> nodes_;
   std::map<uint64_t, ShardRoute> routes_;
   std::map<uint32_t, uint64_t> by_first_slot_;  // first slot -> shard

@@ -152,6 +152,8 @@ class Client {
     Effects effects = dispatcher_.TakeEffects();
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
     for (const Send& send : effects.sends) TakeSend(send);
+    for (const uint64_t node : effects.trials) EndTrial(node);
+    for (const Withdrawal& withdrawal : effects.withdrawals) EndWithdrawal(withdrawal);
     if (effects.fetch_map) map_wanted_ = true;
     heard_ = false;
     served_send_ = 0;
@@ -255,6 +257,30 @@ class Client {
       asked.in_doubt = true;
     }
     for (const Send& send : effects.sends) TakeSend(send);
+    for (const uint64_t node : effects.trials) EndTrial(node);
+    if (effects.fetch_map) map_wanted_ = true;
+  }
+
+  // Nodes are tried one trial at a time, and some trials never end.
+  void EndTrial(uint64_t node) {
+    if (input_.OneIn(4)) return;
+    if (input_.Flag()) {
+      dispatcher_.OnAlive(node, now_);
+    } else {
+      dispatcher_.OnUnsent(node, {}, now_);
+    }
+  }
+
+  void EndWithdrawal(const Withdrawal& withdrawal) {
+    Asked* waiter = WaiterOf(withdrawal.send_id);
+    BASALT_CHECK(waiter != nullptr && waiter->is_write() && waiter->deadline <= now_);
+    BASALT_CHECK(waiter->open_node == withdrawal.node_id);
+    const bool unsent = input_.Flag();
+    if (unsent) waiter->open_send = 0;
+    dispatcher_.OnWithdrawn(withdrawal.send_id, unsent, now_);
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    BASALT_CHECK(waiter->ended && effects.sends.empty());
     if (effects.fetch_map) map_wanted_ = true;
   }
 
@@ -287,6 +313,19 @@ class Client {
       asked.open_send = 0;
     }
     dispatcher_.OnLinkBroken(node, unsent, now_);
+    CheckOutOfReach(node);
+  }
+
+  // Whoever has just been lost is sent nothing, whatever is sent again.
+  void CheckOutOfReach(uint64_t node) {
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    for (const Send& send : effects.sends) {
+      BASALT_CHECK(send.to.node_id != node);
+      TakeSend(send);
+    }
+    for (const uint64_t tried : effects.trials) EndTrial(tried);
+    if (effects.fetch_map) map_wanted_ = true;
   }
 
   void TakeMap() {

@@ -9,8 +9,6 @@ namespace basalt::testing {
 namespace {
 
 constexpr seconds kAnswerLimit{1};  // of opening, probing, fetching a map
-constexpr milliseconds kBackoffFirst{5};
-constexpr milliseconds kBackoffMost{500};
 
 }  // namespace
 
@@ -84,7 +82,9 @@ void VirtualClient::CarryOut(client::Effects effects) {
   std::map<uint64_t, std::vector<client::Send>> by_node;
   for (client::Send& send : effects.sends) by_node[send.to.node_id].push_back(std::move(send));
   for (auto& [node, sends] : by_node) Enqueue(node, std::move(sends));
+  for (const client::Withdrawal& withdrawal : effects.withdrawals) Withdraw(withdrawal);
   for (const uint64_t node : effects.probes) Probe(node, links_[node]);
+  for (const uint64_t node : effects.trials) Try(node, links_[node]);
   if (effects.fetch_map) FetchMap();
   for (client::Finished& finished : effects.finished) finished.done(std::move(finished.result));
 }
@@ -114,14 +114,15 @@ void VirtualClient::Ask(uint64_t node, uint64_t life, uint64_t digest,
 void VirtualClient::Enqueue(uint64_t node, std::vector<client::Send> sends) {
   Link& link = links_[node];
   if (link.state == Link::State::kUp) return Write(node, link, sends);
-  if (link.state == Link::State::kDown && ports_.time.Now() < link.not_before) {
-    std::vector<uint64_t> turned_back;
-    turned_back.reserve(sends.size());
-    for (const client::Send& send : sends) turned_back.push_back(send.send_id);
-    return Drive([&](client::Time now) { dispatcher_.OnUnsent(node, turned_back, now); });
-  }
   std::move(sends.begin(), sends.end(), std::back_inserter(link.waiting));
   if (link.state == Link::State::kDown) Open(node, link);
+}
+
+void VirtualClient::Withdraw(const client::Withdrawal& withdrawal) {
+  const size_t unsent =
+      std::erase_if(links_[withdrawal.node_id].waiting,
+                    [&](const client::Send& send) { return send.send_id == withdrawal.send_id; });
+  Drive([&](client::Time now) { dispatcher_.OnWithdrawn(withdrawal.send_id, unsent > 0, now); });
 }
 
 void VirtualClient::Open(uint64_t node, Link& link) {
@@ -156,10 +157,12 @@ void VirtualClient::OnOpened(uint64_t node, uint64_t number, uint64_t life,
   if (link.number != number || link.state != Link::State::kOpening) return;
   link.state = Link::State::kUp;
   link.life = life;
-  link.failures = 0;
   v1::ClusterMap parsed;
   BASALT_CHECK(parsed.ParseFromString(map));
-  Drive([&](client::Time) { dispatcher_.OnMap(client::ToView(parsed)); });
+  Drive([&](client::Time now) {
+    dispatcher_.OnMap(client::ToView(parsed));
+    dispatcher_.OnAlive(node, now);
+  });
   const std::vector<client::Send> waiting = std::exchange(link.waiting, {});
   if (!waiting.empty()) Write(node, link, waiting);
 }
@@ -205,10 +208,6 @@ void VirtualClient::Break(uint64_t node, uint64_t number) {
   ports_.findings.Mark("links of clients broken");
   std::vector<uint64_t> unsent;
   for (const client::Send& send : link.waiting) unsent.push_back(send.send_id);
-  const milliseconds backoff =
-      std::min(kBackoffMost, kBackoffFirst * (1 << std::min(link.failures, 7u)));
-  ++link.failures;
-  link.not_before = ports_.time.Now() + backoff;
   link.state = Link::State::kDown;
   link.number = 0;
   link.probing = false;
@@ -225,13 +224,20 @@ void VirtualClient::Probe(uint64_t node, Link& link) {
       [this, node, number](VirtualProcess&) {
         ports_.network.SendOnce(node, place_, number, [this, node, number] {
           Link& probed = links_[node];
-          if (probed.number == number) probed.probing = false;
+          if (probed.number != number) return;
+          probed.probing = false;
+          Drive([&](client::Time now) { dispatcher_.OnAlive(node, now); });
         });
       },
       [this, node, number] { Break(node, number); });
   ports_.time.After(kAnswerLimit, [this, node, number] {
     if (links_[node].number == number && links_[node].probing) Break(node, number);
   });
+}
+
+void VirtualClient::Try(uint64_t node, Link& link) {
+  if (link.state == Link::State::kDown) Open(node, link);
+  Probe(node, link);
 }
 
 void VirtualClient::FetchMap() {

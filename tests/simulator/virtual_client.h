@@ -45,8 +45,6 @@ class VirtualClient {
     enum class State : uint8_t { kDown, kOpening, kUp } state = State::kDown;
     uint64_t number = 0;  // of this connection; never used again
     uint64_t life = 0;    // of the process at the other end
-    uint32_t failures = 0;
-    server::MonotonicTime not_before{};  // kDown: of the next attempt
     bool probing = false;
     std::vector<client::Send> waiting;  // kOpening
     std::shared_ptr<ServerStream> stream;
@@ -62,7 +60,9 @@ class VirtualClient {
   void Open(uint64_t node, Link& link);
   void OnOpened(uint64_t node, uint64_t number, uint64_t life, const std::string& map);
   void Break(uint64_t node, uint64_t number);
+  void Withdraw(const client::Withdrawal& withdrawal);
   void Probe(uint64_t node, Link& link);
+  void Try(uint64_t node, Link& link);
   void ReceiveAnswers(uint64_t node, uint64_t number, const std::string& bytes);
   void FetchMap();
   // Runs `at_node` there and then, or `refused` here when nobody listens; neither when cut off.

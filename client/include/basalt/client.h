@@ -14,7 +14,14 @@
 //
 // Retries. A read is sent again, elsewhere if need be, until its deadline. A write is sent again
 // only when every answer so far says that it was not applied, or when it never left this process;
-// else it ends with Outcome::kUnknown.
+// else it ends with Outcome::kUnknown. One that has not left when its time is up (its connection is
+// still being made, or is busy with what came before) is taken back: not applied.
+//
+// Dead nodes. A node whose connection breaks or cannot be made, or which says nothing while a call
+// runs out of time, is out of reach: calls go to other replicas, and the node is asked in the
+// background again and again while there are calls, half a second apart at most, whether it lives;
+// at once when another node says that it was elected. A call whose shard has no replica within
+// reach waits until its deadline, and is then kUnavailable, not applied.
 //
 // Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call waits for
 // room until its deadline; an asynchronous one is refused (kOverloaded, not applied).
@@ -26,6 +33,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,13 +49,39 @@ namespace basalt {
 inline constexpr size_t kKeyBytesMax = 4 * 1024;
 inline constexpr size_t kValueBytesMax = 8 * 1024 * 1024;
 
+// Who is asked for a read that every replica of a shard may answer: today, a get with
+// ReadMode::kReadIndex. A replica that cannot serve it costs one more try, at the leader. Nodes
+// that are known to be out of reach are passed over, whatever the policy.
+enum class ReplicaPolicy : uint8_t {
+  kLeader = 0,        // as for every other call
+  kLeastOutstanding,  // the one with the fewest open calls of this client
+  kRoundRobin,
+  kWeighted,     // in turn, by `replica_weights`
+  kRandom,       // uniformly
+  kNearestZone,  // kLeastOutstanding among those of the client's `zone`, else among the others
+};
+
 struct ClientOptions {
-  // "host:port" of any nodes; the others are learned. At least one.
+  // "host:port" of any nodes; the others are learned. At least one. Connect asks one after the
+  // other, the next as soon as one has failed or has not answered for 100 ms.
   std::vector<std::string> endpoints;
   // For Connect, and for calls that give none.
   std::chrono::milliseconds timeout{5000};
   // One RPC a call instead of the shared stream. Slower; for comparison and odd proxies.
   bool unary = false;
+  // A follower asks its leader before it answers a read by index and waits until it has applied
+  // what that says: one message each way and some time more than the leader needs. So the leader is
+  // asked unless another policy is chosen: to take the work of reading off it, or to stay in a
+  // zone.
+  ReplicaPolicy replica_policy = ReplicaPolicy::kLeader;
+  // Of kWeighted, by node id: how many of a round's gets go there, 0 to 1,000,000. A node that is
+  // not named has 1; one with 0 is asked when no other is within reach.
+  std::map<uint64_t, uint32_t> replica_weights;
+  // Such a get that has waited longer than 95 % of those before it is sent to a second replica as
+  // well, and the first answer is taken; at most so many of 100 gets are. 0: none. Up to 100.
+  uint32_t hedge_percent = 5;
+  // Where this client is, as in the nodes' --zone. Of kNearestZone.
+  std::string zone;
   size_t calls_max = 65536;
   size_t bytes_max = size_t{256} * 1024 * 1024;
 };

@@ -230,6 +230,78 @@ TEST_P(ClientEdgeTest, ADeadNodeIsNotApplied) {
   EXPECT_NE(status.code(), Code::kOk);
 }
 
+// Its link was still being opened, so nothing left.
+TEST_P(ClientEdgeTest, AWriteThatWaitedForItsLinkUntilItsDeadlineIsNotApplied) {
+  Client client = Connect();
+  one_.SetMapSilent(true);
+  const Status status = client.Put("k", "v", {.timeout = milliseconds(300)});
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(status.outcome(), Outcome::kNotApplied) << status.ToString();
+  one_.SetMapSilent(false);
+  EXPECT_TRUE(client.Put("k", "w").ok());
+  for (FakeKvServer* server : {&one_, &two_, &three_}) {
+    for (const v1::Request& request : server->Requests()) EXPECT_EQ(request.put().value(), "w");
+  }
+}
+
+TEST_P(ClientEdgeTest, OfWritesBehindOneThatIsStuckOnlyThatOneIsInDoubt) {
+  if (GetParam()) return;  // no queue
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
+  one_.SetScript(Always({.kind = Kind::kStall}));
+  const size_t before = one_.Requests().size();
+  client.PutAsync("stall", "v", [](const Status&) {});
+  const auto stalled = Clock::now() + seconds(10);
+  while (one_.Requests().size() == before && Clock::now() < stalled) std::this_thread::yield();
+  // Nothing is read any more: this fills what flow control allows, and what follows has to wait.
+  std::promise<Status> large;
+  client.PutAsync("large", std::string(kValueBytesMax, 'v'),
+                  [&](Status status) { large.set_value(std::move(status)); });
+  std::vector<std::promise<Status>> queued(10);
+  for (size_t i = 0; i < queued.size(); ++i) {
+    client.PutAsync("queued" + std::to_string(i), "v",
+                    [&, i](Status status) { queued[i].set_value(std::move(status)); },
+                    {.timeout = milliseconds(200 + 10 * static_cast<int>(i))});
+  }
+  for (std::promise<Status>& put : queued) {
+    const Status status = put.get_future().get();
+    EXPECT_EQ(status.outcome(), Outcome::kNotApplied) << status.ToString();
+  }
+  one_.Stop();
+  EXPECT_EQ(large.get_future().get().outcome(), Outcome::kUnknown);
+  EXPECT_EQ(one_.Requests().size(), before + 1);
+}
+
+TEST_P(ClientEdgeTest, ANodeThatIsElectedWhileOutOfReachIsFollowedAtOnce) {
+  std::atomic<uint64_t> term{2};  // node 2 leads in even ones, node 1 in odd ones
+  for (FakeKvServer* server : {&two_, &three_}) {
+    server->SetScript([&, id = server->node_id()](const v1::Request&) -> FakeReaction {
+      const uint64_t now = term;
+      if (id == 2 && now % 2 == 0) return {};
+      return NotLeader(now % 2 == 0 ? 2 : 1, now);
+    });
+  }
+  Client client = Connect();
+  Clock::duration least = seconds(10);
+  for (int round = 0; round < 3; ++round) {
+    one_.Stop();
+    Status status;
+    for (const auto end = Clock::now() + seconds(1); Clock::now() < end;) {
+      status = client.Put("k", "v");
+    }
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    one_.Restart();
+    ++term;
+    const auto elected = Clock::now();
+    EXPECT_TRUE(client.Put("k", "w").ok());
+    least = std::min(least, Clock::now() - elected);
+    EXPECT_EQ(one_.Contents()["k"], "w");
+    ++term;
+  }
+  // gRPC by itself would wait up to half a second, as long as the breaker does.
+  EXPECT_LT(least, milliseconds(150));
+}
+
 TEST_P(ClientEdgeTest, WritesGoOnWhenAnotherNodeLeads) {
   Client client = Connect();
   ASSERT_TRUE(client.Put("k", "v").ok());
@@ -272,6 +344,53 @@ TEST_P(ClientEdgeTest, ANodeThatHangsLosesItsReadsToAnother) {
   EXPECT_TRUE(got.ok()) << got.status().ToString();
   EXPECT_LT(Clock::now() - begin, seconds(5));
   EXPECT_EQ(one_.Requests().back().operation_case(), v1::Request::kGet);  // it was asked first
+}
+
+TEST_P(ClientEdgeTest, ANodeThatHangsIsPaidForOnce) {
+  if (GetParam()) return;  // a unary fake cannot be silent
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k", "v").ok());  // the link is up
+  one_.SetScript([this](const v1::Request&) -> FakeReaction {
+    return {.kind = silent_ ? Kind::kStall : Kind::kServe};
+  });
+  one_.SetMapSilent(true);
+  left_ = 40;  // so often nobody says who leads
+  for (FakeKvServer* server : {&two_, &three_}) {
+    server->SetScript([this](const v1::Request&) -> FakeReaction {
+      if (left_-- > 0) return NotLeader(0, 0);
+      return {};
+    });
+  }
+  const size_t before = one_.Requests().size();
+  EXPECT_EQ(client.Put("k", "w", {.timeout = milliseconds(400)}).outcome(), Outcome::kUnknown);
+  for (int i = 0; i < 30; ++i) {
+    const Status status = client.Put("k", "w", {.timeout = milliseconds(400)});
+    EXPECT_TRUE(status.ok() || status.outcome() == Outcome::kNotApplied) << status.ToString();
+  }
+  EXPECT_TRUE(client.Put("k", "w").ok());
+  EXPECT_EQ(one_.Requests().size(), before + 1);
+  // It lives again, and the others turn away.
+  silent_ = false;
+  one_.Resume();
+  one_.SetMapSilent(false);
+  left_ = 1'000'000;
+  EXPECT_TRUE(client.Put("k", "x").ok());
+  EXPECT_GT(one_.Requests().size(), before + 1);
+}
+
+TEST_P(ClientEdgeTest, ReadsByIndexGoToEveryReplicaWhenTheClientWantsThat) {
+  ClientOptions options = Options();
+  options.replica_policy = ReplicaPolicy::kRoundRobin;
+  Result<Client> client = Client::Connect(options);
+  ASSERT_TRUE(client.ok()) << client.status().ToString();
+  for (int i = 0; i < 30; ++i) {
+    EXPECT_TRUE(client->Get("k", {.read_mode = ReadMode::kReadIndex}).ok());
+  }
+  EXPECT_EQ(one_.Requests().size(), 10U);
+  EXPECT_EQ(two_.Requests().size(), 10U);
+  EXPECT_EQ(three_.Requests().size(), 10U);
+  for (int i = 0; i < 30; ++i) EXPECT_TRUE(client->Get("k").ok());
+  EXPECT_EQ(one_.Requests().size(), 40U);
 }
 
 TEST_P(ClientEdgeTest, AStaleShardIsMendedByTheAnswer) {
@@ -464,6 +583,31 @@ TEST(ClientConnectTest, ASecondEndpointServesWhenTheFirstIsDead) {
   dead.Stop();
   const auto client = Client::Connect({.endpoints = {dead.address(), alive.address()}});
   EXPECT_TRUE(client.ok());
+}
+
+TEST(ClientConnectTest, EndpointsThatHangAreNotWaitedFor) {
+  FakeKvServer one(1);
+  FakeKvServer two(2);
+  FakeKvServer three(3);
+  FakeKvServer alive(4);
+  alive.SetMap(MapOf({&alive}, 2));
+  for (FakeKvServer* server : {&one, &two, &three}) server->SetMapSilent(true);
+  const auto begin = Clock::now();
+  const auto client = Client::Connect(
+      {.endpoints = {one.address(), two.address(), three.address(), alive.address()}});
+  EXPECT_TRUE(client.ok()) << client.status().ToString();
+  EXPECT_LT(Clock::now() - begin, milliseconds(1500));  // a second each, one after the other
+}
+
+TEST(ClientConnectTest, OneEndpointThatAnswersIsEnough) {
+  FakeKvServer first(1);
+  FakeKvServer second(2);
+  for (FakeKvServer* server : {&first, &second}) server->SetMap(MapOf({&first, &second}, 2));
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(Client::Connect({.endpoints = {first.address(), second.address()}}).ok());
+  }
+  EXPECT_EQ(first.MapRequests(), 10U);
+  EXPECT_LT(second.MapRequests(), 10U);  // when the machine is busy, the first may seem slow
 }
 
 TEST(AdminTest, StatusMapAndRefusals) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -53,7 +54,17 @@ class DispatcherTest : public ::testing::Test {
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
     probes_ = effects.probes;
     map_fetches_ += effects.fetch_map ? 1 : 0;
+    trials_ = effects.trials;
+    withdrawals_ = effects.withdrawals;
+    for (const Withdrawal& withdrawal : effects.withdrawals) {
+      if (has_left_.has_value()) Tell(withdrawal, *has_left_);
+    }
     return std::move(effects.sends);
+  }
+  void Tell(const Withdrawal& withdrawal, bool has_left) {
+    dispatcher_.OnWithdrawn(withdrawal.send_id, !has_left, now_);
+    Effects effects = dispatcher_.TakeEffects();
+    for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
   }
   void Give(uint64_t node, Answer answer) {
     std::vector<Answer> answers;
@@ -98,6 +109,9 @@ class DispatcherTest : public ::testing::Test {
   Time now_ = seconds(1000);
   std::map<int, CallResult> results_;
   std::vector<uint64_t> probes_;
+  std::vector<uint64_t> trials_;
+  std::vector<Withdrawal> withdrawals_;
+  std::optional<bool> has_left_ = true;  // what is said of sends at their deadline
   int map_fetches_ = 0;
   int next_ = 0;
 };
@@ -388,6 +402,94 @@ TEST_F(DispatcherTest, ClosingEndsEveryCall) {
   EXPECT_EQ(dispatcher_.open_calls(), 0U);
 }
 
+TEST_F(DispatcherTest, AWriteThatHadNotLeftAtItsDeadlineIsNotApplied) {
+  for (const bool has_left : {false, true}) {
+    has_left_ = has_left;
+    const int put = Start(OperationKind::kPut, milliseconds(100), true);
+    ASSERT_EQ(Turn().size(), 1U);
+    now_ += milliseconds(100);
+    dispatcher_.OnTime(now_);
+    EXPECT_TRUE(Turn().empty());
+    ASSERT_TRUE(results_.contains(put));
+    EXPECT_EQ(results_[put].status.code(), Code::kDeadlineExceeded);
+    EXPECT_EQ(results_[put].status.outcome(), has_left ? Outcome::kUnknown : Outcome::kNotApplied);
+    EXPECT_EQ(results_[put].story->attempts.at(0).end,
+              has_left ? SendEnd::kDeadline : SendEnd::kNotSent);
+    EXPECT_EQ(dispatcher_.open_calls(), 0U);
+  }
+}
+
+TEST_F(DispatcherTest, NewsOfASendMayBeFasterThanWhetherItHadLeft) {
+  has_left_ = std::nullopt;  // not told yet
+  for (const int news : {0, 1, 2, 3, 4}) {
+    const int put = Start(OperationKind::kPut, milliseconds(100));
+    const Send send = Turn().at(0);
+    now_ += milliseconds(100);
+    dispatcher_.OnTime(now_);
+    EXPECT_TRUE(Turn().empty());
+    ASSERT_EQ(withdrawals_.size(), 1U);
+    const Withdrawal withdrawal = withdrawals_[0];
+    EXPECT_EQ(withdrawal.send_id, send.send_id);
+    EXPECT_EQ(withdrawal.node_id, send.to.node_id);
+    EXPECT_FALSE(results_.contains(put));
+    EXPECT_EQ(dispatcher_.open_calls(), 1U);
+    Outcome outcome = Outcome::kUnknown;
+    switch (news) {
+      case 0:
+        Give(send.to.node_id, Ok(send));
+        outcome = Outcome::kApplied;
+        break;
+      case 1:
+        Give(send.to.node_id, Refused(send, SendEnd::kNotLeader, {1, 2, 9}));
+        outcome = Outcome::kNotApplied;
+        break;
+      case 2:
+        dispatcher_.OnUnsent(send.to.node_id, {send.send_id}, now_);
+        outcome = Outcome::kNotApplied;
+        break;
+      case 3:
+        dispatcher_.OnLinkBroken(send.to.node_id, {}, now_);
+        break;
+      default:
+        dispatcher_.Close();
+    }
+    EXPECT_TRUE(Turn().empty());
+    ASSERT_TRUE(results_.contains(put));
+    EXPECT_EQ(results_[put].status.outcome(), outcome) << news;
+    Tell(withdrawal, true);  // D2: once
+    Tell(withdrawal, false);
+    for (const uint64_t node : {1, 2, 3}) dispatcher_.OnAlive(node, now_);
+  }
+}
+
+TEST_F(DispatcherTest, ATrialUnderWayIsHurriedWhenItsNodeIsElected) {
+  dispatcher_.OnUnsent(3, {}, now_);
+  now_ += seconds(1);
+  Start(OperationKind::kGet);
+  const Send send = Turn().at(0);
+  EXPECT_EQ(trials_, std::vector<uint64_t>{3});
+  for (const bool news : {true, false}) {
+    Start(OperationKind::kGet);
+    Give(1, Refused(Turn().at(0), SendEnd::kNotLeader, {1, 3, 9}));
+    EXPECT_EQ(Turn().at(0).to.node_id, 2U);
+    EXPECT_EQ(trials_, news ? std::vector<uint64_t>{3} : std::vector<uint64_t>{});
+    dispatcher_.OnMap(MapOf(3, 1, 8));  // to node 1 again
+  }
+  dispatcher_.OnAlive(3, now_);
+  Give(1, Refused(send, SendEnd::kNotLeader));
+  EXPECT_EQ(Turn().at(0).to.node_id, 3U);
+}
+
+TEST_F(DispatcherTest, OnlyWritesAreWithdrawn) {
+  const int get = Start(OperationKind::kGet, milliseconds(100));
+  Turn();
+  now_ += milliseconds(100);
+  dispatcher_.OnTime(now_);
+  Turn();
+  EXPECT_TRUE(withdrawals_.empty());
+  EXPECT_EQ(results_.at(get).status.outcome(), Outcome::kNotApplied);
+}
+
 // Any mixture of events: every call ends exactly once and by its deadline, at most one send of it
 // is open, nothing is applied twice, a write is acknowledged only if it was applied, and "not
 // applied" is said only if it never was.
@@ -453,6 +555,9 @@ class RandomWorld {
     const size_t at = random_.Below(open_.size());
     const Send send = open_[at];
     open_.erase(open_.begin() + static_cast<ptrdiff_t>(at));
+    AnswerSend(send);
+  }
+  void AnswerSend(const Send& send) {
     std::vector<Answer> answers(1);
     answers[0].send_id = send.send_id;
     if (random_.OneIn(applied_one_in_)) {
@@ -464,6 +569,7 @@ class RandomWorld {
       answers[0].report = {.end = ends[random_.Below(4)], .outcome = Outcome::kNotApplied};
       answers[0].leader = {.shard_id = 1, .node_id = random_.Below(5), .term = random_.Below(9)};
     }
+    lost_.erase(send.to.node_id);
     dispatcher_.OnAnswers(send.to.node_id, answers, now_);
   }
   // Of what was under way, some never left, some was applied, and some was lost.
@@ -478,12 +584,40 @@ class RandomWorld {
       }
       return true;
     });
+    lost_.insert(node);
     dispatcher_.OnLinkBroken(node, unsent, now_);
   }
   void Turn() {
     Effects effects = dispatcher_.TakeEffects();
-    for (Send& send : effects.sends) open_.push_back(std::move(send));
+    for (Send& send : effects.sends) {
+      ASSERT_FALSE(lost_.contains(send.to.node_id)) << "sent to a node out of reach";
+      open_.push_back(std::move(send));
+    }
+    for (const uint64_t node : effects.trials) {
+      if (random_.OneIn(4)) {
+        dispatcher_.OnUnsent(node, {}, now_);
+      } else if (!random_.OneIn(4)) {  // else nothing comes of it
+        lost_.erase(node);
+        dispatcher_.OnAlive(node, now_);
+      }
+    }
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
+    for (const Withdrawal& withdrawal : effects.withdrawals) Withdraw(withdrawal);
+  }
+  // Some have not left, some have, and of some the answer is faster.
+  void Withdraw(const Withdrawal& withdrawal) {
+    const auto send = std::find_if(open_.begin(), open_.end(), [&](const Send& open) {
+      return open.send_id == withdrawal.send_id;
+    });
+    ASSERT_NE(send, open_.end());
+    ASSERT_EQ(send->to.node_id, withdrawal.node_id);
+    const uint64_t dice = random_.Below(4);
+    const bool unsent = dice == 0;
+    const Send taken = *send;
+    if (dice < 2) open_.erase(send);
+    if (dice == 1) AnswerSend(taken);
+    dispatcher_.OnWithdrawn(withdrawal.send_id, unsent, now_);
+    Turn();
   }
   void CheckSends() {
     std::set<uint64_t> sequences;
@@ -500,6 +634,7 @@ class RandomWorld {
   Time now_ = seconds(1);
   std::map<uint64_t, Write> writes_;  // by sequence
   std::vector<Send> open_;
+  std::set<uint64_t> lost_;  // their links broke, and no word came since
   std::map<Outcome, int> outcomes_;
   uint64_t started_ = 0;
   bool late_is_fine_ = false;

@@ -38,6 +38,7 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
     BASALT_CHECK(server_ != nullptr);
   }
   void Stop();
+  void Resume();
 
   // Served: whether `response` is to be sent; dropped: whether the stream is to end.
   struct Reaction {
@@ -61,12 +62,22 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
     auto* reactor = context->DefaultReactor();
     const MutexLock lock(mutex_);
     *map = map_;
+    ++map_requests_;
     if (map_silent_) {
-      reactor->Finish(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "silent"));
+      held_maps_.push_back(reactor);
     } else {
       reactor->Finish(grpc::Status::OK);
     }
     return reactor;
+  }
+  void SetMapSilent(bool silent) {
+    std::vector<grpc::ServerUnaryReactor*> held;
+    {
+      const MutexLock lock(mutex_);
+      map_silent_ = silent;
+      if (!silent) held.swap(held_maps_);
+    }
+    for (grpc::ServerUnaryReactor* reactor : held) reactor->Finish(grpc::Status::OK);
   }
   grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* Stream(
       grpc::CallbackServerContext* context) override;
@@ -74,6 +85,8 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
   Mutex mutex_;
   v1::ClusterMap map_ BASALT_GUARDED_BY(mutex_);
   bool map_silent_ BASALT_GUARDED_BY(mutex_) = false;
+  std::vector<grpc::ServerUnaryReactor*> held_maps_ BASALT_GUARDED_BY(mutex_);
+  size_t map_requests_ BASALT_GUARDED_BY(mutex_) = 0;
   Script script_ BASALT_GUARDED_BY(mutex_);
   std::map<std::string, std::string> contents_ BASALT_GUARDED_BY(mutex_);
   std::vector<v1::Request> requests_ BASALT_GUARDED_BY(mutex_);
@@ -140,7 +153,7 @@ class FakeKvServer::Services::KvStream final
         return;
       }
       if (reaction.stall) {
-        // Stop ends it.
+        // Stop ends it, or Resume goes on.
         const MutexLock lock(services_->mutex_);
         services_->stalled_.push_back(this);
         return;
@@ -157,6 +170,7 @@ class FakeKvServer::Services::KvStream final
   }
   void OnDone() override { delete this; }
 
+  void Resume() { StartRead(&batch_); }
   void End() {
     if (!ended_) Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "dropped"));
     ended_ = true;
@@ -177,14 +191,28 @@ grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* FakeKvServer::Serv
 void FakeKvServer::Services::Stop() {
   if (server_ == nullptr) return;
   std::vector<KvStream*> stalled;
+  std::vector<grpc::ServerUnaryReactor*> held;
+  {
+    const MutexLock lock(mutex_);
+    stalled.swap(stalled_);
+    held.swap(held_maps_);
+  }
+  for (KvStream* stream : stalled) stream->End();
+  for (grpc::ServerUnaryReactor* reactor : held) {
+    reactor->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "stopped"));
+  }
+  server_->Shutdown(std::chrono::system_clock::now());
+  server_->Wait();
+  server_.reset();
+}
+
+void FakeKvServer::Services::Resume() {
+  std::vector<KvStream*> stalled;
   {
     const MutexLock lock(mutex_);
     stalled.swap(stalled_);
   }
-  for (KvStream* stream : stalled) stream->End();
-  server_->Shutdown(std::chrono::system_clock::now());
-  server_->Wait();
-  server_.reset();
+  for (KvStream* stream : stalled) stream->Resume();
 }
 
 FakeKvServer::Services::Reaction FakeKvServer::Services::React(const v1::Request& request,
@@ -295,10 +323,9 @@ void FakeKvServer::SetScript(Script script) {
   services_->script_ = std::move(script);
 }
 
-void FakeKvServer::SetMapSilent(bool silent) {
-  const MutexLock lock(services_->mutex_);
-  services_->map_silent_ = silent;
-}
+void FakeKvServer::SetMapSilent(bool silent) { services_->SetMapSilent(silent); }
+
+void FakeKvServer::Resume() { services_->Resume(); }
 
 void FakeKvServer::Stop() { services_->Stop(); }
 
@@ -316,6 +343,11 @@ std::map<std::string, std::string> FakeKvServer::Contents() {
 std::vector<v1::Request> FakeKvServer::Requests() {
   const MutexLock lock(services_->mutex_);
   return services_->requests_;
+}
+
+size_t FakeKvServer::MapRequests() {
+  const MutexLock lock(services_->mutex_);
+  return services_->map_requests_;
 }
 
 int FakeKvServer::LargestBatch() {

@@ -22,7 +22,7 @@ struct FakeReaction {
     kServe,          // as a healthy leader would
     kAnswer,         // send `response` (its id is filled in)
     kSilence,        // no answer, ever
-    kStall,          // no answer, and nothing more is read from the stream
+    kStall,          // no answer, and nothing more is read from the stream until Resume
     kDrop,           // end the stream without an answer
     kServeThenDrop,  // apply it, then end the stream without an answer
   };
@@ -45,8 +45,10 @@ class FakeKvServer {
   void SetMap(const v1::ClusterMap& map);
   // Asked for every request, on gRPC's threads, one at a time.
   void SetScript(Script script);
-  // GetMap is not answered while set.
+  // GetMap is answered with silence while set, and then at once.
   void SetMapSilent(bool silent);
+  // Stalled streams are read again.
+  void Resume();
   // Ends everything at once; the port is closed.
   void Stop();
   // On the same port as before.
@@ -55,6 +57,8 @@ class FakeKvServer {
   std::map<std::string, std::string> Contents();
   // All requests that arrived, in order.
   std::vector<v1::Request> Requests();
+  // How often GetMap was asked.
+  size_t MapRequests();
   // Most requests that one message brought.
   int LargestBatch();
 

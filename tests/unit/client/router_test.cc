@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
+#include "base/random.h"
 #include "base/slot.h"
 
 namespace basalt::client {
@@ -138,7 +142,7 @@ TEST(RouterTest, WithoutAHintReplicasAreTriedInTurnOnceForManyAnswers) {
   EXPECT_EQ(NodeOf(router, 1), 2U);
 }
 
-TEST(RouterTest, ALostLeaderIsNotFollowedAgainInItsTerm) {
+TEST(RouterTest, ALostNodeIsNotRoutedToUntilItIsBack) {
   Router router;
   router.TakeMap(ThreeNodes());
   router.OnNodeLost(2);
@@ -148,18 +152,100 @@ TEST(RouterTest, ALostLeaderIsNotFollowedAgainInItsTerm) {
   EXPECT_EQ(NodeOf(router, 1), 1U);
   router.TakeMap(ThreeNodes());
   EXPECT_EQ(NodeOf(router, 1), 1U);
-  // Elected again: news.
+  EXPECT_TRUE(router.TakeElected().empty());
+  // Elected again, and still out of this client's reach.
   EXPECT_TRUE(router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 7}));
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+  router.OnNodeBack(2);
   EXPECT_EQ(NodeOf(router, 1), 2U);
 }
 
-TEST(RouterTest, ALostNodeComesUpAgainInTurn) {
+TEST(RouterTest, AnElectionOfALostNodeIsNewsOnce) {
   Router router;
   router.TakeMap(ThreeNodes());
   router.OnNodeLost(2);
-  router.OnNotLeader(1, 3, {.shard_id = 1, .node_id = 2, .term = 5});
-  router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 5});
-  EXPECT_EQ(NodeOf(router, 1), 2U);  // a mere hiccup of the link: it still leads
+  for (int i = 0; i < 3; ++i) {
+    router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 7});
+    EXPECT_EQ(router.TakeElected(), i == 0 ? std::vector<uint64_t>{2} : std::vector<uint64_t>{});
+  }
+  router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 2, .term = 8});
+  EXPECT_EQ(router.TakeElected(), std::vector<uint64_t>{2});
+  // Another was elected after it.
+  EXPECT_TRUE(router.OnNotLeader(1, 1, {.shard_id = 1, .node_id = 3, .term = 9}));
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+  router.OnNodeBack(2);
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+}
+
+TEST(RouterTest, ALeaderWhoseLinkHadAHiccupIsFollowedAgainInItsTerm) {
+  Router router;
+  router.TakeMap(ThreeNodes());
+  router.OnNodeLost(2);
+  router.OnNodeBack(2);
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+  EXPECT_TRUE(router.OnNotLeader(1, 3, {.shard_id = 1, .node_id = 2, .term = 5}));
+  EXPECT_EQ(NodeOf(router, 1), 2U);
+}
+
+TEST(RouterTest, WhenAllAreLostTheFirstThatIsBackIsAsked) {
+  Router router;
+  router.TakeMap(ThreeNodes());
+  for (const uint64_t node : {2, 3, 1}) router.OnNodeLost(node);
+  router.OnNodeBack(3);
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+  EXPECT_EQ(NodeOf(router, 2), 3U);
+  EXPECT_FALSE(router.OnNotLeader(1, 3, {}));  // nobody else is within reach
+  EXPECT_EQ(NodeOf(router, 1), 3U);
+}
+
+// Whatever happens, a route leads out of reach only when every replica is.
+TEST(RouterTest, RoutesStayWithinReach) {
+  int out_of_reach = 0;
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    base::Random random(seed);
+    Router router;
+    router.TakeMap(ThreeNodes());
+    std::set<uint64_t> lost;
+    for (int step = 0; step < 200; ++step) {
+      const uint64_t node = random.Between(1, 3);
+      const uint64_t shard = random.Between(1, 2);
+      switch (random.Below(6)) {
+        case 0:
+          router.OnNodeLost(node);
+          lost.insert(node);
+          break;
+        case 1:
+          router.OnNodeBack(node);
+          lost.erase(node);
+          break;
+        case 2:
+          router.OnNotLeader(
+              shard, node,
+              {.shard_id = shard, .node_id = random.Below(5), .term = random.Below(300)});
+          break;
+        case 3:
+          router.OnUnserved(shard, node);
+          break;
+        case 4:
+          router.TakeMap(ThreeNodes());
+          break;
+        default: {
+          ShardView view = *router.Find(shard);
+          view.epoch += 1;
+          view.nodes = {node, node % 3 + 1};
+          router.TakeDescriptor(view);
+        }
+      }
+      for (const uint64_t id : {1, 2}) {
+        const std::vector<uint64_t>& nodes = router.Find(id)->nodes;
+        const auto reachable =
+            std::ranges::count_if(nodes, [&](uint64_t n) { return !lost.contains(n); });
+        ASSERT_TRUE(reachable == 0 || !lost.contains(NodeOf(router, id)));
+        out_of_reach += reachable == 0 ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(out_of_reach, 1000);
 }
 
 TEST(RouterTest, ASingleReplicaIsTriedAgain) {
