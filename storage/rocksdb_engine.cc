@@ -141,9 +141,11 @@ RocksDbResources::~RocksDbResources() = default;
 
 uint64_t RocksDbResources::BlockCacheBytes() const { return shared_->block_cache().GetUsage(); }
 uint64_t RocksDbResources::MemtableBytes() const { return shared_->memtables().memory_usage(); }
+HotRows::Counts RocksDbResources::HotRowCounts() const { return shared_->hot_rows().counts(); }
 
-RocksDbEngine::RocksDbEngine(std::string directory)
+RocksDbEngine::RocksDbEngine(HotRows& hot_rows, std::string directory)
     : directory_(std::move(directory)),
+      hot_rows_(hot_rows),
       idle_(std::make_shared<IdleIterators>()),
       listener_(std::make_shared<Listener>(directory_, idle_)) {}
 
@@ -158,7 +160,8 @@ RocksDbEngine::~RocksDbEngine() {
 
 absl::StatusOr<std::unique_ptr<Engine>> RocksDbEngine::Open(const RocksDbResources& resources,
                                                             const std::string& directory) {
-  std::unique_ptr<RocksDbEngine> engine(new RocksDbEngine(directory));
+  std::unique_ptr<RocksDbEngine> engine(
+      new RocksDbEngine(resources.shared().hot_rows(), directory));
   BASALT_RETURN_IF_ERROR(engine->OpenStore(resources.shared()));
   return std::unique_ptr<Engine>(std::move(engine));
 }
@@ -208,6 +211,7 @@ void RocksDbEngine::Write(const Batch& batch) {
   }
   rocksdb::WriteOptions options;
   options.disableWAL = true;
+  const HotRows::Source::Writing writing(hot_rows_, batch);
   const rocksdb::Status written = db_->Write(options, &rows);
   if (!written.ok()) base::DiskFailed(fmt::format("{}: {}", directory_, written.ToString()));
 }
@@ -233,6 +237,17 @@ absl::StatusOr<std::optional<std::string>> RocksDbEngine::GetFlushed(Family from
 
 absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVisitor visit) {
   BASALT_CHECK(key.size() >= kStampBytes);
+  constexpr std::string_view kNewest("\0\0\0\0\0\0\0\0", kStampBytes);
+  if (!key.ends_with(kNewest)) return VisitStored(key, visit);
+  const auto missed = hot_rows_.Visit(StemOf(key), visit);
+  if (!missed) return true;
+  return VisitStored(key, [&](std::string_view row_key, std::string_view value) {
+    visit(row_key, value);
+    hot_rows_.Keep(*missed, row_key, value);
+  });
+}
+
+absl::StatusOr<bool> RocksDbEngine::VisitStored(std::string_view key, RowVisitor visit) {
   IdleIterators::Borrowed borrowed = idle_->Borrow();
   if (borrowed.iterator == nullptr) {
     borrowed.iterator.reset(db_->NewIterator(StemReads(), family(Family::kData)));

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 
 #include "storage/engine.h"
+#include "storage/hot_rows.h"
 
 namespace rocksdb {
 class ColumnFamilyHandle;
@@ -29,6 +30,8 @@ namespace basalt::storage {
 
 struct RocksDbSizes {
   size_t block_cache_bytes = size_t{256} << 20;
+  // Rows that are read most, beside their blocks; 0: none.
+  size_t hot_rows_bytes = size_t{32} << 20;
   // Of all memtables of the node together; above it the fullest are flushed.
   size_t memtables_bytes = size_t{256} << 20;
   // Of one memtable.
@@ -50,6 +53,7 @@ class RocksDbResources {
 
   uint64_t BlockCacheBytes() const;
   uint64_t MemtableBytes() const;
+  HotRows::Counts HotRowCounts() const;
   const RocksDbShared& shared() const { return *shared_; }
 
  private:
@@ -81,13 +85,16 @@ class RocksDbEngine : public Engine {
   class Snapshot;
   class RowIterator;
 
-  explicit RocksDbEngine(std::string directory);
+  RocksDbEngine(HotRows& hot_rows, std::string directory);
 
   absl::Status OpenStore(const RocksDbShared& shared);
   rocksdb::ColumnFamilyHandle* family(Family family) const {
     return families_[static_cast<size_t>(family)];
   }
+  absl::StatusOr<bool> VisitStored(std::string_view key, RowVisitor visit);
+
   const std::string directory_;
+  HotRows::Source hot_rows_;
   const std::shared_ptr<IdleIterators> idle_;
   const std::shared_ptr<Listener> listener_;
   std::unique_ptr<rocksdb::DB> db_;

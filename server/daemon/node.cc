@@ -26,6 +26,8 @@ constexpr std::chrono::seconds kDrainMax{3};
 // Requests that a node holds at one time, as a share of its memory limit.
 constexpr uint64_t kRequestBudgetMin = 64ull << 20;
 constexpr uint64_t kRequestBudgetDefault = 512ull << 20;
+// Of the block cache; docs/decisions/0009-hot-rows.md.
+constexpr uint64_t kHotRowsShare = 8;
 
 uint64_t RandomNumber() {
   std::random_device device;
@@ -47,7 +49,8 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.checkpoints_directory = directory.CheckpointsPath();
   options.log_segment_bytes = config.log_segment_size;
   options.log_retained_bytes = config.log_retain;
-  options.sizes.block_cache_bytes = config.block_cache;
+  options.sizes.hot_rows_bytes = config.block_cache / kHotRowsShare;
+  options.sizes.block_cache_bytes = config.block_cache - options.sizes.hot_rows_bytes;
   options.sizes.memtables_bytes = config.write_buffer;
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();

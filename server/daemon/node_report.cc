@@ -60,6 +60,19 @@ std::vector<PulledSample> Node::Samples() const {
                      false,
                      {},
                      static_cast<double>(resources.MemtableBytes())});
+  const storage::HotRows::Counts hot_rows = resources.HotRowCounts();
+  for (const auto& [found, count] : {std::pair{"yes", hot_rows.found}, {"no", hot_rows.missed}}) {
+    samples.push_back({"basalt_storage_hot_row_reads_total",
+                       "Gets, by whether the cache of hot rows had the row.",
+                       true,
+                       {{"found", found}},
+                       static_cast<double>(count)});
+  }
+  samples.push_back({"basalt_storage_hot_row_bytes",
+                     "Bytes of cached rows.",
+                     false,
+                     {},
+                     static_cast<double>(hot_rows.bytes)});
   samples.push_back({"basalt_requests_held_bytes",
                      "Bytes of client requests under way.",
                      false,

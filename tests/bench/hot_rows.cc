@@ -1,32 +1,24 @@
-// What a cache of hot rows could save: a replica's newest rows, read by Zipf's law as the node reads
-// them, beside RocksDB's own caches and beside caches of rows in front. The evidence of
+// What the cache of hot rows saves, and what it costs where no row is hot: a replica's newest rows,
+// read as the node reads them, beside what RocksDB's own caches can do. The evidence of
 // docs/decisions/0009-hot-rows.md.
 //
-//   basalt_hot_rows DIRECTORY ROWS BLOCK_CACHE_MIB [GETS]
+//   basalt_hot_rows DIRECTORY ROWS CACHE_MIB zipf|uniform [GETS]
 //
-// Prints CPU nanoseconds a get, which no neighbour on the machine adds to. The caches in front are
-// bounds from below: they forget nothing when a row is written.
+// Prints CPU nanoseconds a get, which no neighbour on the machine adds to.
 #include <fmt/format.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/table.h>
 
-#include <algorithm>
-#include <array>
-#include <bit>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <functional>
 #include <limits>
-#include <list>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -44,8 +36,6 @@ namespace {
 constexpr uint64_t kNewest = std::numeric_limits<uint64_t>::max();
 constexpr size_t kValueBytes = 100;
 constexpr uint64_t kStamp = 1000;
-// Of a row that is cached, beside its bytes: two pointers of a list, a place in a table, a string.
-constexpr size_t kRowOverheadBytes = 96;
 
 std::string KeyOf(uint64_t rank) { return fmt::format("{:016x}", Scatter(rank)); }
 
@@ -55,92 +45,11 @@ double CpuNanoseconds() {
   return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
-void CheckRocks(const rocksdb::Status& status) {
-  BASALT_CHECK_MSG(status.ok(), status.ToString());
-}
-
-// A cache of rows, least recently used out first; in shards, each with a lock. With `admits` a row
-// that finds no room takes the place of the oldest only if it was asked for more often lately
-// (TinyLFU: a count-min sketch of 4-bit counters that are halved now and then).
-class RowCache {
- public:
-  RowCache(size_t bytes, bool admits) : admits_(admits) {
-    for (Shard& shard : shards_) shard.room = bytes / kShards;
-    if (admits) counts_.resize(std::bit_ceil(std::max<size_t>(1024, bytes / 64)));
-  }
-
-  bool Get(const std::string& key, std::string& value) {
-    const size_t hash = std::hash<std::string_view>()(key);
-    Shard& shard = shards_[hash % kShards];
-    const std::lock_guard<std::mutex> lock(shard.mutex);
-    if (admits_) Note(hash);
-    const auto place = shard.rows.find(key);
-    if (place == shard.rows.end()) return false;
-    shard.order.splice(shard.order.begin(), shard.order, place->second);
-    value = place->second->second;
-    return true;
-  }
-
-  void Put(const std::string& key, const std::string& value) {
-    const size_t hash = std::hash<std::string_view>()(key);
-    Shard& shard = shards_[hash % kShards];
-    const std::lock_guard<std::mutex> lock(shard.mutex);
-    if (shard.rows.contains(key)) return;
-    const size_t bytes = key.size() + value.size() + kRowOverheadBytes;
-    while (shard.bytes + bytes > shard.room) {
-      if (shard.order.empty()) return;
-      const auto& [old_key, old_value] = shard.order.back();
-      if (admits_ && Count(hash) <= Count(std::hash<std::string_view>()(old_key))) return;
-      shard.bytes -= old_key.size() + old_value.size() + kRowOverheadBytes;
-      shard.rows.erase(old_key);
-      shard.order.pop_back();
-    }
-    shard.order.emplace_front(key, value);
-    shard.rows.emplace(shard.order.front().first, shard.order.begin());
-    shard.bytes += bytes;
-  }
-
- private:
-  static constexpr size_t kShards = 64;
-  struct alignas(64) Shard {
-    std::mutex mutex;
-    std::list<std::pair<std::string, std::string>> order;  // the newest first
-    std::unordered_map<std::string_view, decltype(order)::iterator> rows;
-    size_t room = 0;
-    size_t bytes = 0;
-  };
-
-  size_t CounterOf(size_t hash, int row) const {
-    constexpr std::array<uint64_t, 4> kOdd = {0x9e3779b97f4a7c15ULL, 0xc2b2ae3d27d4eb4fULL,
-                                              0x165667b19e3779f9ULL, 0xd6e8feb86659fd93ULL};
-    return (hash * kOdd[static_cast<size_t>(row)]) >> 20 & (counts_.size() - 1);
-  }
-  void Note(size_t hash) {
-    for (int row = 0; row < 4; ++row) {
-      uint8_t& count = counts_[CounterOf(hash, row)];
-      if (count < 15) ++count;
-    }
-    if (++noted_ < counts_.size() * 10) return;
-    noted_ = 0;
-    for (uint8_t& count : counts_) count /= 2;
-  }
-  int Count(size_t hash) const {
-    int least = 15;
-    for (int row = 0; row < 4; ++row) {
-      least = std::min<int>(least, counts_[CounterOf(hash, row)]);
-    }
-    return least;
-  }
-
-  const bool admits_;
-  std::array<Shard, kShards> shards_;
-  std::vector<uint8_t> counts_;
-  size_t noted_ = 0;
-};
+void CheckRocks(const rocksdb::Status& status) { BASALT_CHECK_MSG(status.ok(), status.ToString()); }
 
 class Comparison {
  public:
-  Comparison(std::string directory, uint64_t rows, size_t cache_bytes, uint64_t gets)
+  Comparison(std::string directory, uint64_t rows, size_t cache_bytes, bool uniform, uint64_t gets)
       : directory_(std::move(directory)), rows_(rows), cache_bytes_(cache_bytes), gets_(gets) {
     keys_.reserve(rows);
     for (uint64_t rank = 0; rank < rows; ++rank) keys_.push_back(KeyOf(rank));
@@ -148,26 +57,21 @@ class Comparison {
     base::Random random(7);
     ranks_.reserve(gets);
     for (uint64_t get = 0; get < gets; ++get) {
-      ranks_.push_back(static_cast<uint32_t>(zipf.Next(random)));
+      ranks_.push_back(static_cast<uint32_t>(uniform ? random.Below(rows) : zipf.Next(random)));
     }
   }
 
   void Run() {
     if (rows_ <= 100'000) FromMemtable();
     Load();
-    AsServed(cache_bytes_);
-    for (const size_t bytes : {cache_bytes_ / 8, cache_bytes_ / 2}) {
-      BehindRowCache(bytes, /*admits=*/false);
-      BehindRowCache(bytes, /*admits=*/true);
-    }
+    for (const size_t share : {0, 8, 4, 2}) AsServed(share == 0 ? 0 : cache_bytes_ / share);
     Direct("rocksdb alone, LRUCache", rocksdb::NewLRUCache(cache_bytes_), nullptr);
     constexpr size_t kBlockBytes = 4096;
     Direct("rocksdb alone, HyperClockCache",
            rocksdb::HyperClockCacheOptions(cache_bytes_, kBlockBytes).MakeSharedCache(), nullptr);
     ByExactKey("rocksdb's Get of the exact row key", nullptr, cache_bytes_);
-    ByExactKey("the same, half the cache for row_cache",
-               rocksdb::NewLRUCache(cache_bytes_ / 2), cache_bytes_ / 2);
-    AlwaysHit();
+    ByExactKey("the same, half the cache for row_cache", rocksdb::NewLRUCache(cache_bytes_ / 2),
+               cache_bytes_ / 2);
   }
 
  private:
@@ -211,15 +115,18 @@ class Comparison {
   }
 
   void FromMemtable() {
-    const storage::RocksDbResources resources({.block_cache_bytes = cache_bytes_});
+    const storage::RocksDbResources resources(
+        {.block_cache_bytes = cache_bytes_, .hot_rows_bytes = 0});
     const auto engine = Open(resources, "memtable");
     Fill(*engine);
-    Measure("as served, rows in the memtable", [&](const std::string& key) { CheckRead(*engine, key); });
+    Measure("as served, rows in the memtable",
+            [&](const std::string& key) { CheckRead(*engine, key); });
   }
 
   // One sorted run, as a large shard mostly is.
   void Load() {
-    const storage::RocksDbResources resources({.block_cache_bytes = cache_bytes_});
+    const storage::RocksDbResources resources(
+        {.block_cache_bytes = cache_bytes_, .hot_rows_bytes = 0});
     {
       const auto engine = Open(resources, "files");
       Fill(*engine);
@@ -231,45 +138,32 @@ class Comparison {
     CheckRocks(direct.db->CompactRange(options, nullptr, nullptr));
   }
 
-  void AsServed(size_t cache_bytes) {
-    const storage::RocksDbResources resources({.block_cache_bytes = cache_bytes});
+  // Both caches together have what the block cache has alone.
+  void AsServed(size_t hot_rows_bytes) {
+    const storage::RocksDbResources resources(
+        {.block_cache_bytes = cache_bytes_ - hot_rows_bytes, .hot_rows_bytes = hot_rows_bytes});
     const auto engine = Open(resources, "files");
-    Measure("as served", [&](const std::string& key) { CheckRead(*engine, key); });
-  }
-
-  // Both together have what the block cache has alone.
-  void BehindRowCache(size_t bytes, bool admits) {
-    const storage::RocksDbResources resources({.block_cache_bytes = cache_bytes_ - bytes});
-    const auto engine = Open(resources, "files");
-    RowCache rows(bytes, admits);
-    uint64_t hits = 0;
-    std::string value;
-    Measure(fmt::format("behind {} of {} KiB", admits ? "TinyLFU" : "LRU", bytes >> 10),
-            [&](const std::string& key) {
-              if (rows.Get(key, value)) {
-                ++hits;
-                return;
-              }
-              auto version = storage::ReadNewestVersion(*engine, key);
-              BASALT_CHECK(version.ok() && version->has_value());
-              rows.Put(key, (*version)->value);
-            });
+    Measure(fmt::format("as served, hot rows of {} KiB", hot_rows_bytes >> 10),
+            [&](const std::string& key) { CheckRead(*engine, key); });
+    const storage::HotRows::Counts counts = resources.HotRowCounts();
+    if (hot_rows_bytes == 0) return;
     fmt::print("    of all gets {:.1f} % found there\n",
-               100.0 * static_cast<double>(hits) / static_cast<double>(2 * gets_));
+               100.0 * static_cast<double>(counts.found) /
+                   static_cast<double>(counts.found + counts.missed));
   }
 
   // The store of the engine, opened past it with other caches.
   struct Store {
     Store(const Comparison& comparison, std::shared_ptr<rocksdb::Cache> blocks,
-           std::shared_ptr<rocksdb::Cache> rows)
+          std::shared_ptr<rocksdb::Cache> rows)
         : shared({.block_cache_bytes = size_t{8} << 20}) {
       rocksdb::DBOptions options(shared.StoreOptions());
       options.row_cache = std::move(rows);
       std::vector<rocksdb::ColumnFamilyDescriptor> families = {
           {rocksdb::kDefaultColumnFamilyName, shared.DataOptions()},
           {"state", shared.StateOptions()}};
-      auto tables = *families[0]
-                         .options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
+      auto tables =
+          *families[0].options.table_factory->GetOptions<rocksdb::BlockBasedTableOptions>();
       tables.block_cache = std::move(blocks);
       families[0].options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(tables));
       rocksdb::DB* opened = nullptr;
@@ -314,19 +208,11 @@ class Comparison {
     });
   }
 
-  void AlwaysHit() {
-    RowCache rows(size_t{4} << 30, /*admits=*/false);
-    for (const std::string& key : keys_) rows.Put(key, std::string(kValueBytes, 'x'));
-    std::string value;
-    Measure("a cache of all rows, its lookup alone",
-            [&](const std::string& key) { BASALT_CHECK(rows.Get(key, value)); });
-  }
-
   const std::string directory_;
   const uint64_t rows_;
   const size_t cache_bytes_;
   const uint64_t gets_;
-  std::vector<std::string> keys_;   // by rank
+  std::vector<std::string> keys_;  // by rank
   std::vector<uint32_t> ranks_;
 };
 
@@ -343,13 +229,14 @@ uint64_t Number(const char* text) {
 
 int main(int count, char** arguments) {
   using basalt::bench::Number;
-  if (count < 4) {
-    fmt::print(stderr, "usage: basalt_hot_rows DIRECTORY ROWS BLOCK_CACHE_MIB [GETS]\n");
+  if (count < 5) {
+    fmt::print(stderr, "usage: basalt_hot_rows DIRECTORY ROWS CACHE_MIB zipf|uniform [GETS]\n");
     return 2;
   }
-  const uint64_t gets = count > 4 ? Number(arguments[4]) : 1'000'000;
+  const uint64_t gets = count > 5 ? Number(arguments[5]) : 1'000'000;
   fmt::print("{:<58}{:>8}{:>8}\n", "CPU ns a get", "cold", "warm");
-  basalt::bench::Comparison(arguments[1], Number(arguments[2]), Number(arguments[3]) << 20, gets)
+  basalt::bench::Comparison(arguments[1], Number(arguments[2]), Number(arguments[3]) << 20,
+                            std::string_view(arguments[4]) == "uniform", gets)
       .Run();
   return 0;
 }
