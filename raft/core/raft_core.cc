@@ -323,7 +323,8 @@ CoreStatus RaftCore::status() const {
                     CurrentLease(state),
                     ReplicaId(0),
                     state.priority,
-                    IsDiskStalled(state)};
+                    IsDiskStalled(state),
+                    state.log.memory_bytes()};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
     if (leader->transfer) status.transfer_to = leader->transfer->to;

@@ -139,6 +139,7 @@ struct CoreStatus {
   ReplicaId transfer_to;                  // leader only; 0: none is under way
   uint32_t priority = 1;
   bool disk_stalled = false;
+  size_t memory_bytes = 0;  // of entries
 };
 
 struct CoreState;

@@ -12,13 +12,13 @@
 #include "server/config/config_layer.h"
 #include "server/config/config_text.h"
 #include "server/config/quantity.h"
+#include "server/config/memory_plan.h"
 #include "server/config/settings.h"
 
 namespace basalt::server {
 namespace {
 
 constexpr size_t kFileBytesMax = 1u << 20;
-constexpr uint64_t kMemoryBesides = 128ull << 20;
 
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

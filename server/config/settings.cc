@@ -262,7 +262,9 @@ constexpr std::array kSettings = {
             "falls further behind is sent a checkpoint; 1MiB to 1TiB",
             "", ReadBytes<&C::log_retain, kMiB, kTiB>, PrintBytes<&C::log_retain>},
     Setting{G::kStorage, "block-cache", "SIZE",
-            "cache of blocks read from disk, all shards together; 8MiB to 1TiB", "",
+            "cache of blocks read from disk, all shards together, an eighth of it for the rows that "
+            "are read most; 8MiB to 1TiB",
+            "",
             ReadBytes<&C::block_cache, 8 * kMiB, kTiB>, PrintBytes<&C::block_cache>},
     Setting{G::kStorage, "write-buffer", "SIZE",
             "writes gathered in memory before they go to sorted files, all shards together; 8MiB "
