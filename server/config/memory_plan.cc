@@ -27,7 +27,8 @@ MemoryPlan PlanMemory(const NodeConfig& config) {
   if (config.memory_limit == 0) return plan;
   const uint64_t caches = config.block_cache + config.write_buffer;
   const uint64_t rest = config.memory_limit - std::min(config.memory_limit, caches);
-  plan.requests = std::max(kRequestsMin, rest / 4);
+  // On its way a put lies here some four times: as it came, as an entry, in a frame to each peer.
+  plan.requests = std::max(kRequestsMin, rest / 8);
   plan.log_entries = std::clamp(rest / 8, kLogEntriesMin, kLogEntriesMax);
   plan.peer_link = std::clamp(rest / 16, kPeerLinkMin, kPeerLinkMax);
   return plan;

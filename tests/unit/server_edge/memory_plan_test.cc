@@ -29,7 +29,7 @@ TEST(MemoryPlanTest, ThePartsFitIntoTheLimit) {
                   plan.log_entries + links + kMemoryBesides,
               limit + 16 * kMiB)
         << limit;
-    EXPECT_GE(plan.requests, (limit - 16 * kMiB) / 4);
+    EXPECT_GE(plan.requests, (limit - 16 * kMiB) / 8);
   }
 }
 
