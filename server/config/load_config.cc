@@ -11,8 +11,8 @@
 #include "base/version.h"
 #include "server/config/config_layer.h"
 #include "server/config/config_text.h"
-#include "server/config/quantity.h"
 #include "server/config/memory_plan.h"
+#include "server/config/quantity.h"
 #include "server/config/settings.h"
 
 namespace basalt::server {
