@@ -140,11 +140,15 @@ RocksDbResources::RocksDbResources(const RocksDbSizes& sizes)
 RocksDbResources::~RocksDbResources() = default;
 
 uint64_t RocksDbResources::BlockCacheBytes() const { return shared_->block_cache().GetUsage(); }
-uint64_t RocksDbResources::MemtableBytes() const { return shared_->memtables().memory_usage(); }
+uint64_t RocksDbResources::MemtableBytes() const {
+  return shared_->memtables().memory_usage() + shared_->BufferedBytes();
+}
+HotRows::Counts RocksDbResources::HotRowCounts() const { return shared_->hot_rows().counts(); }
 
 RocksDbEngine::RocksDbEngine(RocksDbShared& shared, std::string directory)
     : shared_(shared),
       directory_(std::move(directory)),
+      hot_rows_(shared.hot_rows()),
       idle_(std::make_shared<IdleIterators>()),
       listener_(std::make_shared<Listener>(directory_, idle_)) {
   shared_.CountOpened();
@@ -153,6 +157,9 @@ RocksDbEngine::RocksDbEngine(RocksDbShared& shared, std::string directory)
 RocksDbEngine::~RocksDbEngine() {
   shared_.drainer().Forget(*this);
   shared_.CountClosed();
+  if (const auto dropped = buffers_.BeginDrain()) {
+    shared_.CountBuffered(-static_cast<int64_t>(dropped->bytes()));
+  }
   idle_->OnFilesChanged();
   if (db_ == nullptr) return;
   for (rocksdb::ColumnFamilyHandle* handle : families_) {
@@ -191,6 +198,7 @@ absl::Status RocksDbEngine::OpenStore() {
 
 void RocksDbEngine::Write(const Batch& batch) {
   const size_t buffer_bytes = shared_.BufferBytes();
+  const HotRows::Source::Writing writing(hot_rows_, batch);
   if (!RowBuffer::InOrder(batch, highest_stamp_) || buffer_bytes == 0) {
     Drain();
     std::vector<RowBuffer::Row> rows;
@@ -201,6 +209,7 @@ void RocksDbEngine::Write(const Batch& batch) {
     return;
   }
   const auto [before, after] = buffers_.Add(batch);
+  shared_.CountBuffered(static_cast<int64_t>(after - before));
   if (after >= 2 * buffer_bytes) {
     Drain();  // the drainer is behind
   } else if (after >= buffer_bytes && before < buffer_bytes) {
@@ -213,6 +222,7 @@ void RocksDbEngine::Drain() {
   if (buffer == nullptr) return;
   WriteRows(buffer->InKeyOrder());
   buffers_.EndDrain();
+  shared_.CountBuffered(-static_cast<int64_t>(buffer->bytes()));
 }
 
 void RocksDbEngine::WriteRows(const std::vector<RowBuffer::Row>& rows) {
@@ -257,6 +267,17 @@ absl::StatusOr<std::optional<std::string>> RocksDbEngine::GetFlushed(Family from
 
 absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVisitor visit) {
   BASALT_CHECK(key.size() >= kStampBytes);
+  constexpr std::string_view kNewest("\0\0\0\0\0\0\0\0", kStampBytes);
+  if (!key.ends_with(kNewest)) return VisitStored(key, visit);
+  const auto missed = hot_rows_.Visit(StemOf(key), visit);
+  if (!missed) return true;
+  return VisitStored(key, [&](std::string_view row_key, std::string_view value) {
+    visit(row_key, value);
+    hot_rows_.Keep(*missed, row_key, value);
+  });
+}
+
+absl::StatusOr<bool> RocksDbEngine::VisitStored(std::string_view key, RowVisitor visit) {
   if (const auto found = buffers_.FirstOfStem(key)) {
     visit(found->row.key, found->row.value);
     return true;

@@ -23,6 +23,7 @@
 #include "absl/status/statusor.h"
 
 #include "storage/engine.h"
+#include "storage/hot_rows.h"
 #include "storage/row_buffers.h"
 #include "storage/row_drainer.h"
 
@@ -35,6 +36,8 @@ namespace basalt::storage {
 
 struct RocksDbSizes {
   size_t block_cache_bytes = size_t{256} << 20;
+  // Rows that are read most, beside their blocks; 0: none.
+  size_t hot_rows_bytes = size_t{32} << 20;
   // Of all memtables and row buffers of the node together. Above three quarters of it in memtables
   // the fullest are flushed; the last quarter is the buffers'.
   size_t memtables_bytes = size_t{256} << 20;
@@ -59,7 +62,8 @@ class RocksDbResources {
   RocksDbResources& operator=(const RocksDbResources&) = delete;
 
   uint64_t BlockCacheBytes() const;
-  uint64_t MemtableBytes() const;
+  uint64_t MemtableBytes() const;  // and row buffers
+  HotRows::Counts HotRowCounts() const;
   RocksDbShared& shared() const { return *shared_; }
 
  private:
@@ -100,8 +104,11 @@ class RocksDbEngine : public Engine, private Drainable {
   rocksdb::ColumnFamilyHandle* family(Family family) const {
     return families_[static_cast<size_t>(family)];
   }
+  absl::StatusOr<bool> VisitStored(std::string_view key, RowVisitor visit);
+
   RocksDbShared& shared_;
   const std::string directory_;
+  HotRows::Source hot_rows_;
   const std::shared_ptr<IdleIterators> idle_;
   const std::shared_ptr<Listener> listener_;
   RowBuffers buffers_;

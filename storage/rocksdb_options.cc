@@ -18,14 +18,24 @@ class StripStamp : public rocksdb::SliceTransform {
 
 constexpr size_t kStateMemtableBytes = size_t{8} << 20;
 constexpr double kBloomBitsPerKey = 10;
+constexpr size_t kCacheShardBytesMin = size_t{4} << 20;
+constexpr int kCacheShardBitsMax = 6;
 
 }  // namespace
 
+int CacheShardBits(size_t bytes) {
+  int bits = 0;
+  while (bits < kCacheShardBitsMax && bytes >> (bits + 1) >= kCacheShardBytesMin) ++bits;
+  return bits;
+}
+
 RocksDbShared::RocksDbShared(const RocksDbSizes& sizes)
     : sizes_(sizes),
-      block_cache_(rocksdb::NewLRUCache(sizes.block_cache_bytes)),
+      block_cache_(
+          rocksdb::NewLRUCache(sizes.block_cache_bytes, CacheShardBits(sizes.block_cache_bytes))),
       memtables_(std::make_shared<rocksdb::WriteBufferManager>(sizes.memtables_bytes -
                                                                BuffersBytes(sizes))),
+      hot_rows_(std::make_unique<HotRows>(sizes.hot_rows_bytes)),
       strip_stamp_(std::make_shared<StripStamp>()) {
   if (sizes.background_bytes_per_second != 0) {
     rate_limiter_.reset(

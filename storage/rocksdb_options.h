@@ -12,10 +12,15 @@
 #include <atomic>
 #include <memory>
 
+#include "storage/hot_rows.h"
 #include "storage/rocksdb_engine.h"
 #include "storage/row_drainer.h"
 
 namespace basalt::storage {
+
+// For a cache of so many bytes: many shards, for they are locked, but none that the largest blocks
+// of a file, its index and its filter, would not fit into: such a block is read anew for every get.
+int CacheShardBits(size_t bytes);
 
 // What RocksDbResources holds.
 class RocksDbShared {
@@ -32,11 +37,17 @@ class RocksDbShared {
 
   void CountOpened() { instances_.fetch_add(1, std::memory_order_relaxed); }
   void CountClosed() { instances_.fetch_sub(1, std::memory_order_relaxed); }
+  // In the row buffers of all instances.
+  void CountBuffered(int64_t bytes) { buffered_.fetch_add(bytes, std::memory_order_relaxed); }
+  size_t BufferedBytes() const {
+    return static_cast<size_t>(std::max<int64_t>(buffered_.load(std::memory_order_relaxed), 0));
+  }
   // From how many bytes on an instance's buffer is drained; twice as many stop who writes.
   size_t BufferBytes() const {
     const size_t share = BuffersBytes(sizes_) / 2 / std::max<size_t>(instances_.load(), 1);
     return std::min(sizes_.buffer_bytes, share);
   }
+  HotRows& hot_rows() const { return *hot_rows_; }
 
  private:
   // The part of the memtables' budget that row buffers have.
@@ -47,11 +58,13 @@ class RocksDbShared {
   const RocksDbSizes sizes_;
   std::shared_ptr<rocksdb::Cache> block_cache_;
   std::shared_ptr<rocksdb::WriteBufferManager> memtables_;
+  std::unique_ptr<HotRows> hot_rows_;
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter_;  // null: no limit
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;
   std::shared_ptr<const rocksdb::SliceTransform> strip_stamp_;
   std::atomic<size_t> instances_{0};
+  std::atomic<int64_t> buffered_{0};  // below 0 for a moment, when a drain is counted first
   RowDrainer drainer_;
 };
 

@@ -330,7 +330,8 @@ CoreStatus RaftCore::status() const {
                     ReplicaId(0),
                     state.priority,
                     IsDiskStalled(state),
-                    TakesTurns(state)};
+                    TakesTurns(state),
+                    state.log.memory_bytes()};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
     if (leader->transfer) status.transfer_to = leader->transfer->to;

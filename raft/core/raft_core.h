@@ -142,6 +142,7 @@ struct CoreStatus {
   uint32_t priority = 1;
   bool disk_stalled = false;
   bool takes_turns = false;  // to campaign: the link to its leader broke
+  size_t memory_bytes = 0;   // of entries
 };
 
 struct CoreState;

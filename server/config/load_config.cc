@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "server/config/config_layer.h"
 #include "server/config/config_text.h"
+#include "server/config/memory_plan.h"
 #include "server/config/quantity.h"
 #include "server/config/settings.h"
 
@@ -18,7 +19,6 @@ namespace basalt::server {
 namespace {
 
 constexpr size_t kFileBytesMax = 1u << 20;
-constexpr uint64_t kMemoryBesides = 128ull << 20;
 
 absl::StatusOr<std::string> ReadWholeFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

@@ -261,9 +261,11 @@ constexpr std::array kSettings = {
             "applied log entries that are kept for slow followers, all shards together; one that "
             "falls further behind is sent a checkpoint; 1MiB to 1TiB",
             "", ReadBytes<&C::log_retain, kMiB, kTiB>, PrintBytes<&C::log_retain>},
-    Setting{G::kStorage, "block-cache", "SIZE",
-            "cache of blocks read from disk, all shards together; 8MiB to 1TiB", "",
-            ReadBytes<&C::block_cache, 8 * kMiB, kTiB>, PrintBytes<&C::block_cache>},
+    Setting{
+        G::kStorage, "block-cache", "SIZE",
+        "cache of blocks read from disk, all shards together, an eighth of it for the rows that "
+        "are read most; 8MiB to 1TiB",
+        "", ReadBytes<&C::block_cache, 8 * kMiB, kTiB>, PrintBytes<&C::block_cache>},
     Setting{G::kStorage, "write-buffer", "SIZE",
             "writes gathered in memory before they go to sorted files, all shards together; 8MiB "
             "to 1TiB",
@@ -275,7 +277,7 @@ constexpr std::array kSettings = {
             PrintBytes<&C::checkpoint_rate>},
     Setting{G::kStorage, "memory-limit", "SIZE",
             "what the process should stay under: of what --block-cache and --write-buffer leave, "
-            "requests under way may hold a quarter, and are refused as overloaded beyond it; at "
+            "requests under way may hold an eighth, and are refused as overloaded beyond it; at "
             "least both and 128MiB together; 0: requests may hold 512MiB",
             "", ReadBytes<&C::memory_limit, kMiB, 1024 * kTiB, true>, PrintBytes<&C::memory_limit>},
 

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "server/config/memory_plan.h"
 #include "server/node/layout_check.h"
 #include "server/observe/service_notify.h"
 #include "server/rpc/checkpoint_sender.h"
@@ -23,19 +24,10 @@ constexpr int kMessageBytesMax = 128 << 20;
 constexpr std::chrono::seconds kHousekeepingPeriod{1};
 constexpr std::chrono::seconds kHandOverMax{2};
 constexpr std::chrono::seconds kDrainMax{3};
-// Requests that a node holds at one time, as a share of its memory limit.
-constexpr uint64_t kRequestBudgetMin = 64ull << 20;
-constexpr uint64_t kRequestBudgetDefault = 512ull << 20;
 
 uint64_t RandomNumber() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
-}
-
-uint64_t RequestBytesMax(const NodeConfig& config) {
-  if (config.memory_limit == 0) return kRequestBudgetDefault;
-  const uint64_t rest = config.memory_limit - config.block_cache - config.write_buffer;
-  return std::max(kRequestBudgetMin, rest / 4);
 }
 
 ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& directory) {
@@ -47,7 +39,10 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.checkpoints_directory = directory.CheckpointsPath();
   options.log_segment_bytes = config.log_segment_size;
   options.log_retained_bytes = config.log_retain;
-  options.sizes.block_cache_bytes = config.block_cache;
+  const MemoryPlan memory = PlanMemory(config);
+  options.sizes.hot_rows_bytes = memory.hot_rows;
+  options.sizes.block_cache_bytes = memory.block_cache;
+  options.entry_bytes = memory.log_entries;
   options.sizes.memtables_bytes = config.write_buffer;
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();
@@ -97,7 +92,7 @@ Node::Node(const NodeConfig& config, Logger& logger)
       files_(storage::NewPosixFileSystem()),
       metrics_(config.node_id),
       reporter_(metrics_, logger, config.slow_request),
-      budget_(RequestBytesMax(config)) {}
+      budget_(PlanMemory(config).requests) {}
 
 Node::~Node() { Stop(); }
 
@@ -236,7 +231,8 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
   for (const v1::ShardDescriptor& shard : layout.shards()) {
     view_.OnLeader(raft::GroupId(shard.shard_id()), raft::NodeId(0), raft::Term(0));
   }
-  transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, clock_);
+  transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, clock_,
+                                               PlanMemory(config_).peer_link);
   receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(), *transport_,
                                                    *host_);
   host_->Start(*transport_);

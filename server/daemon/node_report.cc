@@ -50,21 +50,30 @@ std::vector<PulledSample> Node::Samples() const {
   if (!running_.load()) return {};
   std::vector<PulledSample> samples = host_->Samples();
   const storage::RocksDbResources& resources = host_->resources();
-  samples.push_back({"basalt_storage_block_cache_bytes",
-                     "Bytes of cached blocks.",
-                     false,
-                     {},
-                     static_cast<double>(resources.BlockCacheBytes())});
-  samples.push_back({"basalt_storage_memtable_bytes",
-                     "Bytes of all memtables.",
-                     false,
-                     {},
-                     static_cast<double>(resources.MemtableBytes())});
-  samples.push_back({"basalt_requests_held_bytes",
-                     "Bytes of client requests under way.",
-                     false,
-                     {},
-                     static_cast<double>(budget_.bytes())});
+  const storage::HotRows::Counts hot_rows = resources.HotRowCounts();
+  for (const auto& [found, count] : {std::pair{"yes", hot_rows.found}, {"no", hot_rows.missed}}) {
+    samples.push_back({"basalt_storage_hot_row_reads_total",
+                       "Gets, by whether the cache of hot rows had the row.",
+                       true,
+                       {{"found", found}},
+                       static_cast<double>(count)});
+  }
+  uint64_t outboxes = 0;
+  for (const raft::NodeId peer : transport_->Peers()) {
+    outboxes += transport_->Link(peer)->gathered_bytes();
+  }
+  for (const auto& [part, bytes] : {std::pair{"block_cache", resources.BlockCacheBytes()},
+                                    {"hot_rows", hot_rows.bytes},
+                                    {"memtables", resources.MemtableBytes()},
+                                    {"requests", budget_.bytes()},
+                                    {"log_entries", host_->entry_bytes()},
+                                    {"peer_outboxes", outboxes}}) {
+    samples.push_back({"basalt_memory_bytes",
+                       "Bytes that the bounded parts of the node hold.",
+                       false,
+                       {{"part", part}},
+                       static_cast<double>(bytes)});
+  }
   samples.push_back({"basalt_peer_unknown_messages_total",
                      "Raft messages dropped: of a newer release, unknown to this one.",
                      true,

@@ -55,17 +55,22 @@ void GroupLoop::MarkDirty(Hosted& hosted) {
 void GroupLoop::On(TickPassed&) {
   ++ticks_;
   uint64_t disks_stalled = 0;
+  uint64_t entry_bytes = 0;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().SetNow(now_);
     hosted->group.core().Tick();
     if (hosted->campaign && ticks_ % 2 == 0) CampaignAgain(*hosted);
     ExpireGathered(*hosted);
-    if (check_compaction) Compact(*hosted);
+    if (check_compaction) {
+      Compact(*hosted);
+      entry_bytes += hosted->group.core().status().memory_bytes;
+    }
     if (hosted->disk_stalled) ++disks_stalled;
     MarkDirty(*hosted);
   }
   counters_.disks_stalled.store(disks_stalled, std::memory_order_relaxed);
+  if (check_compaction) counters_.entry_bytes.store(entry_bytes, std::memory_order_relaxed);
   ports_.apply.PutQuietly(SweepDeadlines{});
 }
 

@@ -34,6 +34,8 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> checkpoint_logs_given_up{0};
   // Replicas with a write under way for too long to lead; looked at with compaction.
   std::atomic<uint64_t> disks_stalled{0};
+  // Bytes of entries in memory; likewise.
+  std::atomic<uint64_t> entry_bytes{0};
 };
 
 struct GroupLoopOptions {

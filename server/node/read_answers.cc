@@ -17,9 +17,27 @@ v1::Response MakeReadAnswer(const PendingRead& read, v1::Code code, std::string 
   return response;
 }
 
+namespace {
+
+// Charges the answer's bytes. False: it would not fit, and is not given.
+bool HasRoom(const PendingRead& read, size_t bytes) {
+  return bytes <= kSmallAnswerBytes || read.charge == nullptr || read.charge->Grow(bytes);
+}
+
+v1::Response NoRoom(const PendingRead& read) {
+  constexpr uint32_t kRetryAfterMs = 20;
+  v1::Response response =
+      MakeReadAnswer(read, v1::CODE_OVERLOADED, "the node holds too many answers");
+  response.set_retry_after_ms(kRetryAfterMs);
+  return response;
+}
+
+}  // namespace
+
 v1::Response AnswerGet(const ShardReads& reads, const PendingRead& read) {
   absl::StatusOr<std::optional<ReadValue>> value = reads.Get(read.request.get().key());
   if (!value.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(value.status()));
+  if (value->has_value() && !HasRoom(read, (*value)->bytes.size())) return NoRoom(read);
   v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
   v1::GetResult* result = response.mutable_get();
   if (!value->has_value()) return response;
@@ -41,6 +59,9 @@ v1::Response AnswerScan(const ShardReads& reads, const PendingRead& read) {
   }
   absl::StatusOr<ScanPage> page = reads.Scan(bounds);
   if (!page.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(page.status()));
+  size_t bytes = 0;
+  for (const ScanRow& row : page->rows) bytes += row.key.size() + row.value.size();
+  if (!HasRoom(read, bytes)) return NoRoom(read);
   v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
   v1::ScanResult* result = response.mutable_scan();
   for (ScanRow& row : page->rows) {

@@ -31,21 +31,25 @@ void ReplyBuffer::Answer(raft::GroupId group, const PendingRead& read, v1::Respo
   if (observer_ != nullptr) {
     observer_->OnAnswered(read.kind(), group.value(), response.code(), clock_.Now() - read.arrived);
   }
-  Add(read.sink, read.arrived, std::move(response));
+  Bundle& bundle = Add(read.sink, read.arrived, std::move(response));
+  if (read.charge != nullptr && (bundle.charges.empty() || bundle.charges.back() != read.charge)) {
+    bundle.charges.push_back(read.charge);
+  }
 }
 
-void ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived,
-                      v1::Response response) {
+ReplyBuffer::Bundle& ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived,
+                                      v1::Response response) {
   auto place = std::find_if(bundles_.begin(), bundles_.end(),
                             [&](const Bundle& bundle) { return bundle.sink == sink; });
   if (place == bundles_.end()) {
-    bundles_.push_back({sink, {}, {}});
+    bundles_.push_back({sink, {}, {}, {}});
     place = std::prev(bundles_.end());
   }
   if (response.has_explanation()) {
     place->explained.push_back({place->responses.size(), arrived});
   }
   place->responses.push_back(std::move(response));
+  return *place;
 }
 
 void ReplyBuffer::Flush() {

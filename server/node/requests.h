@@ -10,6 +10,7 @@
 #include "proto/command.pb.h"
 #include "raft/core/types.h"
 #include "server/clock/clock.h"
+#include "server/node/request_budget.h"
 #include "server/observe/request_stages.h"
 
 namespace basalt::server {
@@ -37,8 +38,8 @@ class RequestObserver {
 };
 
 struct PendingWrite {
-  std::shared_ptr<ReplySink> sink;  // null for the cluster's own commands
-  std::shared_ptr<void> charge;     // what the request holds of the node's budget
+  std::shared_ptr<ReplySink> sink;        // null for the cluster's own commands
+  std::shared_ptr<RequestCharge> charge;  // may be null
   uint64_t request_id = 0;
   MonotonicTime deadline{};
   // One element of CommandBatch.commands, with its tag and length: entries are built by appending.
@@ -51,7 +52,7 @@ struct PendingWrite {
 
 struct PendingRead {
   std::shared_ptr<ReplySink> sink;
-  std::shared_ptr<void> charge;
+  std::shared_ptr<RequestCharge> charge;  // may be null
   MonotonicTime deadline{};
   v1::Request request;  // get or scan
   MonotonicTime arrived{};
@@ -78,8 +79,6 @@ class ReplyBuffer {
   void Flush();
 
  private:
-  void Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived, v1::Response response);
-
   RequestObserver* const observer_;
   const Clock& clock_;
   struct Explained {
@@ -90,7 +89,10 @@ class ReplyBuffer {
     std::shared_ptr<ReplySink> sink;
     std::vector<v1::Response> responses;
     std::vector<Explained> explained;
+    std::vector<std::shared_ptr<RequestCharge>> charges;  // of what the answers may hold
   };
+  Bundle& Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived, v1::Response response);
+
   std::vector<Bundle> bundles_;  // few streams: a linear search beats a map
 };
 

@@ -17,9 +17,8 @@
 namespace basalt::server {
 namespace {
 
-// Recent log entries that all groups together keep in memory, and what each may keep at least.
-constexpr size_t kEntriesInMemory = 128u << 20;
-constexpr size_t kGroupMemoryMin = 1u << 20;
+// What each group may keep of its entries in memory, whatever there is for all.
+constexpr size_t kGroupMemoryMin = 64u << 10;
 
 const char* RoleName(raft::Role role) {
   switch (role) {
@@ -142,6 +141,16 @@ raft::CoreOptions ShardHost::CoreOptionsOf(const OpenedReplica& opened) const {
   return options;
 }
 
+// An equal share for each group, of what it keeps and of what it sends ahead: that lies in the
+// follower's memory until its disk has it.
+void ShardHost::BoundMemory(raft::CoreOptions& options) const {
+  const size_t share = options_.entry_bytes / groups_at_start_;
+  options.memory_bytes_max = std::max(kGroupMemoryMin, share);
+  options.inflight_bytes_max =
+      std::clamp(share, options.append_bytes_max, options.inflight_bytes_max);
+  options.apply_bytes_max = std::clamp(share, options.append_bytes_max, options.apply_bytes_max);
+}
+
 void ShardHost::Host(raft::GroupId group, Hosted hosted) {
   lease_reads_.Add(group, hosted.machine);
   base::MutexLock lock(hosted_mutex_);
@@ -155,7 +164,7 @@ absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
   log_->CreateGroups({{group, replica, raft::LogBase{}}});
   BASALT_ASSIGN_OR_RETURN(OpenedReplica opened, replicas_.Open(log_->log(), group, descriptor));
   raft::CoreOptions options = CoreOptionsOf(opened);
-  options.memory_bytes_max = group_memory_bytes_;
+  BoundMemory(options);
   const uint64_t highest_stamp = opened.machine->highest_stamp();
   ReplicaStateMachine* const machine = opened.machine.get();
   Host(group, {replica, std::move(opened.machine)});
@@ -251,10 +260,9 @@ void ShardHost::Start(raft::Transport& transport) {
       loop_options,
       GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock, ports_.observer},
       HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
-  group_memory_bytes_ =
-      std::max<size_t>(kGroupMemoryMin, kEntriesInMemory / std::max<size_t>(1, recovered_.size()));
+  groups_at_start_ = std::max<size_t>(1, recovered_.size());
   for (Recovered& recovered : recovered_) {
-    recovered.options.memory_bytes_max = group_memory_bytes_;
+    BoundMemory(recovered.options);
     group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
                           recovered.campaign);
   }

@@ -39,6 +39,8 @@ struct ShardHostOptions {
   uint64_t log_segment_bytes = 64u << 20;
   uint64_t log_retained_bytes = 64u << 20;  // all groups together
   storage::RocksDbSizes sizes;
+  // Recent log entries that all groups together keep in memory.
+  uint64_t entry_bytes = 128u << 20;
   uint32_t election_timeout_ticks = 12;
   uint32_t heartbeat_ticks = 2;
   std::chrono::milliseconds tick{50};
@@ -113,6 +115,10 @@ class ShardHost final : public GroupInbox,
   // What the loops and the log count, for /metrics. After Start.
   std::vector<PulledSample> Samples() const;
   const storage::RocksDbResources& resources() const { return resources_; }
+  // Of recent log entries in memory, of a moment ago. After Start.
+  uint64_t entry_bytes() const {
+    return group_loop_->counters().entry_bytes.load(std::memory_order_relaxed);
+  }
   LeaseReads& lease_reads() { return lease_reads_; }
 
   void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
@@ -146,6 +152,7 @@ class ShardHost final : public GroupInbox,
 
   absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog();
   raft::CoreOptions CoreOptionsOf(const OpenedReplica& opened) const;
+  void BoundMemory(raft::CoreOptions& options) const;
   void Host(raft::GroupId group, Hosted hosted) BASALT_EXCLUDES(hosted_mutex_);
   std::vector<Hosted> AllHosted() const BASALT_EXCLUDES(hosted_mutex_);
   // Null: no replica of the group lives here.
@@ -169,7 +176,7 @@ class ShardHost final : public GroupInbox,
   std::map<raft::GroupId, Hosted> hosted_ BASALT_GUARDED_BY(hosted_mutex_);
   std::vector<Hosted> retired_ BASALT_GUARDED_BY(hosted_mutex_);  // removed; somebody may read yet
   std::vector<Recovered> recovered_;                              // between Open and Start
-  size_t group_memory_bytes_ = 0;                                 // after Start
+  size_t groups_at_start_ = 1;
   std::string formation_;  // the layout as a command for the meta shard
   std::atomic<bool> meta_formed_{false};
 

@@ -15,7 +15,17 @@
 namespace basalt::server {
 namespace {
 
+// What a request counts for beside its bytes; a read's answer, when it is a small one, is in it.
+constexpr uint64_t kRequestBytes = 64;
+constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
+
 bool IsWrite(const v1::Request& request) { return request.has_put() || request.has_delete_(); }
+
+RequestKind KindOf(const v1::Request& request) {
+  if (request.has_put()) return RequestKind::kPut;
+  if (request.has_delete_()) return RequestKind::kDelete;
+  return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
+}
 
 v1::Response MakeAnswer(const v1::Request& request, v1::Code code, std::string message) {
   v1::Response response;
@@ -102,16 +112,6 @@ void SetDescriptor(const v1::ClusterMap& map, uint64_t shard_id, v1::Response& r
 
 }  // namespace
 
-std::shared_ptr<void> RequestBudget::Charge(uint64_t bytes) {
-  if (bytes_.fetch_add(bytes) + bytes > bytes_max_) {
-    bytes_.fetch_sub(bytes);
-    return nullptr;
-  }
-  return std::shared_ptr<void>(this, [bytes](void* budget) {
-    static_cast<RequestBudget*>(budget)->bytes_.fetch_sub(bytes);
-  });
-}
-
 struct Dispatch::Sorted {
   template <typename T>
   struct ForGroup {
@@ -144,8 +144,10 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
   sorted.now = ports_.clock.Now();
   const std::shared_ptr<const ClusterView::Known> known = ports_.view.known();
   uint64_t bytes = 0;
-  for (const v1::Request& request : requests) bytes += request.ByteSizeLong() + 64;
-  const std::shared_ptr<void> charge = ports_.budget.Charge(bytes);
+  for (const v1::Request& request : requests) {
+    bytes += request.ByteSizeLong() + (IsWrite(request) ? kRequestBytes : kReadBytes);
+  }
+  const std::shared_ptr<RequestCharge> charge = ports_.budget.Charge(bytes);
   for (v1::Request& request : requests) {
     if (stopped_.load(std::memory_order_relaxed)) {
       sorted.answers.push_back(MakeAnswer(request, v1::CODE_UNAVAILABLE, "the node is stopping"));
@@ -162,6 +164,10 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
           MakeAnswer(request, v1::CODE_OVERLOADED, "the node holds too many requests");
       answer.set_retry_after_ms(20);
       sorted.answers.push_back(std::move(answer));
+      if (ports_.observer != nullptr) {
+        ports_.observer->OnAnswered(KindOf(request), request.shard_id(), v1::CODE_OVERLOADED,
+                                    MonotonicTime(0));
+      }
     } else {
       Sort(sink, charge, *known, std::move(request), sorted);
     }
@@ -238,8 +244,9 @@ void Dispatch::ReportServed(Sorted& sorted) {
   }
 }
 
-void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
-                    const ClusterView::Known& known, v1::Request request, Sorted& sorted) {
+void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
+                    const std::shared_ptr<RequestCharge>& charge, const ClusterView::Known& known,
+                    v1::Request request, Sorted& sorted) {
   if (std::optional<std::string> problem = Problem(request)) {
     sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
     return;

@@ -16,6 +16,7 @@
 #include "proto/command.pb.h"
 #include "server/node/cluster_view.h"
 #include "server/node/lease_reads.h"
+#include "server/node/request_budget.h"
 #include "server/node/work.h"
 #include "server/shard/shard_reads.h"
 
@@ -23,20 +24,6 @@ namespace basalt::server {
 
 inline constexpr size_t kKeyBytesMax = 4096;
 inline constexpr size_t kValueBytesMax = 8u << 20;
-
-// Bytes of client requests that a node holds at one time. Thread-safe.
-class RequestBudget {
- public:
-  explicit RequestBudget(uint64_t bytes_max) : bytes_max_(bytes_max) {}
-
-  // Held until the last request of a batch is answered. nullptr: no room.
-  std::shared_ptr<void> Charge(uint64_t bytes);
-  uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
-
- private:
-  const uint64_t bytes_max_;
-  std::atomic<uint64_t> bytes_{0};
-};
 
 // Thread-safe; outlived by what its constructor is given.
 class Dispatch {
@@ -61,6 +48,8 @@ class Dispatch {
   // deadline.
   void Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Request> requests);
 
+  RequestBudget& budget() const { return ports_.budget; }
+
   // From now on every new request is refused as unavailable.
   void Stop() { stopped_.store(true); }
   // Whether this node belongs to a cluster whose map it is about to load. Until it is told, it
@@ -71,7 +60,7 @@ class Dispatch {
 
  private:
   struct Sorted;
-  void Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<void>& charge,
+  void Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<RequestCharge>& charge,
             const ClusterView::Known& known, v1::Request request, Sorted& sorted);
   void ServeByLease(Sorted& sorted);
   void AnswerGets(const ShardReads& contents, raft::GroupId group, std::vector<PendingRead>& reads,

@@ -36,7 +36,11 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
                            public std::enable_shared_from_this<ClientStream> {
  public:
   ClientStream(Dispatch& dispatch, grpc::CallbackServerContext* context)
-      : dispatch_(dispatch), context_(context), turn_([this] { OnTurn(); }) {}
+      : dispatch_(dispatch),
+        budget_(dispatch.budget()),
+        context_(context),
+        turn_([this] { OnTurn(); }) {}
+  ~ClientStream() override { budget_.GiveBack(unsent_bytes_); }
 
   void Begin() {
     self_ = shared_from_this();
@@ -52,6 +56,7 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
       under_way_ -= responses.size();
       if (!cancelled_) {
         unsent_bytes_ += bytes;
+        budget_.Hold(bytes);
         unsent_.insert(unsent_.end(), std::make_move_iterator(responses.begin()),
                        std::make_move_iterator(responses.end()));
       }
@@ -143,7 +148,7 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   void Abandon() BASALT_REQUIRES(mutex_) {
     cancelled_ = true;
     unsent_.clear();
-    unsent_bytes_ = 0;
+    budget_.GiveBack(std::exchange(unsent_bytes_, 0));
   }
 
   // Decides under the lock; Carry acts without it, because gRPC may call back from inside.
@@ -172,7 +177,8 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
       ++taken;
     }
     unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<ptrdiff_t>(taken));
-    unsent_bytes_ -= std::min(unsent_bytes_, bytes);
+    unsent_bytes_ -= bytes;
+    budget_.GiveBack(bytes);
   }
 
   void Carry(const Next& next) {
@@ -183,6 +189,7 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
   }
 
   Dispatch& dispatch_;
+  RequestBudget& budget_;                       // outlives the dispatch, as answers under way may
   grpc::CallbackServerContext* const context_;  // gRPC's, until Finish
   QueueTurn turn_;
   std::shared_ptr<ClientStream> self_;

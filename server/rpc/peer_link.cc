@@ -5,8 +5,6 @@
 namespace basalt::server {
 namespace {
 
-// A peer that reads nothing costs this much memory; Raft sends what was dropped again.
-constexpr size_t kGatheredBytesMax = 64u << 20;
 // A live peer is heard several times in this time (heartbeats).
 constexpr MonotonicTime kHeardRecently = std::chrono::seconds(2);
 
@@ -23,7 +21,7 @@ void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
     for (size_t i = 0; i < messages.size(); ++i) {
       // Each for itself: one turn of many groups that lag may be larger than all the room there is,
       // and would be so again when it is repeated.
-      if (writer_ == nullptr || gathered_bytes_ + sizes[i] > kGatheredBytesMax) {
+      if (writer_ == nullptr || gathered_bytes_ + sizes[i] > gathered_bytes_max_) {
         ++dropped_messages_;
         continue;
       }
@@ -103,6 +101,11 @@ void PeerLink::Shut() {
     writer = std::exchange(writer_, nullptr);
   }
   if (writer != nullptr) writer->Shut();
+}
+
+size_t PeerLink::gathered_bytes() const {
+  base::MutexLock lock(mutex_);
+  return gathered_bytes_;
 }
 
 uint64_t PeerLink::dropped_messages() const {

@@ -24,7 +24,11 @@ class FrameWriter {
 // Thread-safe.
 class PeerLink {
  public:
-  explicit PeerLink(const Clock& clock) : clock_(clock) {}
+  // Holds so many bytes of messages that no frame has room for yet, at least those of one entry.
+  static constexpr size_t kGatheredBytesMax = size_t{64} << 20;
+
+  explicit PeerLink(const Clock& clock, size_t gathered_bytes_max = kGatheredBytesMax)
+      : clock_(clock), gathered_bytes_max_(gathered_bytes_max) {}
   // Every stream has been detached, the last one perhaps just now on gRPC's thread.
   ~PeerLink() { const base::MutexLock lock(mutex_); }
   PeerLink(const PeerLink&) = delete;
@@ -43,11 +47,13 @@ class PeerLink {
   bool connected() const BASALT_EXCLUDES(mutex_);
   void Shut() BASALT_EXCLUDES(mutex_);
   uint64_t dropped_messages() const BASALT_EXCLUDES(mutex_);
+  size_t gathered_bytes() const BASALT_EXCLUDES(mutex_);
 
  private:
   std::shared_ptr<FrameWriter> TakeFrame(v1::PeerFrame& frame) BASALT_REQUIRES(mutex_);
 
   const Clock& clock_;
+  const size_t gathered_bytes_max_;
   mutable base::Mutex mutex_;
   std::shared_ptr<FrameWriter> writer_ BASALT_GUARDED_BY(mutex_);
   uint64_t process_ BASALT_GUARDED_BY(mutex_) = 0;

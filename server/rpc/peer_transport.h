@@ -22,7 +22,8 @@ class PeerTransport final : public raft::Transport {
  public:
   // `peers`: the ids of all other nodes of the cluster.
   PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
-                GroupInbox& inbox, const Clock& clock);
+                GroupInbox& inbox, const Clock& clock,
+                size_t link_bytes_max = PeerLink::kGatheredBytesMax);
 
   void Send(std::vector<raft::Message> messages) override;
 

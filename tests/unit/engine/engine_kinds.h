@@ -54,6 +54,7 @@ class EngineMaker {
   static storage::RocksDbSizes SmallSizes(EngineKind kind) {
     storage::RocksDbSizes sizes;
     sizes.block_cache_bytes = size_t{8} << 20;
+    sizes.hot_rows_bytes = size_t{64} << 10;
     sizes.memtables_bytes = size_t{32} << 20;
     // 64 KiB are the least that RocksDB takes.
     sizes.memtable_bytes = kind == EngineKind::kRocksDb ? size_t{4} << 20 : size_t{64} << 10;

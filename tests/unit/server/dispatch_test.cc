@@ -265,6 +265,23 @@ TEST_F(LeasedDispatchTest, GetsAreAnsweredHere) {
   EXPECT_EQ(budget_.bytes(), 0u) << "nothing is held for what was answered";
 }
 
+// A message of small gets may ask for any number of large values.
+TEST_F(LeasedDispatchTest, AnswersThatFindNoRoomAreNotGiven) {
+  const std::string large(10'000, 'v');
+  ASSERT_TRUE(
+      testing::ApplyOne(*machine_, testing::EntryBuilder(2, 200).Put("{bar}2", large).Build())
+          .ok());
+  RequestBudget small(25'000);
+  Dispatch dispatch({}, {view_, inbox_, small, clock_, lease_reads_});
+  dispatch.Handle(replies_, {Get(1, "{bar}2"), Get(2, "{bar}2"), Get(3, "{bar}2"), Get(4, "bar")});
+  const v1::Response refused = replies_->all.at(2);
+  EXPECT_GT(refused.retry_after_ms(), 0u);
+  EXPECT_FALSE(refused.has_get());
+  EXPECT_THAT(replies_->Take(),
+              ElementsAre("1 OK =" + large, "2 OK =" + large, "3 OVERLOADED", "4 OK =old"));
+  EXPECT_EQ(small.bytes(), 0u);
+}
+
 TEST_F(LeasedDispatchTest, RoundsScansAndWritesGoToTheLoop) {
   v1::Request insisting = Get(1, "bar");
   insisting.mutable_get()->set_mode(v1::READ_MODE_READ_INDEX);
@@ -347,7 +364,7 @@ TEST_F(LeasedDispatchTest, NothingIsReadOnceStopped) {
 }
 
 TEST_F(DispatchTest, BudgetIsHeldUntilTheLastAnswer) {
-  RequestBudget small(1000);
+  RequestBudget small(1600);
   Dispatch dispatch({}, {view_, inbox_, small, clock_, lease_reads_});
   dispatch.Handle(replies_, {Put(1, "bar", std::string(400, 'v')), Get(2, "bar")});
   const uint64_t held = small.bytes();

@@ -76,6 +76,17 @@ TEST_F(PeerLinkTest, PeerThatReadsNothingCostsBoundedMemory) {
   EXPECT_EQ(link_.dropped_messages(), dropped) << "room again";
 }
 
+TEST_F(PeerLinkTest, HoldsAsMuchAsItIsAllowed) {
+  PeerLink link(clock_, size_t{3} << 20);
+  link.Attach(writer_, 1);
+  link.Send(Messages(1));
+  for (int i = 0; i < 10; ++i) link.Send(Messages(1, 1u << 20));
+  EXPECT_EQ(link.dropped_messages(), 8u);
+  EXPECT_GE(link.gathered_bytes(), size_t{2} << 20);
+  link.OnWritten(writer_.get());
+  EXPECT_EQ(link.gathered_bytes(), 0u);
+}
+
 // Many groups that lag may send more in one turn than there is room for, turn after turn.
 TEST_F(PeerLinkTest, OfATurnThatIsTooLargeWhatFitsIsSent) {
   link_.Attach(writer_, 1);

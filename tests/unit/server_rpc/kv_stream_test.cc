@@ -128,6 +128,25 @@ TEST_F(KvStreamTest, AnswersToWhatIsReadyTravelTogether) {
   EXPECT_TRUE(stream->Finish().ok());
 }
 
+// What a client does not read counts for as long as it lies here.
+TEST_F(KvStreamTest, UnreadAnswersAreHeldAndGivenBack) {
+  {
+    grpc::ClientContext context;
+    const auto stream = stub_->Stream(&context);
+    // More than gRPC's windows and the message under way take of small answers.
+    uint64_t id = 0;
+    EXPECT_TRUE(Within(std::chrono::seconds(20), [&] {
+      v1::RequestBatch batch;
+      for (int i = 0; i < 5'000; ++i) *batch.add_requests() = Batch(++id).requests(0);
+      stream->Write(batch);
+      return budget_.bytes() > 0;
+    }));
+    context.TryCancel();
+    EXPECT_FALSE(stream->Finish().ok());
+  }
+  EXPECT_TRUE(Within(std::chrono::seconds(20), [this] { return budget_.bytes() == 0; }));
+}
+
 TEST_F(KvStreamTest, ALoneRequestIsAnswered) {
   grpc::ClientContext context;
   const auto stream = stub_->Stream(&context);
