@@ -50,11 +50,18 @@ std::shared_ptr<server::ReplicaStateMachine> MakeMachine(const storage::ReplicaS
   return *std::move(machine);
 }
 
-// A replica that holds a value under each of kKeys keys, in its memtable.
+storage::RocksDbSizes WithHotRows(size_t bytes) {
+  storage::RocksDbSizes sizes;
+  sizes.hot_rows_bytes = bytes;
+  return sizes;
+}
+
+// A replica that holds a value under each of kKeys keys. What it reads it finds in RocksDB.
 class Replica {
  public:
-  explicit Replica(const std::string& directory)
+  explicit Replica(const std::string& directory, size_t hot_rows_bytes = 0)
       : files_(storage::NewPosixFileSystem()),
+        resources_(WithHotRows(hot_rows_bytes)),
         machine_(MakeMachine({*files_, engines_}, directory + "/shard")) {
     for (size_t first = 0; first < kKeys; first += kBatch) {
       Apply(NextEntry({keys_.begin() + static_cast<ptrdiff_t>(first),
@@ -86,7 +93,7 @@ class Replica {
   const std::vector<std::string> keys_ = MakeKeys(random_, kKeys, kSlots);
   uint64_t index_ = 0;
   const std::unique_ptr<storage::FileSystem> files_;
-  const storage::RocksDbResources resources_{storage::RocksDbSizes{}};
+  const storage::RocksDbResources resources_;
   storage::RocksDbEngineFactory engines_{resources_};
   const std::shared_ptr<server::ReplicaStateMachine> machine_;
 };
@@ -121,9 +128,12 @@ class DrainPut final : public Stage {
   Replica replica_;
 };
 
-class EngineGet final : public Stage {
+class EngineGet : public Stage {
  public:
-  explicit EngineGet(const std::string& directory) : replica_(directory) { replica_.Settle(); }
+  explicit EngineGet(const std::string& directory, size_t hot_rows_bytes = 0)
+      : replica_(directory, hot_rows_bytes) {
+    replica_.Settle();
+  }
   void Prepare() override { wanted_ = Draw(replica_.random(), replica_.keys()); }
   void Run() override {
     const server::ShardReads reads(replica_.machine()->store().engine());
@@ -133,6 +143,11 @@ class EngineGet final : public Stage {
  private:
   Replica replica_;
   std::vector<std::string> wanted_;
+};
+
+class HotGet final : public EngineGet {
+ public:
+  explicit HotGet(const std::string& directory) : EngineGet(directory, size_t{32} << 20) {}
 };
 
 class Inbox final : public server::GroupInbox {
@@ -229,9 +244,9 @@ class AnswerPut final : public Stage {
 
 std::vector<StageKind> ShardStages() {
   return {
-      {"apply_put", MakeStage<ApplyPut>},       {"drain_put", MakeStage<DrainPut>},
-      {"answer_put", MakeStage<AnswerPut>},     {"engine_get", MakeStage<EngineGet>},
-      {"dispatch_get", MakeStage<DispatchGet>},
+      {"apply_put", MakeStage<ApplyPut>},   {"drain_put", MakeStage<DrainPut>},
+      {"answer_put", MakeStage<AnswerPut>}, {"engine_get", MakeStage<EngineGet>},
+      {"hot_get", MakeStage<HotGet>},       {"dispatch_get", MakeStage<DispatchGet>},
   };
 }
 
