@@ -186,6 +186,7 @@ TEST(HotRowsOfAnEngine, ReadsBesideWritesAreLinearizable) {
   const RocksDbResources resources(sizes);
   auto engine = *RocksDbEngine::Open(resources, directory.path() + "/db");
   std::vector<std::string> keys;
+  keys.reserve(kKeys);
   for (int i = 0; i < kKeys; ++i) keys.push_back(fmt::format("key{}", i));
   const auto write = [&](uint64_t stamp) {
     Batch batch;
