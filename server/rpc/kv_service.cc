@@ -40,7 +40,10 @@ class ClientStream final : public grpc::ServerBidiReactor<v1::RequestBatch, v1::
         budget_(dispatch.budget()),
         context_(context),
         turn_([this] { OnTurn(); }) {}
-  ~ClientStream() override { budget_.GiveBack(unsent_bytes_); }
+  ~ClientStream() override {
+    base::MutexLock lock(mutex_);  // with OnCancel, which may have ended on another thread just now
+    budget_.GiveBack(unsent_bytes_);
+  }
 
   void Begin() {
     self_ = shared_from_this();
