@@ -1,5 +1,6 @@
 // RowBuffers: the buffer that an engine's batches fill and the one that is on its way into the
-// memtable. Every row that was added is found here or, at the latest before it is not, there.
+// memtable. A row stays here until it is in the memtable: who looks here first and there next
+// misses none.
 //
 // Thread-safe; batches are added by one thread at a time.
 #pragma once
