@@ -45,6 +45,11 @@ _basalt_third(isal LINK "${ISAL_LIBRARY}" INCLUDE "${ISAL_INCLUDE_DIR}")
 find_path(CONCURRENTQUEUE_INCLUDE_DIR NAMES concurrentqueue/concurrentqueue.h REQUIRED)
 _basalt_third(concurrentqueue INCLUDE "${CONCURRENTQUEUE_INCLUDE_DIR}")
 
+# Header-only, without Boost.
+find_path(ASIO_INCLUDE_DIR NAMES asio.hpp REQUIRED)
+_basalt_third(asio LINK Threads::Threads INCLUDE "${ASIO_INCLUDE_DIR}"
+              DEFINE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+
 # gRPC under a sanitizer needs its indirect libraries named on the link line too.
 _basalt_third(grpc LINK gRPC::grpc++ gRPC::grpc gRPC::gpr absl::synchronization
               protobuf::libprotobuf Threads::Threads)

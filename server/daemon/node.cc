@@ -2,6 +2,7 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <random>
@@ -14,6 +15,7 @@
 #include "server/node/layout_check.h"
 #include "server/observe/service_notify.h"
 #include "server/rpc/checkpoint_sender.h"
+#include "server/rpc/peer_stream.h"
 #include "server/rpc/wire_version.h"
 #include "storage/posix_file_system.h"
 
@@ -55,11 +57,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   return options;
 }
 
-// One server on one address; `bound` gets the port.
-absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const HostPort& address,
-                                                     const std::vector<grpc::Service*>& services,
-                                                     const char* what, int* bound) {
-  grpc::ServerBuilder builder;
+void Configure(grpc::ServerBuilder& builder, const std::vector<grpc::Service*>& services) {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 1000);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
@@ -67,12 +65,20 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const HostPort& address,
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
   builder.SetMaxReceiveMessageSize(kMessageBytesMax);
   builder.SetMaxSendMessageSize(kMessageBytesMax);
-  builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), bound);
   for (grpc::Service* service : services) builder.RegisterService(service);
+}
+
+// One server on one address; `bound` gets the port.
+absl::StatusOr<std::unique_ptr<grpc::Server>> Listen(const HostPort& address,
+                                                     const std::vector<grpc::Service*>& services,
+                                                     int* bound) {
+  grpc::ServerBuilder builder;
+  Configure(builder, services);
+  builder.AddListeningPort(address.ToString(), grpc::InsecureServerCredentials(), bound);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr || *bound == 0) {
-    return base::Unavailable(std::string("cannot listen for ") + what + " on " +
-                             address.ToString() + ": the port is in use or not ours");
+    return base::Unavailable("cannot listen for clients on " + address.ToString() +
+                             ": the port is in use or not ours");
   }
   return server;
 }
@@ -109,7 +115,8 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
             return raw->SendCheckpoint(checkpoint);
           },
           &node->reporter_,
-          [raw = node.get()](raft::NodeId peer) { return raw->transport_->IsConnected(peer); }});
+          [raw = node.get()](raft::NodeId peer) { return raw->transport_->IsConnected(peer); },
+          &node->peer_loop_});
   BASALT_RETURN_IF_ERROR(node->ListenForHttp());
   BASALT_RETURN_IF_ERROR(node->ListenForPeers());
   BASALT_RETURN_IF_ERROR(node->ListenForClients());
@@ -151,11 +158,33 @@ absl::Status Node::ListenForHttp() {
 }
 
 absl::Status Node::ListenForPeers() {
-  int bound = 0;
-  BASALT_ASSIGN_OR_RETURN(peer_server_,
-                          Listen(config_.peer_listen, {&peer_service_}, "peers", &bound));
-  self_.set_peer_address(Advertised(config_.peer_advertise, bound));
+  using Builder = grpc::ServerBuilder::experimental_type;
+  grpc::ServerBuilder builder;
+  Configure(builder, {&peer_service_});
+  peer_calls_taker_ = builder.experimental().AddExternalConnectionAcceptor(
+      Builder::ExternalConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+  peer_server_ = builder.BuildAndStart();
+  if (peer_server_ == nullptr) return base::Internal("cannot start the server for peers");
+  BASALT_ASSIGN_OR_RETURN(
+      peer_door_,
+      PeerDoor::Open(config_.peer_listen, {[this](int socket) { TakePeerStream(socket); },
+                                           [this](int socket) { TakePeerCalls(socket); }}));
+  self_.set_peer_address(Advertised(config_.peer_advertise, peer_door_->port()));
   return absl::OkStatus();
+}
+
+void Node::TakePeerStream(int socket) {
+  if (PeerTransport* const transport = open_transport_.load()) {
+    AcceptPeerStream(peer_loop_, *transport, socket);
+  } else {
+    ::close(socket);  // starting, or in no cluster yet
+  }
+}
+
+void Node::TakePeerCalls(int socket) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.fd = socket;
+  peer_calls_taker_->HandleNewConnection(&connection);
 }
 
 absl::Status Node::ListenForClients() {
@@ -167,7 +196,7 @@ absl::Status Node::ListenForClients() {
   int bound = 0;
   BASALT_ASSIGN_OR_RETURN(
       client_server_,
-      Listen(config_.listen, {kv_service_.get(), admin_service_.get()}, "clients", &bound));
+      Listen(config_.listen, {kv_service_.get(), admin_service_.get()}, &bound));
   self_.set_client_address(Advertised(config_.advertise, bound));
   UpdateHealth();
   return absl::OkStatus();
@@ -237,7 +266,8 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
                                                    *host_);
   host_->Start(*transport_);
   peer_service_.Open(*transport_, *receiver_);
-  dialer_ = std::make_unique<PeerDialer>(*transport_, view_, peer_calls_, logger_);
+  open_transport_.store(transport_.get());
+  dialer_ = std::make_unique<PeerDialer>(*transport_, peer_loop_, view_, peer_calls_, logger_);
   dialer_->Start();
   running_.store(true);
   logger_.Info({}, "node {} is part of cluster {}: {} nodes, {} data shards", config_.node_id,
@@ -256,7 +286,7 @@ absl::Status Node::SendCheckpoint(const CheckpointToSend& checkpoint) {
     SendLimits limits;
     limits.bytes_per_second = config_.checkpoint_rate;
     limits.stop = [&] { return stopping_.load() || checkpoint.called_off(); };
-    return SendCheckpointFiles(MakePeerChannel(node.peer_address(), ChannelUse::kCalls), *files_,
+    return SendCheckpointFiles(MakePeerChannel(node.peer_address()), *files_,
                                outgoing, limits, clock_);
   }
   return base::NotFound("no such node");
@@ -315,6 +345,7 @@ void Node::Stop() {
   }
   const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(1);
   if (dialer_ != nullptr) dialer_->Stop();
+  if (peer_door_ != nullptr) peer_door_->Stop();
   if (peer_server_ != nullptr) peer_server_->Shutdown(deadline);
   if (host_ != nullptr) host_->Stop();  // answers the rest: else the clients' calls would not end
   if (client_server_ != nullptr) client_server_->Shutdown(deadline);

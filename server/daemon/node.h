@@ -20,6 +20,7 @@
 #include "server/rpc/checkpoint_receiver.h"
 #include "server/rpc/kv_service.h"
 #include "server/rpc/peer_dialer.h"
+#include "server/rpc/peer_door.h"
 #include "server/rpc/peer_service.h"
 
 namespace basalt::server {
@@ -66,6 +67,8 @@ class Node {
   absl::Status PersistLayout(const v1::ClusterMap& layout);
   absl::Status SendCheckpoint(const CheckpointToSend& checkpoint);
   void Housekeep();
+  void TakePeerStream(int socket);
+  void TakePeerCalls(int socket);
   void UpdateHealth();
   void CheckDisk();
   v1::StatusReply AdminStatus();
@@ -89,6 +92,7 @@ class Node {
   v1::NodeDescriptor self_;  // the starting thread's until begun_, then fixed
   GrpcPeerCalls peer_calls_;
   std::unique_ptr<ClusterForming> forming_;
+  EventLoop peer_loop_;  // polled by the host's group thread
   std::unique_ptr<ShardHost> host_;
   std::unique_ptr<PeerTransport> transport_;
   std::unique_ptr<PeerDialer> dialer_;
@@ -98,9 +102,12 @@ class Node {
   std::unique_ptr<KvService> kv_service_;
   std::unique_ptr<AdminService> admin_service_;
   std::unique_ptr<grpc::Server> peer_server_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> peer_calls_taker_;
+  std::unique_ptr<PeerDoor> peer_door_;
   std::unique_ptr<grpc::Server> client_server_;
   std::unique_ptr<HttpServer> http_server_;
   std::atomic<bool> begun_{false};    // forming_ and all servers are there
+  std::atomic<PeerTransport*> open_transport_{nullptr};  // once streams may come
   std::atomic<bool> running_{false};  // part of a cluster, all threads started
   std::atomic<bool> stopping_{false};
   std::atomic<bool> disk_nearly_full_{false};

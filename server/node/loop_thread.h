@@ -24,9 +24,11 @@ class LoopThread {
     std::string name;  // at most 15 bytes; shown by ps and top
     std::chrono::nanoseconds pause_max;
     std::function<void(std::vector<Item>&)> handle;
+    Poller* poller = nullptr;  // what it brings runs on this thread, between rounds; outlives this
   };
 
-  LoopThread(Options options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
+  LoopThread(Options options, const Clock& clock)
+      : options_(std::move(options)), clock_(clock), mailbox_(options_.poller) {}
   ~LoopThread() { Stop(); }
 
   Mailbox<Item>& mailbox() { return mailbox_; }

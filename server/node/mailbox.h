@@ -1,5 +1,7 @@
 // Mailbox: many threads put, one thread takes all that has gathered. FIFO.
 //
+// With a poller the taker waits there: what it brings, and what others put, end the same wait.
+//
 // Bounded by what its senders may have under way, not by itself: requests are counted at the edge
 // (see RequestBudget), the rest by Raft's flow control.
 #pragma once
@@ -9,12 +11,16 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "server/node/poller.h"
 
 namespace basalt::server {
 
 template <typename T>
 class Mailbox {
  public:
+  // `poller`, if not null, outlives the mailbox.
+  explicit Mailbox(Poller* poller = nullptr) : poller_(poller) {}
+
   void Put(T item) BASALT_EXCLUDES(mutex_) {
     bool wake = false;
     {
@@ -22,7 +28,7 @@ class Mailbox {
       items_.push_back(std::move(item));
       wake = std::exchange(taker_waits_, false);
     }
-    if (wake) not_empty_.NotifyOne();
+    if (wake) Wake();
   }
 
   // One after the other, and none is taken without the rest.
@@ -33,7 +39,7 @@ class Mailbox {
       for (T& item : items) items_.push_back(std::move(item));
       wake = std::exchange(taker_waits_, false);
     }
-    if (wake) not_empty_.NotifyOne();
+    if (wake) Wake();
   }
 
   // For what need not be looked at before something else comes.
@@ -47,8 +53,9 @@ class Mailbox {
   }
 
   // Swaps all items into `taken` (which must be empty), waiting up to `timeout` for the first.
-  // Leaves it empty when none came or Close was called.
+  // Leaves it empty when none came, the poller had something to do, or Close was called.
   void TakeAll(std::vector<T>& taken, std::chrono::nanoseconds timeout) BASALT_EXCLUDES(mutex_) {
+    if (poller_ != nullptr) return TakeAllPolling(taken, timeout);
     base::MutexLock lock(mutex_);
     if (items_.empty() && !closed_ && timeout.count() > 0) {
       taker_waits_ = true;
@@ -60,9 +67,11 @@ class Mailbox {
 
   // Wakes the taker; closed() is true from now on. Items already there can still be taken.
   void Close() BASALT_EXCLUDES(mutex_) {
-    base::MutexLock lock(mutex_);
-    closed_ = true;
-    not_empty_.NotifyAll();
+    {
+      base::MutexLock lock(mutex_);
+      closed_ = true;
+    }
+    Wake();
   }
   bool closed() BASALT_EXCLUDES(mutex_) {
     base::MutexLock lock(mutex_);
@@ -70,6 +79,29 @@ class Mailbox {
   }
 
  private:
+  void Wake() {
+    if (poller_ != nullptr) {
+      poller_->Wake();
+    } else {
+      not_empty_.NotifyOne();  // there is one taker
+    }
+  }
+
+  // Polls in each round, however much comes by the mailbox.
+  void TakeAllPolling(std::vector<T>& taken, std::chrono::nanoseconds timeout)
+      BASALT_EXCLUDES(mutex_) {
+    {
+      base::MutexLock lock(mutex_);
+      taker_waits_ = items_.empty() && !closed_;
+      if (!taker_waits_) timeout = std::chrono::nanoseconds(0);
+    }
+    poller_->Poll(timeout);
+    base::MutexLock lock(mutex_);
+    taker_waits_ = false;
+    taken.swap(items_);
+  }
+
+  Poller* const poller_;
   base::Mutex mutex_;
   base::CondVar not_empty_;
   std::vector<T> items_ BASALT_GUARDED_BY(mutex_);

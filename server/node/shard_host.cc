@@ -66,7 +66,8 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                  },
                  &apply_loop_}),
       group_thread_({"groups", options.tick,
-                     [this](std::vector<GroupEvent>& events) { RunGroupRound(events); }},
+                     [this](std::vector<GroupEvent>& events) { RunGroupRound(events); },
+                     ports_.peers},
                     ports_.clock),
       apply_thread_({"apply", std::chrono::milliseconds(100),
                      [this](std::vector<ApplyWork>& works) {

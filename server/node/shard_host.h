@@ -73,6 +73,8 @@ class ShardHost final : public GroupInbox,
     RequestObserver* observer = nullptr;
     // See FollowerFeed::Ports.
     std::function<bool(raft::NodeId)> reachable = nullptr;
+    // What brings peers' messages; polled by the group thread, between Start and Stop.
+    Poller* peers = nullptr;
   };
 
   ShardHost(const ShardHostOptions& options, Ports ports);

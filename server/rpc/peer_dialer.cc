@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "proto/peer.grpc.pb.h"
 #include "server/rpc/peer_stream.h"
 
 namespace basalt::server {
@@ -28,7 +29,7 @@ absl::StatusOr<Reply> CallWithTimeout(const std::string& address, Call call) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address, ChannelUse use) {
+std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
@@ -39,15 +40,13 @@ std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address, Chann
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 200);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  // The minimal stack leaves out, with other filters, the one that enforces deadlines.
-  if (use == ChannelUse::kStream) arguments.SetInt("grpc.minimal_stack", 1);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 std::shared_ptr<grpc::Channel> GrpcPeerCalls::Channel(const std::string& address) {
   base::MutexLock lock(mutex_);
   std::shared_ptr<grpc::Channel>& channel = channels_[address];
-  if (channel == nullptr) channel = MakePeerChannel(address, ChannelUse::kCalls);
+  if (channel == nullptr) channel = MakePeerChannel(address);
   return channel;
 }
 
@@ -75,9 +74,9 @@ absl::StatusOr<v1::AdoptReply> GrpcPeerCalls::Adopt(const std::string& address,
       });
 }
 
-PeerDialer::PeerDialer(PeerTransport& transport, ClusterView& view, PeerCalls& calls,
-                       Logger& logger)
-    : transport_(transport), view_(view), calls_(calls), logger_(logger) {}
+PeerDialer::PeerDialer(PeerTransport& transport, EventLoop& loop, ClusterView& view,
+                       PeerCalls& calls, Logger& logger)
+    : transport_(transport), loop_(loop), view_(view), calls_(calls), logger_(logger) {}
 
 PeerDialer::~PeerDialer() { Stop(); }
 
@@ -132,7 +131,7 @@ void PeerDialer::Visit(raft::NodeId node, uint64_t self) {
     return;
   }
   const std::string address = AddressOf(node);
-  std::shared_ptr<grpc::Channel> channel;
+  const bool we_dial = node.value() > self;
   {
     base::MutexLock lock(mutex_);
     Peer& peer = peers_[node];
@@ -142,24 +141,19 @@ void PeerDialer::Visit(raft::NodeId node, uint64_t self) {
       return;
     }
     peer.rounds_to_wait = std::min(kRoundsToWaitMax, ++peer.failures);
-    if (node.value() > self) {
+    if (we_dial) {
       peer.dialling = true;
       ++streams_;
-      if (peer.channel == nullptr || peer.address != address) {
-        peer.channel = MakePeerChannel(address, ChannelUse::kStream);
-        peer.address = address;
-      }
-      channel = peer.channel;
     } else {
       peer.rounds_to_wait = kRoundsToWaitMax;
     }
   }
-  if (channel == nullptr) {
+  if (!we_dial) {
     (void)calls_.Meet(address, transport_.self()).ok();  // it dials us; it may not know where
     return;
   }
   std::shared_ptr<FrameWriter> stream =
-      DialPeerStream(transport_, node, channel,
+      DialPeerStream(loop_, transport_, node, address,
                      [this, node](const std::string& problem) { OnEnded(node, problem); });
   base::MutexLock lock(mutex_);
   Peer& peer = peers_[node];

@@ -13,17 +13,14 @@
 #include "base/mutex.h"
 #include "server/node/forming.h"
 #include "server/observe/logger.h"
+#include "server/rpc/event_loop.h"
 #include "server/rpc/peer_transport.h"
 
 namespace basalt::server {
 
-// Channels to peers: keepalive and quick reconnection; a firewall that swallows packets is noticed
+// For calls to a peer: keepalive and quick reconnection; a firewall that swallows packets is noticed
 // within a few seconds.
-enum class ChannelUse : uint8_t {
-  kCalls,   // calls with deadlines
-  kStream,  // the long-lived stream: cheaper, but no deadline is ever enforced on it
-};
-std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address, ChannelUse use);
+std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address);
 
 class GrpcPeerCalls final : public PeerCalls {
  public:
@@ -43,7 +40,8 @@ class GrpcPeerCalls final : public PeerCalls {
 class PeerDialer {
  public:
   // Outlived by what it is given.
-  PeerDialer(PeerTransport& transport, ClusterView& view, PeerCalls& calls, Logger& logger);
+  PeerDialer(PeerTransport& transport, EventLoop& loop, ClusterView& view, PeerCalls& calls,
+             Logger& logger);
   ~PeerDialer();
 
   void Start();
@@ -52,8 +50,6 @@ class PeerDialer {
 
  private:
   struct Peer {
-    std::string address;
-    std::shared_ptr<grpc::Channel> channel;
     bool dialling = false;                // until the stream has ended
     std::shared_ptr<FrameWriter> stream;  // while dialling
     uint32_t rounds_to_wait = 0;
@@ -67,6 +63,7 @@ class PeerDialer {
   std::string AddressOf(raft::NodeId node) const;
 
   PeerTransport& transport_;
+  EventLoop& loop_;
   ClusterView& view_;
   PeerCalls& calls_;
   Logger& logger_;

@@ -30,7 +30,17 @@ void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
     }
     writer = TakeFrame(frame);
   }
-  if (writer != nullptr) writer->Write(frame);
+  WriteOut(std::move(writer), frame);
+}
+
+void PeerLink::WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& frame) {
+  while (writer != nullptr && writer->Write(frame)) {
+    frame.Clear();
+    base::MutexLock lock(mutex_);
+    if (writer_ != writer) return;
+    writing_ = false;
+    writer = TakeFrame(frame);
+  }
 }
 
 std::shared_ptr<FrameWriter> PeerLink::TakeFrame(v1::PeerFrame& frame) {
@@ -76,7 +86,7 @@ void PeerLink::OnWritten(const FrameWriter* writer) {
     writing_ = false;
     next = TakeFrame(frame);
   }
-  if (next != nullptr) next->Write(frame);
+  WriteOut(std::move(next), frame);
 }
 
 void PeerLink::OnHeard(const FrameWriter* writer) {

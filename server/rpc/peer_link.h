@@ -11,12 +11,13 @@
 
 namespace basalt::server {
 
-// The sending half of a stream. Write is called again only after PeerLink::OnWritten.
+// The sending half of a stream.
 class FrameWriter {
  public:
   virtual ~FrameWriter() = default;
-  // Takes over the frame's contents. Never blocks, calls nothing back before it returns.
-  virtual void Write(v1::PeerFrame& frame) = 0;
+  // Takes over the frame's contents. True: it is on its way, and the next may follow; false: the
+  // next is written after PeerLink::OnWritten. Never blocks, calls nothing back before it returns.
+  virtual bool Write(v1::PeerFrame& frame) = 0;
   // Ends the stream soon.
   virtual void Shut() = 0;
 };
@@ -29,7 +30,7 @@ class PeerLink {
 
   explicit PeerLink(const Clock& clock, size_t gathered_bytes_max = kGatheredBytesMax)
       : clock_(clock), gathered_bytes_max_(gathered_bytes_max) {}
-  // Every stream has been detached, the last one perhaps just now on gRPC's thread.
+  // Every stream has been detached, the last one perhaps just now on its own thread.
   ~PeerLink() { const base::MutexLock lock(mutex_); }
   PeerLink(const PeerLink&) = delete;
   PeerLink& operator=(const PeerLink&) = delete;
@@ -50,6 +51,8 @@ class PeerLink {
   size_t gathered_bytes() const BASALT_EXCLUDES(mutex_);
 
  private:
+  // Writes the frame, and what gathered meanwhile, until the stream is busy.
+  void WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& frame) BASALT_EXCLUDES(mutex_);
   std::shared_ptr<FrameWriter> TakeFrame(v1::PeerFrame& frame) BASALT_REQUIRES(mutex_);
 
   const Clock& clock_;

@@ -1,6 +1,5 @@
 #include "server/rpc/peer_service.h"
 
-#include "server/rpc/peer_stream.h"
 #include "server/rpc/polling_threads.h"
 
 namespace basalt::server {
@@ -59,15 +58,6 @@ grpc::ServerUnaryReactor* PeerService::Adopt(grpc::CallbackServerContext* contex
   const PollingThreads::Blocking blocking;
   *response = forming->OnAdopt(*request);
   return Finished(context, grpc::Status::OK);
-}
-
-grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* PeerService::Stream(
-    grpc::CallbackServerContext* context) {
-  PeerTransport* transport = transport_.load();
-  if (transport == nullptr) {
-    return new RefusedStream<grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>>();
-  }
-  return AcceptPeerStream(*transport, context);
 }
 
 grpc::ServerReadReactor<v1::CheckpointChunk>* PeerService::Checkpoint(grpc::CallbackServerContext*,

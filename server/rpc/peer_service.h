@@ -1,4 +1,5 @@
-// PeerService: what other nodes may ask of this one, over gRPC.
+// PeerService: what other nodes may ask of this one, over gRPC. Raft's messages do not come this way:
+// peer_stream.h.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -18,7 +19,7 @@ class PeerService final : public v1::Peer::CallbackService {
  public:
   // From here on other nodes may meet this one.
   void Open(ClusterForming& forming) { forming_.store(&forming); }
-  // The node belongs to a cluster now: streams and checkpoints are taken from here on.
+  // The node belongs to a cluster now: checkpoints are taken from here on.
   void Open(PeerTransport& transport, CheckpointReceiver& receiver) {
     receiver_.store(&receiver);
     transport_.store(&transport);
@@ -32,8 +33,6 @@ class PeerService final : public v1::Peer::CallbackService {
   grpc::ServerUnaryReactor* Adopt(grpc::CallbackServerContext* context,
                                   const v1::AdoptRequest* request,
                                   v1::AdoptReply* response) override;
-  grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* Stream(
-      grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<v1::CheckpointChunk>* Checkpoint(grpc::CallbackServerContext* context,
                                                            v1::CheckpointReply* reply) override;
 

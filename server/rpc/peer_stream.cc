@@ -1,122 +1,178 @@
 #include "server/rpc/peer_stream.h"
 
-#include <atomic>
-#include <functional>
+#include <unistd.h>
+
+#include <asio/connect.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <optional>
 #include <utility>
 
-#include "base/mutex.h"
+#include "base/status.h"
+#include "server/config/host_port.h"
+#include "server/rpc/peer_frames.h"
 
 namespace basalt::server {
 namespace {
 
-// What both ends have in common. `Reactor` is gRPC's server or client class: both have StartRead
-// and StartWrite. Only one read and one write are ever under way.
-template <typename Reactor>
-class PeerStream : public Reactor,
-                   public FrameWriter,
-                   public std::enable_shared_from_this<PeerStream<Reactor>> {
+using asio::ip::tcp;
+using Results = tcp::resolver::results_type;
+
+constexpr std::chrono::milliseconds kPulse{500};
+// A stream on which nothing was sent for so long carries an empty frame.
+constexpr std::chrono::milliseconds kQuietMax{1000};
+constexpr std::chrono::milliseconds kSilenceMax{4000};
+// To connect and to hear the other's hello.
+constexpr std::chrono::milliseconds kOpeningMax{4000};
+// What a large frame left behind is given back.
+constexpr size_t kIdleBytesMax = size_t{1} << 20;
+
+bool WouldBlock(const asio::error_code& error) {
+  return error == asio::error::would_block || error == asio::error::try_again;
+}
+
+// All but Write and Shut runs on the loop's thread, and so do all handlers: no locks.
+class PeerStream final : public FrameWriter, public std::enable_shared_from_this<PeerStream> {
  public:
-  PeerStream(PeerTransport& transport, raft::NodeId expected_peer)
-      : transport_(transport), expected_peer_(expected_peer) {}
+  // `expected_peer` 0: this end accepts, whoever says hello.
+  PeerStream(EventLoop& loop, PeerTransport& transport, raft::NodeId expected_peer,
+             std::function<void(std::string)> ended)
+      : loop_(loop),
+        transport_(transport),
+        expected_peer_(expected_peer),
+        ended_(std::move(ended)),
+        socket_(loop.context()),
+        timer_(loop.context()),
+        reader_(/*expect_magic=*/expected_peer == raft::NodeId(0)),
+        opened_(transport.clock().Now()),
+        heard_(opened_),
+        sent_(opened_) {}
 
-  void Write(v1::PeerFrame& frame) override {
-    {
-      base::MutexLock lock(mutex_);
-      if (ending_) return;
-      outgoing_.Clear();
-      outgoing_.Swap(&frame);
-      writing_ = true;
+  void Accept(int connected) {
+    asio::error_code error;
+    socket_.assign(tcp::v6(), connected, error);  // the family is asked for by nobody
+    if (error) {
+      ::close(connected);
+      return End(error.message());
     }
-    this->StartWrite(&outgoing_);
+    Begin();
   }
 
-  void Shut() override { End("replaced or shut down"); }
-
-  void OnWriteDone(bool ok) override {
-    bool hello_sent = false;
-    bool ending = false;
-    bool release = false;
-    {
-      base::MutexLock lock(mutex_);
-      writing_ = false;
-      hello_sent = !std::exchange(hello_sent_, true);
-      ending = ending_;
-      release = ending_ && !cutting_;  // else End does it
-    }
-    if (release) Release(why());
-    if (ending) return;
-    if (!ok) return End("the stream broke");
-    if (hello_sent) {
-      TryAttach();
-    } else {
-      link_.load()->OnWritten(this);
-    }
+  void Connect(const Results& endpoints) {
+    if (ending_) return;
+    Watch();
+    asio::async_connect(socket_, endpoints,
+                        [self = shared_from_this()](const asio::error_code& error, const auto&) {
+                          if (self->ending_) return;
+                          if (error) return self->End("cannot connect: " + error.message());
+                          self->outgoing_ = kPeerMagic;
+                          self->Begin();
+                        });
   }
 
-  void OnReadDone(bool ok) override {
-    std::string problem;
-    if (!ok) {
-      problem = "the stream ended";
-    } else if (!peer_known_) {
-      problem = TakeHello();
-    } else {
-      link_.load()->OnHeard(this);
-      problem = transport_.Receive(incoming_);
-    }
-    if (!problem.empty()) return End(problem);
-    incoming_.Clear();
-    this->StartRead(&incoming_);
+  bool Write(v1::PeerFrame& frame) override {
+    if (loop_.IsOwner()) return WriteForLink(frame);
+    auto taken = std::make_shared<v1::PeerFrame>();
+    taken->Swap(&frame);
+    asio::post(loop_.context(), [self = shared_from_this(), taken] {
+      if (self->WriteForLink(*taken)) self->link_->OnWritten(self.get());
+    });
+    return false;
   }
 
- protected:
-  // Makes what is under way fail soon. `writing`: a write is among it. Never during or after
-  // Release.
-  virtual void Cut(bool writing) = 0;
-  // Called once, when the stream is ending and no write is or will be under way: gRPC may let go
-  // of the stream from here on.
-  virtual void Release(const std::string& why) = 0;
-
-  // With the first read under way the stream lives until End.
-  void Start() {
-    this->StartRead(&incoming_);
-    v1::PeerFrame frame;
-    *frame.mutable_hello() = transport_.self();
-    Write(frame);
+  void Shut() override {
+    asio::post(loop_.context(),
+               [self = shared_from_this()] { self->End("replaced or shut down"); });
   }
 
   void End(const std::string& why) {
-    bool writing = false;
-    {
-      base::MutexLock lock(mutex_);
-      if (std::exchange(ending_, true)) return;
-      why_ = why;
-      writing = writing_;
-      cutting_ = true;
-    }
-    if (PeerLink* const link = link_.load()) {
+    if (std::exchange(ending_, true)) return;
+    if (link_ != nullptr) {
       // In this order: the link, and the transport behind it, may go once it has let go of this.
-      if (link->IsCarriedBy(this)) transport_.OnLinkLost(peer_);
-      link->Detach(this);
+      if (link_->IsCarriedBy(this)) transport_.OnLinkLost(peer_);
+      link_->Detach(this);
     }
-    Cut(writing);
-    bool release = false;
-    {
-      base::MutexLock lock(mutex_);
-      cutting_ = false;
-      release = !writing_;
-    }
-    if (release) Release(why);
-  }
-
-  std::string why() {
-    base::MutexLock lock(mutex_);
-    return why_;
+    asio::error_code ignored;
+    socket_.close(ignored);
+    timer_.cancel();
+    if (ended_) std::exchange(ended_, nullptr)(why);
   }
 
  private:
+  // The connection stands.
+  void Begin() {
+    asio::error_code error;
+    socket_.non_blocking(true, error);
+    if (!error) socket_.set_option(tcp::no_delay(true), error);
+    if (error) return End(error.message());
+    Watch();
+    Read();
+    v1::PeerFrame frame;
+    *frame.mutable_hello() = transport_.self();
+    if (WriteNow(frame)) OnFlushed();
+  }
+
+  void Watch() {
+    if (std::exchange(watched_, true)) return;
+    WaitForPulse();
+  }
+
+  void WaitForPulse() {
+    timer_.expires_after(kPulse);
+    timer_.async_wait([self = shared_from_this()](const asio::error_code& error) {
+      if (!error && !self->ending_) self->OnPulse();
+    });
+  }
+
+  void OnPulse() {
+    const MonotonicTime now = transport_.clock().Now();
+    if (!attached_ && now - opened_ > kOpeningMax) return End("no answer to the hello");
+    if (attached_ && now - heard_ > kSilenceMax) return End("silent for 4 s");
+    if (attached_ && outgoing_.empty() && now - sent_ >= kQuietMax) {
+      WriteNow(v1::PeerFrame());
+    }
+    WaitForPulse();
+  }
+
+  void Read() {
+    const std::span<char> room = reader_.Room();
+    socket_.async_read_some(
+        asio::buffer(room.data(), room.size()),
+        [self = shared_from_this()](const asio::error_code& error, size_t bytes) {
+          if (!self->ending_) self->OnRead(error, bytes);
+        });
+  }
+
+  void OnRead(const asio::error_code& error, size_t bytes) {
+    if (error) return End("the stream ended: " + error.message());
+    reader_.Filled(bytes);
+    heard_ = transport_.clock().Now();
+    if (link_ != nullptr) link_->OnHeard(this);
+    for (;;) {
+      const absl::StatusOr<std::optional<std::string_view>> body = reader_.Next();
+      if (!body.ok()) return Refuse(base::Message(body.status()));
+      if (!body->has_value()) break;
+      const std::string problem = OnFrame(**body);
+      if (!problem.empty()) return Refuse(problem);
+      if (ending_) return;
+    }
+    Read();
+  }
+
+  std::string OnFrame(std::string_view body) {
+    incoming_.Clear();
+    if (!incoming_.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
+      return "a frame that is not one";
+    }
+    return link_ == nullptr ? TakeHello() : transport_.Receive(incoming_);
+  }
+
   std::string TakeHello() {
     if (!incoming_.has_hello()) {
-      return incoming_.refusal().empty() ? "no hello" : "refused: " + incoming_.refusal();
+      if (incoming_.refusal().empty()) return "no hello";
+      End("refused: " + incoming_.refusal());
+      return {};
     }
     const v1::Hello& hello = incoming_.hello();
     if (std::string problem = transport_.CheckHello(hello); !problem.empty()) return problem;
@@ -124,117 +180,142 @@ class PeerStream : public Reactor,
     if (expected_peer_ != raft::NodeId(0) && peer != expected_peer_) return "not the node dialled";
     process_ = hello.process();
     peer_ = peer;
-    link_.store(transport_.Link(peer));
-    if (link_.load() == nullptr) return "no such peer";
-    peer_known_ = true;
-    TryAttach();
-    return {};
+    link_ = transport_.Link(peer);
+    if (link_ == nullptr) return "no such peer";
+    reader_.set_body_max(kFrameBytesMax);
+    return TryAttach();
   }
 
   // Frames may flow once both hellos are through.
-  void TryAttach() {
-    {
-      base::MutexLock lock(mutex_);
-      if (++hellos_ < 2 || ending_) return;
+  std::string TryAttach() {
+    if (link_ == nullptr || !hello_sent_ || ending_) return {};
+    if (!link_->Attach(shared_from_this(), process_)) {
+      return "another process that calls itself this node is alive";
     }
-    if (!link_.load()->Attach(this->shared_from_this(), process_)) {
-      End("another process that calls itself this node is alive");
+    attached_ = true;
+    return {};
+  }
+
+  // Tells the other end, as far as that goes without waiting.
+  void Refuse(const std::string& why) {
+    if (outgoing_.empty() && !attached_) {
+      v1::PeerFrame frame;
+      frame.set_refusal(why);
+      std::string bytes;
+      AppendFrame(frame, bytes);
+      asio::error_code ignored;
+      socket_.write_some(asio::buffer(bytes), ignored);
+      socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    }
+    End(why);
+  }
+
+  bool WriteForLink(const v1::PeerFrame& frame) {
+    link_waits_ = !WriteNow(frame);
+    return !link_waits_;
+  }
+
+  // True: the kernel has all that was ever written.
+  bool WriteNow(const v1::PeerFrame& frame) {
+    if (ending_) return false;
+    AppendFrame(frame, outgoing_);
+    sent_ = transport_.clock().Now();
+    return Flush();
+  }
+
+  bool Flush() {
+    while (written_ < outgoing_.size()) {
+      asio::error_code error;
+      written_ += socket_.write_some(
+          asio::buffer(outgoing_.data() + written_, outgoing_.size() - written_), error);
+      if (WouldBlock(error)) {
+        WaitToWrite();
+        return false;
+      }
+      if (error) {
+        // Not from within Write: End calls back.
+        asio::post(loop_.context(), [self = shared_from_this(), why = error.message()] {
+          self->End("the stream broke: " + why);
+        });
+        return false;
+      }
+    }
+    if (outgoing_.capacity() > kIdleBytesMax) {
+      std::string().swap(outgoing_);
+    } else {
+      outgoing_.clear();
+    }
+    written_ = 0;
+    return true;
+  }
+
+  void WaitToWrite() {
+    if (std::exchange(waits_to_write_, true)) return;
+    socket_.async_wait(tcp::socket::wait_write,
+                       [self = shared_from_this()](const asio::error_code& error) {
+                         self->waits_to_write_ = false;
+                         if (self->ending_) return;
+                         if (error) return self->End("the stream broke: " + error.message());
+                         if (self->Flush()) self->OnFlushed();
+                       });
+  }
+
+  void OnFlushed() {
+    if (!std::exchange(hello_sent_, true)) {
+      if (const std::string problem = TryAttach(); !problem.empty()) Refuse(problem);
+    } else if (std::exchange(link_waits_, false)) {
+      link_->OnWritten(this);
     }
   }
 
+  EventLoop& loop_;
   PeerTransport& transport_;
-  const raft::NodeId expected_peer_;  // 0: whoever says hello
-  v1::PeerFrame incoming_;            // owned by the read under way
-  v1::PeerFrame outgoing_;            // owned by the write under way
-  // Set by the read of the hello, before anything else uses them.
-  std::atomic<PeerLink*> link_{nullptr};
-  uint64_t process_ = 0;
-  raft::NodeId peer_;
-  bool peer_known_ = false;
-
-  base::Mutex mutex_;
-  bool writing_ BASALT_GUARDED_BY(mutex_) = false;
-  bool hello_sent_ BASALT_GUARDED_BY(mutex_) = false;
-  int hellos_ BASALT_GUARDED_BY(mutex_) = 0;
-  bool ending_ BASALT_GUARDED_BY(mutex_) = false;
-  bool cutting_ BASALT_GUARDED_BY(mutex_) = false;  // End is in Cut: what that uses must stay
-  std::string why_ BASALT_GUARDED_BY(mutex_);
-};
-
-using ServerReactor = grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>;
-using ClientReactor = grpc::ClientBidiReactor<v1::PeerFrame, v1::PeerFrame>;
-
-class AcceptedStream final : public PeerStream<ServerReactor> {
- public:
-  AcceptedStream(PeerTransport& transport, grpc::CallbackServerContext* context)
-      : PeerStream(transport, raft::NodeId(0)), context_(context) {}
-
-  void Begin() {
-    self_ = shared_from_this();
-    Start();
-  }
-
-  void OnCancel() override { End("cancelled"); }
-  void OnDone() override { self_.reset(); }
-
- protected:
-  void Cut(bool writing) override {
-    if (writing) context_->TryCancel();  // a peer that reads nothing would hold the write for ever
-  }
-  void Release(const std::string& why) override {
-    Finish(grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, why));
-  }
-
- private:
-  grpc::CallbackServerContext* context_;  // gRPC's, until Finish
-  std::shared_ptr<FrameWriter> self_;
-};
-
-class DialledStream final : public PeerStream<ClientReactor> {
- public:
-  DialledStream(PeerTransport& transport, raft::NodeId peer, std::function<void(std::string)> ended)
-      : PeerStream(transport, peer), ended_(std::move(ended)) {}
-
-  void Begin(const std::shared_ptr<grpc::Channel>& channel) {
-    self_ = shared_from_this();
-    stub_ = v1::Peer::NewStub(channel);
-    stub_->async()->Stream(&context_, this);
-    AddHold();  // until Release: frames are written from outside of gRPC's reactions
-    Start();
-    StartCall();
-  }
-
-  void OnDone(const grpc::Status& status) override {
-    const bool ours = status.ok() || status.error_code() == grpc::StatusCode::CANCELLED;
-    ended_(ours ? why() : status.error_message());
-    self_.reset();
-  }
-
- protected:
-  void Cut(bool) override { context_.TryCancel(); }
-  void Release(const std::string&) override { RemoveHold(); }
-
- private:
-  grpc::ClientContext context_;
-  std::unique_ptr<v1::Peer::Stub> stub_;
+  const raft::NodeId expected_peer_;
   std::function<void(std::string)> ended_;
-  std::shared_ptr<FrameWriter> self_;
+  tcp::socket socket_;
+  asio::steady_timer timer_;
+  FrameReader reader_;
+  v1::PeerFrame incoming_;
+  std::string outgoing_;  // of which `written_` bytes are with the kernel
+  size_t written_ = 0;
+  bool waits_to_write_ = false;
+  bool link_waits_ = false;   // for OnWritten
+  PeerLink* link_ = nullptr;  // once the other's hello was good
+  raft::NodeId peer_;
+  uint64_t process_ = 0;
+  bool hello_sent_ = false;
+  bool attached_ = false;
+  bool ending_ = false;
+  bool watched_ = false;
+  const MonotonicTime opened_;
+  MonotonicTime heard_;
+  MonotonicTime sent_;
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<v1::PeerFrame, v1::PeerFrame>* AcceptPeerStream(
-    PeerTransport& transport, grpc::CallbackServerContext* context) {
-  auto stream = std::make_shared<AcceptedStream>(transport, context);
-  stream->Begin();
-  return stream.get();
+void AcceptPeerStream(EventLoop& loop, PeerTransport& transport, int socket) {
+  auto stream = std::make_shared<PeerStream>(loop, transport, raft::NodeId(0), nullptr);
+  asio::post(loop.context(), [stream, socket] { stream->Accept(socket); });
 }
 
-std::shared_ptr<FrameWriter> DialPeerStream(PeerTransport& transport, raft::NodeId peer,
-                                            const std::shared_ptr<grpc::Channel>& channel,
+std::shared_ptr<FrameWriter> DialPeerStream(EventLoop& loop, PeerTransport& transport,
+                                            raft::NodeId peer, const std::string& address,
                                             std::function<void(std::string)> ended) {
-  auto stream = std::make_shared<DialledStream>(transport, peer, std::move(ended));
-  stream->Begin(channel);
+  auto stream = std::make_shared<PeerStream>(loop, transport, peer, ended);
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
+  asio::error_code error;
+  Results endpoints;
+  if (parsed.ok()) {
+    tcp::resolver resolver(loop.context());
+    endpoints = resolver.resolve(parsed->host, std::to_string(parsed->port), error);
+  }
+  if (!parsed.ok() || error) {
+    ended(parsed.ok() ? "cannot look up " + address + ": " + error.message()
+                      : base::Message(parsed.status()));
+    return nullptr;
+  }
+  asio::post(loop.context(), [stream, endpoints] { stream->Connect(endpoints); });
   return stream;
 }
 

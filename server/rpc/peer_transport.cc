@@ -12,7 +12,7 @@ namespace basalt::server {
 
 PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
                              GroupInbox& inbox, const Clock& clock, size_t link_bytes_max)
-    : self_(std::move(self)), view_(view), inbox_(inbox) {
+    : self_(std::move(self)), view_(view), inbox_(inbox), clock_(clock) {
   for (const raft::NodeId peer : peers)
     links_.emplace(peer, std::make_unique<PeerLink>(clock, link_bytes_max));
 }

@@ -1,5 +1,5 @@
 // PeerTransport: raft::Transport over one link a node. Which wire carries a link is the business
-// of peer_stream.h; this file knows no gRPC.
+// of peer_stream.h.
 #pragma once
 
 #include <atomic>
@@ -28,6 +28,7 @@ class PeerTransport final : public raft::Transport {
   void Send(std::vector<raft::Message> messages) override;
 
   const v1::Hello& self() const { return self_; }
+  const Clock& clock() const { return clock_; }
   // Checks a peer's hello: empty when the two may talk, else the reason why not. Takes note of
   // changed addresses.
   std::string CheckHello(const v1::Hello& hello);
@@ -51,6 +52,7 @@ class PeerTransport final : public raft::Transport {
   const v1::Hello self_;
   ClusterView& view_;
   GroupInbox& inbox_;
+  const Clock& clock_;
   std::map<raft::NodeId, std::unique_ptr<PeerLink>> links_;
   std::atomic<uint64_t> unknown_messages_{0};
 };

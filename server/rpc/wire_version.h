@@ -5,6 +5,6 @@
 
 namespace basalt::server {
 
-inline constexpr uint32_t kWireVersion = 1;
+inline constexpr uint32_t kWireVersion = 2;
 
 }  // namespace basalt::server
