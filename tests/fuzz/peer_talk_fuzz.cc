@@ -226,7 +226,10 @@ class NotedInbox final : public GroupInbox {
 // A writer that takes every frame and is told of nothing.
 class TakenFrames final : public FrameWriter {
  public:
-  void Write(v1::PeerFrame& frame) override { frame.Clear(); }
+  bool Write(v1::PeerFrame& frame) override {
+    frame.Clear();
+    return false;
+  }
   void Shut() override {}
 };
 

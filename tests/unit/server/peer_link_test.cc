@@ -19,10 +19,14 @@ using ::testing::HasSubstr;
 
 class Writer final : public FrameWriter {
  public:
-  void Write(v1::PeerFrame& frame) override { frames.push_back(std::move(frame)); }
+  bool Write(v1::PeerFrame& frame) override {
+    frames.push_back(std::move(frame));
+    return takes_more;
+  }
   void Shut() override { shut = true; }
   std::vector<v1::PeerFrame> frames;
   bool shut = false;
+  bool takes_more = false;
 };
 
 std::vector<v1::RaftMessage> Messages(size_t count, size_t bytes = 0) {
@@ -55,6 +59,24 @@ TEST_F(PeerLinkTest, GathersWhileWriting) {
   EXPECT_EQ(writer_->frames.size(), 2u);
   link_.Send(Messages(1));
   EXPECT_EQ(writer_->frames.size(), 3u);
+}
+
+TEST_F(PeerLinkTest, AWriterThatTakesAllIsNotWaitedFor) {
+  ASSERT_TRUE(link_.Attach(writer_, 1));
+  writer_->takes_more = true;
+  link_.Send(Messages(2));
+  link_.Send(Messages(3));
+  ASSERT_EQ(writer_->frames.size(), 2u);
+  writer_->takes_more = false;
+  link_.Send(Messages(4));
+  link_.Send(Messages(5));
+  ASSERT_EQ(writer_->frames.size(), 3u) << "busy now";
+  writer_->takes_more = true;
+  link_.OnWritten(writer_.get());
+  link_.Send(Messages(6));
+  ASSERT_EQ(writer_->frames.size(), 5u);
+  EXPECT_EQ(writer_->frames[3].messages_size(), 5);
+  EXPECT_EQ(writer_->frames[4].messages_size(), 6);
 }
 
 TEST_F(PeerLinkTest, WithoutStreamMessagesAreDropped) {

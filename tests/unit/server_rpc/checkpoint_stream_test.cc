@@ -92,7 +92,7 @@ class CheckpointStreamTest : public ::testing::Test {
                                                      *transport_, *installer_);
     service_.Open(*transport_, *receiver_);
     server_ = std::make_unique<LocalServer>(service_);
-    channel_ = MakePeerChannel(server_->address(), ChannelUse::kCalls);
+    channel_ = MakePeerChannel(server_->address());
   }
   ~CheckpointStreamTest() override {
     server_ = nullptr;
@@ -242,7 +242,7 @@ class StalledCheckpointTest : public CheckpointStreamTest,
     for (uint64_t i = 0; i < 16; ++i) {
       EXPECT_TRUE((*file)->WriteAt(i << 20, std::string(1u << 20, 'd')).ok());
     }
-    channel_ = MakePeerChannel(stalled_server_.address(), ChannelUse::kCalls);
+    channel_ = MakePeerChannel(stalled_server_.address());
   }
 
   StalledReceiver stalled_{GetParam()};
