@@ -1,7 +1,11 @@
 // What nodes say besides Raft: hellos, reservations, layouts, frames.
+#include <algorithm>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -13,6 +17,7 @@
 #include "raft/wire/raft_wire.h"
 #include "server/node/forming.h"
 #include "server/node/layout_check.h"
+#include "server/rpc/peer_frames.h"
 #include "server/rpc/peer_transport.h"
 #include "server/rpc/wire_version.h"
 #include "server/shard/replica_state_machine.h"
@@ -279,7 +284,57 @@ void TryTransport(FuzzInput& input) {
   transport.Shut();
 }
 
+// Hands a stream to a reader in pieces; the frames that come out before it ends or is refused.
+std::vector<std::string> ReadFrames(FuzzInput& input, std::string_view stream, bool magic) {
+  FrameReader reader(magic);
+  if (input.Flag()) reader.set_body_max(kFrameBytesMax);
+  std::vector<std::string> frames;
+  while (!stream.empty()) {
+    const std::span<char> room = reader.Room();
+    BASALT_CHECK(!room.empty());
+    const size_t piece = 1 + input.Below(200);
+    const size_t bytes = std::min({piece, room.size(), stream.size()});
+    std::memcpy(room.data(), stream.data(), bytes);
+    reader.Filled(bytes);
+    stream.remove_prefix(bytes);
+    for (;;) {
+      const auto body = reader.Next();
+      if (!body.ok()) return frames;
+      if (!body->has_value()) break;
+      frames.emplace_back(**body);
+    }
+  }
+  return frames;
+}
+
+// What was framed comes back, however it is cut; of a damaged stream, what stood before the damage.
+void TryFrames(FuzzInput& input) {
+  const bool magic = input.Flag();
+  std::string stream(magic ? kPeerMagic : "");
+  std::vector<std::string> written;
+  for (uint64_t left = input.Below(6); left > 0; --left) {
+    const auto frame = MakeMessage<v1::PeerFrame>(input);
+    AppendFrame(frame, stream);
+    written.push_back(stream.substr(stream.size() - frame.ByteSizeLong()));
+  }
+  if (input.Flag()) {
+    BASALT_CHECK(ReadFrames(input, stream, magic) == written);
+    return;
+  }
+  const std::string damaged = input.Damaged(stream);
+  const size_t same = static_cast<size_t>(
+      std::mismatch(stream.begin(), stream.end(), damaged.begin(), damaged.end()).first -
+      stream.begin());
+  size_t end = magic ? kPeerMagic.size() : 0;
+  const std::vector<std::string> read = ReadFrames(input, damaged, magic);
+  for (size_t i = 0; i < written.size(); ++i) {
+    end += kFrameHeaderBytes + written[i].size();
+    if (end <= same) BASALT_CHECK(i < read.size() && read[i] == written[i]);
+  }
+}
+
 void Fuzz(FuzzInput& input) {
+  if (input.OneIn(6)) return TryFrames(input);
   if (input.OneIn(3)) return TryTransport(input);
   Forming forming(input);
   for (int turns = 0; turns < 12 && !input.empty(); ++turns) forming.TakeTurn();
