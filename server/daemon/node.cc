@@ -195,8 +195,7 @@ absl::Status Node::ListenForClients() {
   admin_service_ = std::make_unique<AdminService>(MakeAdminHandlers());
   int bound = 0;
   BASALT_ASSIGN_OR_RETURN(
-      client_server_,
-      Listen(config_.listen, {kv_service_.get(), admin_service_.get()}, &bound));
+      client_server_, Listen(config_.listen, {kv_service_.get(), admin_service_.get()}, &bound));
   self_.set_client_address(Advertised(config_.advertise, bound));
   UpdateHealth();
   return absl::OkStatus();
@@ -286,8 +285,8 @@ absl::Status Node::SendCheckpoint(const CheckpointToSend& checkpoint) {
     SendLimits limits;
     limits.bytes_per_second = config_.checkpoint_rate;
     limits.stop = [&] { return stopping_.load() || checkpoint.called_off(); };
-    return SendCheckpointFiles(MakePeerChannel(node.peer_address()), *files_,
-                               outgoing, limits, clock_);
+    return SendCheckpointFiles(MakePeerChannel(node.peer_address()), *files_, outgoing, limits,
+                               clock_);
   }
   return base::NotFound("no such node");
 }

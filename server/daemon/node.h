@@ -106,9 +106,9 @@ class Node {
   std::unique_ptr<PeerDoor> peer_door_;
   std::unique_ptr<grpc::Server> client_server_;
   std::unique_ptr<HttpServer> http_server_;
-  std::atomic<bool> begun_{false};    // forming_ and all servers are there
+  std::atomic<bool> begun_{false};                       // forming_ and all servers are there
   std::atomic<PeerTransport*> open_transport_{nullptr};  // once streams may come
-  std::atomic<bool> running_{false};  // part of a cluster, all threads started
+  std::atomic<bool> running_{false};                     // part of a cluster, all threads started
   std::atomic<bool> stopping_{false};
   std::atomic<bool> disk_nearly_full_{false};
   std::atomic<uint64_t> disk_free_bytes_{0};

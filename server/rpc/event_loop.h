@@ -1,10 +1,11 @@
 // EventLoop: sockets and timers (Asio's) as a Poller, for the thread of a loop.
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <atomic>
 #include <chrono>
 #include <thread>
+
+#include <asio/io_context.hpp>
 
 #include "server/node/poller.h"
 
@@ -18,7 +19,9 @@ class EventLoop final : public Poller {
   void Wake() override;
 
   // Whether this is the thread that polled last.
-  bool IsOwner() const { return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
+  bool IsOwner() const {
+    return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+  }
   asio::io_context& context() { return context_; }
 
  private:

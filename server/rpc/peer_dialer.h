@@ -18,8 +18,8 @@
 
 namespace basalt::server {
 
-// For calls to a peer: keepalive and quick reconnection; a firewall that swallows packets is noticed
-// within a few seconds.
+// For calls to a peer: keepalive and quick reconnection; a firewall that swallows packets is
+// noticed within a few seconds.
 std::shared_ptr<grpc::Channel> MakePeerChannel(const std::string& address);
 
 class GrpcPeerCalls final : public PeerCalls {

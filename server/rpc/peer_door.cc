@@ -3,11 +3,12 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include <list>
+#include <utility>
+
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
-#include <list>
-#include <utility>
 
 #include "base/status.h"
 #include "server/rpc/peer_frames.h"
@@ -44,19 +45,19 @@ struct PeerDoor::Listeners {
   explicit Listeners(const Takers& its_takers) : takers(its_takers) {}
 
   void Accept(Listener& listener) {
-    listener.acceptor.async_accept([this, &listener](const asio::error_code& error,
-                                                     tcp::socket socket) {
-      if (error == asio::error::operation_aborted) return;
-      if (error) {
-        listener.pause.expires_after(kAcceptPause);
-        listener.pause.async_wait([this, &listener](const asio::error_code& stopped) {
-          if (!stopped) Accept(listener);
+    listener.acceptor.async_accept(
+        [this, &listener](const asio::error_code& error, tcp::socket socket) {
+          if (error == asio::error::operation_aborted) return;
+          if (error) {
+            listener.pause.expires_after(kAcceptPause);
+            listener.pause.async_wait([this, &listener](const asio::error_code& stopped) {
+              if (!stopped) Accept(listener);
+            });
+            return;
+          }
+          if (silent < kSilentMax) Await(std::make_shared<Guest>(std::move(socket), context));
+          Accept(listener);
         });
-        return;
-      }
-      if (silent < kSilentMax) Await(std::make_shared<Guest>(std::move(socket), context));
-      Accept(listener);
-    });
   }
 
   // For the first byte, without taking it.
@@ -77,7 +78,8 @@ struct PeerDoor::Listeners {
   void Admit(Guest& guest) const {
     char first = 0;
     asio::error_code error;
-    if (guest.socket.receive(asio::buffer(&first, 1), tcp::socket::message_peek, error) != 1) return;
+    if (guest.socket.receive(asio::buffer(&first, 1), tcp::socket::message_peek, error) != 1)
+      return;
     guest.socket.non_blocking(true, error);
     if (!error) guest.socket.set_option(tcp::no_delay(true), error);
     if (error) return;
@@ -100,8 +102,8 @@ absl::StatusOr<std::unique_ptr<PeerDoor>> PeerDoor::Open(const HostPort& address
   Listeners& all = *door->listeners_;
   asio::error_code error;
   tcp::resolver resolver(all.context);
-  const auto endpoints = resolver.resolve(address.host, std::to_string(address.port),
-                                          tcp::resolver::passive, error);
+  const auto endpoints =
+      resolver.resolve(address.host, std::to_string(address.port), tcp::resolver::passive, error);
   std::string why = error ? error.message() : "the name stands for no address";
   uint16_t port = address.port;
   for (const auto& found : endpoints) {

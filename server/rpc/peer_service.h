@@ -1,5 +1,5 @@
-// PeerService: what other nodes may ask of this one, over gRPC. Raft's messages do not come this way:
-// peer_stream.h.
+// PeerService: what other nodes may ask of this one, over gRPC. Raft's messages do not come this
+// way: peer_stream.h.
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
+#include <optional>
+#include <utility>
+
 #include <asio/connect.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
 #include <asio/steady_timer.hpp>
-#include <optional>
-#include <utility>
 
 #include "base/status.h"
 #include "server/config/host_port.h"

@@ -1,5 +1,7 @@
 // Two ends of the wire between nodes, dialled by PeerDialer: frames from many threads while streams
 // break, and ends that come at the wrong moment; what comes to the peer port besides.
+#include "server/rpc/peer_stream.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -14,7 +16,6 @@
 #include "server/rpc/peer_dialer.h"
 #include "server/rpc/peer_door.h"
 #include "server/rpc/peer_frames.h"
-#include "server/rpc/peer_stream.h"
 #include "server/rpc/wire_version.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server_rpc/within.h"
@@ -229,6 +230,16 @@ class PeerStreamTest : public ::testing::Test {
     return map;
   }
 
+  // What node 1 says first.
+  static v1::PeerFrame HelloOfOne(const v1::ClusterMap& map, const std::string& cluster_id) {
+    v1::PeerFrame frame;
+    frame.mutable_hello()->set_wire_version(kWireVersion);
+    frame.mutable_hello()->set_cluster_id(cluster_id);
+    *frame.mutable_hello()->mutable_node() = map.nodes(0);
+    frame.mutable_hello()->set_process(1);
+    return frame;
+  }
+
   const SystemClock clock_{};
   const int silence_ = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   Logger logger_{LoggerOptions{.descriptor = silence_}};
@@ -340,9 +351,8 @@ TEST_F(PeerStreamTest, AnIdleStreamLives) {
   ASSERT_TRUE(
       Within(seconds(30), [&] { return one.link().connected() && two.link().connected(); }));
   // Longer than silence is borne.
-  EXPECT_FALSE(Within(seconds(6), [&] {
-    return !one.inbox().lost().empty() || !two.inbox().lost().empty();
-  }));
+  EXPECT_FALSE(Within(seconds(6),
+                      [&] { return !one.inbox().lost().empty() || !two.inbox().lost().empty(); }));
   dialer.Stop();
 }
 
@@ -353,12 +363,7 @@ TEST_F(PeerStreamTest, APeerThatFallsSilentIsLost) {
   PeerEnd two(2, 1, map, clock_);
   port.Open(two);
   RawConnection one(port.port());
-  v1::PeerFrame hello;
-  hello.mutable_hello()->set_wire_version(kWireVersion);
-  hello.mutable_hello()->set_cluster_id(map.cluster_id());
-  *hello.mutable_hello()->mutable_node() = map.nodes(0);
-  hello.mutable_hello()->set_process(1);
-  one.Say(std::string(kPeerMagic) + Framed(hello));
+  one.Say(std::string(kPeerMagic) + Framed(HelloOfOne(map, map.cluster_id())));
   ASSERT_TRUE(Within(seconds(30), [&] { return two.link().connected(); }));
   EXPECT_TRUE(Within(seconds(30), [&] { return !two.inbox().lost().empty(); }));
   EXPECT_FALSE(two.link().connected());
@@ -369,12 +374,8 @@ TEST_F(PeerStreamTest, WhoMayNotTalkIsToldWhy) {
   const v1::ClusterMap map = MapWith(port.address());
   PeerEnd two(2, 1, map, clock_);
   port.Open(two);
-  v1::PeerFrame hello;
-  hello.mutable_hello()->set_wire_version(kWireVersion);
-  hello.mutable_hello()->set_cluster_id("another one");
-  *hello.mutable_hello()->mutable_node() = map.nodes(0);
   RawConnection one(port.port());
-  one.Say(std::string(kPeerMagic) + Framed(hello));
+  one.Say(std::string(kPeerMagic) + Framed(HelloOfOne(map, "another one")));
   const auto frames = one.Hear(seconds(30));
   ASSERT_TRUE(frames.has_value()) << "the stream goes on";
   ASSERT_EQ(frames->size(), 2u);
