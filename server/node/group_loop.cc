@@ -316,9 +316,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   for (auto& [group, leadership] : turn.leaderships) OnLeadership(*Find(group), leadership);
   for (auto& [group, base] : turn.installs) OnInstall(*Find(group), std::move(base));
   for (auto& [group, entries] : turn.applies) {
-    Hosted& hosted = *Find(group);
-    std::vector<NotedEntry> noted = TakeNoted(hosted, entries.back().index);
-    ports_.apply.Put(ApplyEntries{group, std::move(entries), hosted.leads, std::move(noted)});
+    HandOutToApply(*Find(group), std::move(entries));
   }
   for (auto& [group, read] : turn.reads) OnConfirmedRead(*Find(group), read);
   for (auto& [group, read] : turn.refused_reads) OnRefusedRead(*Find(group), read);
@@ -333,6 +331,20 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
   }
 }
 
+// The apply thread is not woken for what nobody waits for: it looks ten times a second anyway.
+void GroupLoop::HandOutToApply(Hosted& hosted, std::vector<raft::Entry> entries) {
+  const bool awaited = hosted.leads || hosted.awaited_through >= entries.front().index;
+  for (const raft::Entry& entry : entries) hosted.quiet_bytes += raft::EntryBytes(entry);
+  std::vector<NotedEntry> noted = TakeNoted(hosted, entries.back().index);
+  ApplyEntries work{hosted.group.id(), std::move(entries), hosted.leads, std::move(noted)};
+  if (awaited || hosted.quiet_bytes >= options_.quiet_bytes_max) {
+    hosted.quiet_bytes = 0;
+    ports_.apply.Put(std::move(work));
+  } else {
+    ports_.apply.PutQuietly(std::move(work));
+  }
+}
+
 void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership) {
   hosted.leader = leadership.leader;
   hosted.leader_term = leadership.term;
@@ -340,7 +352,10 @@ void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership)
   const bool leads = leadership.role == raft::Role::kLeader;
   if (leadership.role == raft::Role::kCandidate) Count(counters_.campaigns);
   if (leads && !hosted.leads) Count(counters_.leaderships_won);
-  if (!leads && hosted.leads) Count(counters_.leaderships_lost);
+  if (!leads && hosted.leads) {
+    Count(counters_.leaderships_lost);
+    hosted.awaited_through = hosted.group.core().status().last;  // by writes it had proposed
+  }
   if (leads || hosted.leads) TellLedTerm(hosted, leads);
   hosted.leads = leads;
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;

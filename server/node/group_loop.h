@@ -44,6 +44,8 @@ struct GroupLoopOptions {
   size_t entry_bytes_max = 1u << 20;
   // Bytes of writes that may gather per group before new ones are refused as overload.
   size_t gathered_bytes_max = 64u << 20;
+  // Of one group: what may lie with the apply thread while it sleeps, when nobody waits for it.
+  size_t quiet_bytes_max = 128u << 10;
   // Recent log kept for followers that lag, per group, in bytes.
   uint64_t retained_log_bytes = 16u << 20;
   // What the node may log, all groups together, while a group keeps its log for a follower that is
@@ -129,6 +131,7 @@ class GroupLoop {
 
   void PublishLease(Hosted& hosted);
   void CarryOut(raft::Turn& turn);
+  void HandOutToApply(Hosted& hosted, std::vector<raft::Entry> entries);
   void OnLeadership(Hosted& hosted, const raft::Leadership& leadership);
   void TellLedTerm(const Hosted& hosted, bool leads);
   void FollowConfiguration(Hosted& hosted);

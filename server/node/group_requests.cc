@@ -193,6 +193,7 @@ void GroupLoop::OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read)
   auto round = hosted.rounds.extract(read.id);
   BASALT_CHECK(!round.empty());
   for (PendingRead& pending : round.mapped()) pending.confirmed = TakenTime();
+  hosted.awaited_through = std::max(hosted.awaited_through, read.index);
   ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
   if (!hosted.reads.empty()) MarkDirty(hosted);
 }

@@ -52,6 +52,10 @@ struct GroupLoop::Hosted {
   std::deque<NotedEntry> noted;  // proposed here, not handed out to apply yet; indexes rise
   raft::LogIndex noted_durable;  // up to here their moments are noted
   raft::LogIndex noted_commit;
+  // Up to here somebody waits for what is applied, as far as this loop knows; and what was handed
+  // out to apply since its thread was last woken for it.
+  raft::LogIndex awaited_through;
+  size_t quiet_bytes = 0;
   // Rounds under way. Reads of one round share a ReadId.
   std::map<raft::ReadId, std::vector<PendingRead>> rounds;
 };

@@ -16,6 +16,8 @@ constexpr milliseconds kTick{50};
 constexpr milliseconds kMaintenance{250};
 constexpr uint64_t kRequestBytesMax = 64u << 20;
 constexpr uint64_t kInstallMax = 80;  // milliseconds
+// Between two looks of the apply thread at what nobody woke it for.
+constexpr milliseconds kApplyPauseMax{100};
 
 }  // namespace
 
@@ -165,7 +167,15 @@ void VirtualProcess::Put(server::ApplyWork work) {
   PlanApplyRound(installs);
 }
 
-void VirtualProcess::PutQuietly(server::ApplyWork work) { apply_works_.push_back(std::move(work)); }
+void VirtualProcess::PutQuietly(server::ApplyWork work) {
+  const bool applies = std::holds_alternative<server::ApplyEntries>(work);
+  apply_works_.push_back(std::move(work));
+  if (!applies || std::exchange(apply_looks_, true)) return;
+  ports_.after(kApplyPauseMax, [this] {
+    apply_looks_ = false;
+    ApplyRound();
+  });
+}
 
 void VirtualProcess::PlanApplyRound(bool installs) {
   if (std::exchange(apply_round_planned_, true)) return;

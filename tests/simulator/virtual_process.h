@@ -187,6 +187,7 @@ class VirtualProcess final : public server::GroupInbox,
   std::vector<server::ApplyWork> apply_works_;
   bool group_round_planned_ = false;
   bool apply_round_planned_ = false;
+  bool apply_looks_ = false;  // at what was put quietly, before long
   server::MonotonicTime groups_held_until_{};
   bool tick_due_ = false;
   std::string_view changing_;

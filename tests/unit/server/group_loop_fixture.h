@@ -31,7 +31,10 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
                                                 size_t) override {
     return base::NotFound("not asked for here");
   }
-  void Put(ApplyWork work) override { PutQuietly(std::move(work)); }
+  void Put(ApplyWork work) override {
+    ++apply_wake_ups;
+    PutQuietly(std::move(work));
+  }
   void PutQuietly(ApplyWork work) override {
     if (std::holds_alternative<ApplyEntries>(work)) leases_at_apply.push_back(lease);
     if (!std::holds_alternative<SweepDeadlines>(work)) works.push_back(std::move(work));
@@ -54,6 +57,7 @@ struct Around final : raft::Transport, raft::LogStore, ApplyInbox, FeedInbox, Le
   }
 
   int sends = 0;
+  int apply_wake_ups = 0;
   std::vector<raft::Message> sent;
   std::vector<std::vector<raft::LogWrite>> appends;
   std::vector<ApplyWork> works;

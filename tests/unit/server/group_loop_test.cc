@@ -467,6 +467,59 @@ TEST_F(GroupLoopLeaseTest, ATransferIsAskedForAndTheLeaseEndsBeforeTheWordLeaves
   for (const auto& lease : around_.leases_at_send) EXPECT_FALSE(lease.has_value());
 }
 
+// Entry `index` of replica 2, which leads in term 4, and everything committed.
+raft::AppendRequest CommittedEntry(uint64_t index, size_t bytes = 10) {
+  raft::AppendRequest append;
+  append.previous_index = raft::LogIndex(index - 1);
+  append.previous_term = raft::Term(index == 1 ? 0 : 4);
+  append.commit = raft::LogIndex(index);
+  append.entries.push_back({raft::LogIndex(index), raft::Term(4), raft::EntryKind::kCommands,
+                            raft::MakePayload(std::string(bytes, 'p'))});
+  return append;
+}
+
+TEST_F(GroupLoopLeaseTest, NobodyWakesAFollowerToApplyWhatNobodyWaitsFor) {
+  Make(3, {.quiet_bytes_max = 1000});
+  Persist();
+  uint64_t index = 0;
+  const auto append = [&](size_t bytes) {
+    FromPeer(2, 4, CommittedEntry(++index, bytes));
+    Persist();
+  };
+  append(10);
+  append(10);
+  EXPECT_EQ(around_.Take<ApplyEntries>().size(), 2u) << "it is there when the thread looks";
+  EXPECT_EQ(around_.apply_wake_ups, 0);
+  append(2000);
+  EXPECT_EQ(around_.apply_wake_ups, 1) << "so much may not wait";
+  append(10);
+  EXPECT_EQ(around_.apply_wake_ups, 1);
+
+  Handle(Insisting(1));
+  const auto* asked = std::get_if<raft::ReadRequest>(&around_.sent.back().body);
+  ASSERT_NE(asked, nullptr);
+  FromPeer(2, 4, raft::ReadReply{asked->id, asked->life, true, raft::LogIndex(index + 2)});
+  EXPECT_EQ(around_.apply_wake_ups, 2) << "a read";
+  append(10);
+  EXPECT_EQ(around_.apply_wake_ups, 3) << "it waits for what comes next";
+  append(10);
+  EXPECT_EQ(around_.apply_wake_ups, 4) << "and for this";
+  append(10);
+  EXPECT_EQ(around_.apply_wake_ups, 4) << "but not for that";
+}
+
+TEST_F(GroupLoopTest, WritesThatADeposedLeaderProposedAreNotLeftToWait) {
+  MakeLeaderOfThree();
+  Handle(Writes({1}));
+  Persist();
+  around_.apply_wake_ups = 0;
+  raft::AppendRequest append = CommittedEntry(2);
+  append.previous_term = raft::Term(1);
+  FromPeer(3, 4, std::move(append));
+  Persist();
+  EXPECT_EQ(around_.apply_wake_ups, 1) << "another entry stands in its place";
+}
+
 TEST_F(GroupLoopLeaseTest, AFollowerAsksItsLeaderForARound) {
   Make(3);
   Persist();
