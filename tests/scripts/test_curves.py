@@ -118,6 +118,7 @@ class DocTablesTest(unittest.TestCase):
 
     def test_a_page_without_a_place_is_refused(self):
         for page in ("", self.PAGE * 2, self.PAGE.replace("end", "fin"),
+                     "<!-- t: begin -->\n" + self.PAGE, self.PAGE + "<!-- t: end -->\n",
                      "<!-- t: end -->\n<!-- t: begin -->\n"):
             with self.assertRaisesRegex(ValueError, "no lines for the table t"):
                 doc_tables.shown("t", page)
