@@ -144,6 +144,7 @@ uint64_t RocksDbResources::MemtableBytes() const {
   return shared_->memtables().memory_usage() + shared_->BufferedBytes();
 }
 HotRows::Counts RocksDbResources::HotRowCounts() const { return shared_->hot_rows().counts(); }
+RocksDbCounts RocksDbResources::Counts() const { return shared_->events().counts(); }
 
 RocksDbEngine::RocksDbEngine(RocksDbShared& shared, std::string directory)
     : shared_(shared),

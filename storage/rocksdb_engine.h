@@ -51,6 +51,22 @@ struct RocksDbSizes {
   int background_threads = 2;
 };
 
+// Of all instances of a node, since it started.
+struct RocksDbCounts {
+  // Look-ups in the block cache: of data, indexes and filters, for reads and compactions. What a
+  // miss looked for is read from its file.
+  uint64_t block_hits = 0;
+  uint64_t block_misses = 0;
+  uint64_t data_block_misses = 0;  // among them
+  uint64_t flushes = 0;            // of a family
+  uint64_t flushed_bytes = 0;
+  uint64_t compactions = 0;
+  uint64_t compacted_bytes = 0;  // written
+  // Writes that RocksDB slowed down or stopped because flushes or compactions were behind.
+  uint64_t held_writes = 0;
+  uint64_t held_us = 0;
+};
+
 class RocksDbShared;
 
 // Thread-safe; outlives every engine made with it.
@@ -64,6 +80,7 @@ class RocksDbResources {
   uint64_t BlockCacheBytes() const;
   uint64_t MemtableBytes() const;  // and row buffers
   HotRows::Counts HotRowCounts() const;
+  RocksDbCounts Counts() const;
   RocksDbShared& shared() const { return *shared_; }
 
  private:

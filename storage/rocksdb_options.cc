@@ -79,6 +79,8 @@ rocksdb::Options RocksDbShared::StoreOptions() const {
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.skip_stats_update_on_db_open = true;
+  options.statistics = events_;
+  options.listeners.push_back(events_);
   return options;
 }
 

@@ -14,6 +14,7 @@
 
 #include "storage/hot_rows.h"
 #include "storage/rocksdb_engine.h"
+#include "storage/rocksdb_events.h"
 #include "storage/row_drainer.h"
 
 namespace basalt::storage {
@@ -48,6 +49,7 @@ class RocksDbShared {
     return std::min(sizes_.buffer_bytes, share);
   }
   HotRows& hot_rows() const { return *hot_rows_; }
+  const RocksDbEvents& events() const { return *events_; }
 
  private:
   // The part of the memtables' budget that row buffers have.
@@ -59,6 +61,7 @@ class RocksDbShared {
   std::shared_ptr<rocksdb::Cache> block_cache_;
   std::shared_ptr<rocksdb::WriteBufferManager> memtables_;
   std::unique_ptr<HotRows> hot_rows_;
+  const std::shared_ptr<RocksDbEvents> events_ = std::make_shared<RocksDbEvents>();
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter_;  // null: no limit
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;

@@ -15,7 +15,7 @@ using std::chrono::nanoseconds;
 
 // After a failure a client waits, or a dead cluster would be asked in a tight loop.
 constexpr milliseconds kAfterFailure{10};
-constexpr uint32_t kOpenMax = 256;  // when loading and reading back
+constexpr uint32_t kOpenMax = 256;  // when reading back; when loading, at least
 
 double CpuMicroseconds() {
   struct rusage usage {};
@@ -87,8 +87,9 @@ std::string BenchRun::ValueOf(uint64_t key, uint64_t write, uint64_t size) {
 
 Status BenchRun::Load() {
   Gathering puts;
+  const uint32_t open_max = std::max(kOpenMax, plan_.clients);
   for (uint64_t key = 0; key < keys_.size(); ++key) {
-    Status failure = puts.WaitBelow(kOpenMax);
+    Status failure = puts.WaitBelow(open_max);
     if (!failure.ok()) break;
     keys_[key].writes = 1;
     puts.Begin();

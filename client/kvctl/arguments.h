@@ -52,7 +52,7 @@ struct Arguments {
   RowFormat row_format = RowFormat::kJsonLines;
   bool base64 = false;
   uint64_t from_line = 1;
-  uint32_t in_flight = 512;
+  uint32_t in_flight = 16384;
   uint32_t shards = 0;    // 0: the server's default
   uint32_t replicas = 0;  // likewise
   bool yes = false;

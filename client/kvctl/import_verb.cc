@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "client/kvctl/in_flight_window.h"
 #include "client/kvctl/progress.h"
 #include "client/kvctl/quantities.h"
 #include "client/kvctl/row_text.h"
@@ -64,26 +66,29 @@ struct FailedLine {
   Status status;
 };
 
-// The puts under way. Its counters are changed by library threads.
+// The puts under way. Its counters are changed by library threads. Once there is no room the reader
+// sleeps until half of it is free: woken for each put it would send them one by one, and cost a
+// switch of threads each.
 class Pipeline {
  public:
-  Pipeline(Client* client, uint32_t in_flight) : client_(client), in_flight_(in_flight) {}
+  Pipeline(Client* client, const Arguments& arguments)
+      : client_(client), window_(arguments.in_flight, arguments.timeout) {}
 
   // Waits for room. False: a put has failed, start no more.
   bool Put(uint64_t line, const std::string& key, const std::string& value) {
     const uint64_t bytes = key.size() + value.size();
     {
       const MutexLock lock(mutex_);
-      while (failed_.empty() && open_ > 0 &&
-             (open_ >= in_flight_ || open_bytes_ + bytes > kBytesUnderWayMost)) {
-        changed_.Wait(mutex_);
+      if (!HasRoom(bytes, 1)) {
+        while (failed_.empty() && !HasRoom(bytes, 2)) changed_.Wait(mutex_);
       }
       if (!failed_.empty()) return false;
       ++open_;
       open_bytes_ += bytes;
     }
-    client_->PutAsync(key, value,
-                      [this, line, bytes](const Status& status) { OnPut(line, bytes, status); });
+    client_->PutAsync(key, value, [this, line, bytes, sent = Clock::now()](const Status& status) {
+      OnPut(line, bytes, Clock::now() - sent, status);
+    });
     return true;
   }
 
@@ -105,8 +110,16 @@ class Pipeline {
   }
 
  private:
-  void OnPut(uint64_t line, uint64_t bytes, const Status& status) {
+  using Clock = std::chrono::steady_clock;
+
+  // In a part of what may be under way: 1 is all of it, 2 half.
+  bool HasRoom(uint64_t bytes, uint32_t part) BASALT_REQUIRES(mutex_) {
+    return open_ == 0 || (open_ < std::max(1u, window_.size() / part) &&
+                          open_bytes_ + bytes <= kBytesUnderWayMost / part);
+  }
+  void OnPut(uint64_t line, uint64_t bytes, Clock::duration took, const Status& status) {
     const MutexLock lock(mutex_);
+    window_.OnEnded(took);
     --open_;
     open_bytes_ -= bytes;
     if (status.ok()) {
@@ -115,13 +128,13 @@ class Pipeline {
     } else {
       failed_.push_back({line, status});
     }
-    changed_.NotifyAll();
+    if (!failed_.empty() || HasRoom(0, 2)) changed_.NotifyAll();
   }
 
   Client* const client_;
-  const uint32_t in_flight_;
   Mutex mutex_;
   CondVar changed_;
+  InFlightWindow window_ BASALT_GUARDED_BY(mutex_);
   uint32_t open_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t open_bytes_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t applied_ BASALT_GUARDED_BY(mutex_) = 0;
@@ -199,7 +212,7 @@ ExitCode RunImport(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
 
-  Pipeline pipeline(&*client, arguments.in_flight);
+  Pipeline pipeline(&*client, arguments);
   Progress progress("import", SizeOf(file));
   LineReader reader(file);
   InputProblem problem;

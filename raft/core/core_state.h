@@ -118,6 +118,7 @@ struct CoreState {
   bool restarted = false;               // an earlier life may have answered a leader
   std::optional<Time> started_at;       // the first SetNow of this life
   std::optional<Time> leader_heard_at;  // (35) never falls, whatever becomes of role and term
+  uint64_t heartbeats_missed = 0;       // see CoreStatus
   DiskWatch disk;                       // of persists
   uint32_t priority = 1;
 

@@ -24,6 +24,15 @@ bool HeardWithin(const CoreState& state, Time length) {
   return state.leader_heard_at && state.now - *state.leader_heard_at < length.value();
 }
 
+void CountMissedHeartbeats(CoreState& state) {
+  const CoreOptions& options = state.options;
+  const uint64_t interval =
+      options.election_timeout.value() / options.election_timeout_ticks * options.heartbeat_ticks;
+  if (interval == 0 || !state.leader_heard_at) return;
+  const uint64_t intervals = (state.now - *state.leader_heard_at) / interval;
+  if (intervals >= 2) state.heartbeats_missed += intervals - 1;
+}
+
 }  // namespace
 
 Time PromiseLength(const CoreOptions& options) {
@@ -59,6 +68,7 @@ std::optional<LeaseGrant> CurrentLease(const CoreState& state) {
 }
 
 void LeaderWasHeard(CoreState& state) {
+  CountMissedHeartbeats(state);
   state.election_elapsed_ticks = 0;
   state.leader_heard_at = state.now;
   state.succession.reset();

@@ -331,7 +331,8 @@ CoreStatus RaftCore::status() const {
                     state.priority,
                     IsDiskStalled(state),
                     TakesTurns(state),
-                    state.log.memory_bytes()};
+                    state.log.memory_bytes(),
+                    state.heartbeats_missed};
   if (const LeaderRole* leader = state.leader()) {
     status.applied_own_term = state.applied >= leader->first_of_term;
     if (leader->transfer) status.transfer_to = leader->transfer->to;

@@ -143,6 +143,9 @@ struct CoreStatus {
   bool disk_stalled = false;
   bool takes_turns = false;  // to campaign: the link to its leader broke
   size_t memory_bytes = 0;   // of entries
+  // Of this life: heartbeats of a leader that should have been heard here in the time between two
+  // words of one, and were not. From two intervals on; 0 where CoreOptions has no election_timeout.
+  uint64_t heartbeats_missed = 0;
 };
 
 struct CoreState;

@@ -52,6 +52,16 @@ def commit_of(program):
                                      text=True).stdout.strip())
 
 
+def _path(name, commit):
+    return ROOT / "docs" / "runs" / f"{name}-{commit[:COMMIT_DIGITS]}.json"
+
+
+def of_this_commit(name):
+    """The record that the binaries' commit has already, or None."""
+    path = _path(name, built_commit())
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def write(name, figures, samples, commit=None):
     """Returns the path written. `figures` are what the docs cite, `samples` the raw values;
     `commit` ran, by default the one that the binaries were built from. CommandFailed when it is
@@ -67,8 +77,7 @@ def write(name, figures, samples, commit=None):
         "figures": figures,
         "samples": samples,
     }
-    folder = ROOT / "docs" / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{commit[:COMMIT_DIGITS]}.json"
+    path = _path(name, commit)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path.relative_to(ROOT)

@@ -15,6 +15,36 @@ constexpr std::chrono::seconds kStallLimit{10};
 // Below this writes are refused; RocksDB and the log need room to go on serving reads.
 constexpr uint64_t kFreeBytesMin = 256ull << 20;
 
+void AddStorage(const storage::RocksDbCounts& counts, std::vector<PulledSample>& samples) {
+  const auto add = [&](const char* name, const char* help, double value) {
+    samples.push_back({name, help, true, {}, value});
+  };
+  for (const auto& [found, count] :
+       {std::pair{"yes", counts.block_hits}, {"no", counts.block_misses}}) {
+    samples.push_back({"basalt_storage_block_reads_total",
+                       "Look-ups of data, indexes and filters in the block cache, for reads and "
+                       "compactions, by whether it had the block.",
+                       true,
+                       {{"found", found}},
+                       static_cast<double>(count)});
+  }
+  add("basalt_storage_data_block_misses_total", "Blocks of data that the block cache did not have.",
+      static_cast<double>(counts.data_block_misses));
+  add("basalt_storage_flushes_total", "Families of RocksDB instances flushed.",
+      static_cast<double>(counts.flushes));
+  add("basalt_storage_flushed_bytes_total", "Bytes of files that flushes wrote.",
+      static_cast<double>(counts.flushed_bytes));
+  add("basalt_storage_compactions_total", "Compactions of RocksDB.",
+      static_cast<double>(counts.compactions));
+  add("basalt_storage_compacted_bytes_total", "Bytes of files that compactions wrote.",
+      static_cast<double>(counts.compacted_bytes));
+  add("basalt_storage_held_writes_total",
+      "Batches that RocksDB slowed down or stopped: flushes or compactions were behind.",
+      static_cast<double>(counts.held_writes));
+  add("basalt_storage_held_seconds_total", "How long RocksDB held batches up.",
+      static_cast<double>(counts.held_us) / 1e6);
+}
+
 }  // namespace
 
 std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>& replicas) {
@@ -58,6 +88,7 @@ std::vector<PulledSample> Node::Samples() const {
                        {{"found", found}},
                        static_cast<double>(count)});
   }
+  AddStorage(resources.Counts(), samples);
   uint64_t outboxes = 0;
   for (const raft::NodeId peer : transport_->Peers()) {
     outboxes += transport_->Link(peer)->gathered_bytes();

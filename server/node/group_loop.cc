@@ -218,6 +218,8 @@ void GroupLoop::On(StatesAsked& event) {
 void GroupLoop::Compact(Hosted& hosted) {
   const raft::CoreStatus status = hosted.group.core().status();
   hosted.disk_stalled = status.disk_stalled;
+  const uint64_t missed = std::exchange(hosted.heartbeats_missed, status.heartbeats_missed);
+  Count(counters_.heartbeats_missed, status.heartbeats_missed - missed);
   const uint64_t given_up = hosted.retention.given_up();
   const raft::LogIndex through =
       hosted.retention.MayDropThrough(status, hosted.flushed, log_bytes_);

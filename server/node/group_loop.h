@@ -32,6 +32,8 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
   std::atomic<uint64_t> checkpoint_logs_given_up{0};
+  // By followers of this node (raft::CoreStatus); looked at with compaction.
+  std::atomic<uint64_t> heartbeats_missed{0};
   // Replicas with a write under way for too long to lead; looked at with compaction.
   std::atomic<uint64_t> disks_stalled{0};
   // Bytes of entries in memory; likewise.

@@ -41,7 +41,8 @@ struct GroupLoop::Hosted {
   bool leads = false;  // as the last effect said
   bool dirty = false;
   bool installing = false;
-  bool disk_stalled = false;  // when it was last looked at
+  bool disk_stalled = false;       // when it was last looked at
+  uint64_t heartbeats_missed = 0;  // likewise
   std::optional<Staged> staged;
   std::optional<raft::LeaseGrant> lease;  // as last published
 

@@ -307,6 +307,8 @@ void ShardHost::RunGroupRound(std::vector<GroupEvent>& events) {
   if (now >= next_tick_) {
     // A thread that was held up ticks once, not for all that it missed: its peers' silence may be
     // its own.
+    ticks_missed_.fetch_add(static_cast<uint64_t>((now - next_tick_) / options_.tick),
+                            std::memory_order_relaxed);
     next_tick_ = now + options_.tick;
     group_loop_->Handle(TickPassed{});
   }
@@ -435,6 +437,13 @@ std::vector<PulledSample> ShardHost::Samples() const {
   };
   return {
       counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),
+      counter("basalt_raft_heartbeats_missed_total",
+              "Heartbeats that followers here should have heard and did not, from two intervals of "
+              "silence on.",
+              groups.heartbeats_missed),
+      counter("basalt_raft_ticks_missed_total",
+              "Ticks of the Raft groups' thread that were left out because it was held up.",
+              ticks_missed_),
       counter("basalt_raft_leaderships_won_total", "Times a replica here won.",
               groups.leaderships_won),
       counter("basalt_raft_leaderships_lost_total", "Times a leader here stepped down.",

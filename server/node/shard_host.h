@@ -188,6 +188,7 @@ class ShardHost final : public GroupInbox,
   std::unique_ptr<FollowerFeed> feed_;
   std::unique_ptr<GroupLoop> group_loop_;
   MonotonicTime next_tick_{};
+  std::atomic<uint64_t> ticks_missed_{0};
   uint64_t log_bytes_seen_ = 0;  // log thread
   bool started_ = false;
   bool stopped_ = false;

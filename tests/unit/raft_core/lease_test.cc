@@ -231,5 +231,33 @@ TEST(Promise, AFreshReplicaHasMadeNone) {
   EXPECT_TRUE(one.Last<VoteReply>(3)->granted);
 }
 
+TEST(Silence, HeartbeatsThatShouldHaveBeenHeardAreCounted) {
+  TimedCore one(TimedCore::Fresh(3));  // a heartbeat every 200
+  const auto missed_at = [&](uint64_t time) {
+    one.At(time);
+    one.Hear(2, 1, HeartbeatRequest{.round = Round(1)});
+    return one.core.status().heartbeats_missed;
+  };
+  EXPECT_EQ(missed_at(5000), 0u) << "there was no leader before";
+  EXPECT_EQ(missed_at(5200), 0u);
+  EXPECT_EQ(missed_at(5599), 0u) << "late";
+  EXPECT_EQ(missed_at(5999), 1u);
+  EXPECT_EQ(missed_at(6999), 5u) << "of the five since 5999 one was heard";
+  one.At(7199);
+  one.Hear(2, 1, AppendRequest{});
+  EXPECT_EQ(missed_at(7399), 5u) << "entries are word of a leader, too";
+}
+
+TEST(Silence, IsNotCountedByAReplicaWithoutAnElectionTimeout) {
+  CoreOptions options = TimedCore::Options();
+  options.leases = false;
+  options.election_timeout = Time(0);
+  TimedCore one(TimedCore::Fresh(3), options);
+  one.Hear(2, 1, HeartbeatRequest{.round = Round(1)});
+  one.At(9000);
+  one.Hear(2, 1, HeartbeatRequest{.round = Round(2)});
+  EXPECT_EQ(one.core.status().heartbeats_missed, 0u);
+}
+
 }  // namespace
 }  // namespace basalt::raft

@@ -366,6 +366,22 @@ class GroupLoopLeaseTest : public GroupLoopTest {
 };
 
 // Whose leader is on the node that is gone, does not wait for a random share of the timeout.
+TEST_F(GroupLoopTest, MissedHeartbeatsAreCountedOnce) {
+  Make(3, {.ticks_per_compaction_check = 1});
+  const auto hear_after = [&](int ms) {
+    clock_.now += std::chrono::milliseconds(ms);
+    FromPeer(2, 1, raft::HeartbeatRequest{.round = raft::Round(1)});
+    Handle(TickPassed{});
+    Handle(TickPassed{});
+    return loop_->counters().heartbeats_missed.load();
+  };
+  EXPECT_EQ(hear_after(0), 0u);
+  EXPECT_EQ(hear_after(199), 0u);
+  EXPECT_EQ(hear_after(350), 2u);
+  EXPECT_EQ(hear_after(100), 2u);
+  EXPECT_EQ(hear_after(200), 3u);
+}
+
 TEST_F(GroupLoopTest, AFollowerStandsInItsTurnOnceTheLinkToItsLeaderIsLost) {
   const auto asks_for_votes = [this](uint64_t lost) {
     Make(3);
