@@ -143,7 +143,9 @@ void AddTransferVerbs(CLI::App* app, Raw& raw) {
   import->add_option("FILE", arguments.file, "The file; -: standard input")->required();
   import->add_option("--from-line", arguments.from_line, "Go on with this line (from 1)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
-  import->add_option("--in-flight", arguments.in_flight, "Puts under way at most; fewer while they are slow")
+  import
+      ->add_option("--in-flight", arguments.in_flight,
+                   "Puts under way at most; fewer while they are slow")
       ->check(CLI::Range(1, 65536))
       ->capture_default_str();
   add_format(import);

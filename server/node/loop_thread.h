@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
 #include <string>
@@ -24,6 +25,8 @@ class LoopThread {
     std::string name;  // at most 15 bytes; shown by ps and top
     std::chrono::nanoseconds pause_max;
     std::function<void(std::vector<Item>&)> handle;
+    // Less than pause_max, where something is due sooner; asked before each wait.
+    std::function<std::chrono::nanoseconds()> pause = nullptr;
     Poller* poller = nullptr;  // what it brings runs on this thread, between rounds; outlives this
   };
 
@@ -48,11 +51,16 @@ class LoopThread {
   MonotonicTime last_round() const { return MonotonicTime(last_round_.load()); }
 
  private:
+  std::chrono::nanoseconds Pause() const {
+    if (!options_.pause) return options_.pause_max;
+    return std::clamp(options_.pause(), std::chrono::nanoseconds(0), options_.pause_max);
+  }
+
   void Run() {
     std::vector<Item> items;
     for (;;) {
       const bool closing = mailbox_.closed();
-      mailbox_.TakeAll(items, closing ? std::chrono::nanoseconds(0) : options_.pause_max);
+      mailbox_.TakeAll(items, closing ? std::chrono::nanoseconds(0) : Pause());
       last_round_.store(clock_.Now().count(), std::memory_order_relaxed);
       options_.handle(items);
       items.clear();

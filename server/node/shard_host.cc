@@ -65,10 +65,10 @@ ShardHost::ShardHost(const ShardHostOptions& options, Ports ports)
                    return std::make_unique<ShardCommands>(ShardCommandsOptions{});
                  },
                  &apply_loop_}),
-      group_thread_(
-          {"groups", options.tick,
-           [this](std::vector<GroupEvent>& events) { RunGroupRound(events); }, ports_.peers},
-          ports_.clock),
+      group_thread_({"groups", options.tick,
+                     [this](std::vector<GroupEvent>& events) { RunGroupRound(events); },
+                     [this] { return next_tick_ - ports_.clock.Now(); }, ports_.peers},
+                    ports_.clock),
       apply_thread_({"apply", std::chrono::milliseconds(100),
                      [this](std::vector<ApplyWork>& works) {
                        for (ApplyWork& work : works) apply_loop_.Handle(std::move(work));

@@ -78,6 +78,24 @@ TEST(LoopThreadTest, EverythingPutBeforeStopIsHandledInOrder) {
   loop.Stop();  // again is nothing
 }
 
+TEST(LoopThreadTest, LooksWhenSomethingIsDueSooner) {
+  SystemClock clock;
+  Mailbox<int> rounds;
+  LoopThread<int> loop({"test", seconds(60), [&](std::vector<int>&) { rounds.Put(1); },
+                        [] { return std::chrono::milliseconds(1); }},
+                       clock);
+  const MonotonicTime began = clock.Now();
+  loop.Start();
+  size_t seen = 0;
+  std::vector<int> taken;
+  while (seen < 20 && clock.Now() - began < seconds(50)) {
+    rounds.TakeAll(taken, seconds(1));
+    seen += taken.size();
+    taken.clear();
+  }
+  EXPECT_GE(seen, 20u);
+}
+
 // A put right after the taker has gone to sleep must wake it: with a pause of a minute, a lost
 // wake-up is seen.
 TEST(LoopThreadTest, NoWakeUpIsLost) {

@@ -33,7 +33,7 @@ class EventLoopTest : public ::testing::Test {
                            [this](std::vector<int>& items) {
                              for (const int item : items) sum_ += item;
                            },
-                           &loop_},
+                           nullptr, &loop_},
                           clock_};
 };
 
