@@ -9,9 +9,9 @@
 // refused.
 //
 // Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), standing(),
-// flushed(), Flush(), Collect(): any thread. Who holds an engine() across an Install goes on reading the old
-// contents; RemoveRetired, for any thread that may wait for a disk, closes them and removes their
-// files once nobody does.
+// flushed(), Flush(), Collect(): any thread. Who holds an engine() across an Install goes on
+// reading the old contents; RemoveRetired, for any thread that may wait for a disk, closes them and
+// removes their files once nobody does.
 #pragma once
 
 #include <atomic>
@@ -106,9 +106,9 @@ class ReplicaStore {
   AppliedRow applied_;
   std::atomic<uint64_t> flushed_index_{0};  // never falls
   std::atomic<uint64_t> horizon_{0};
-  uint64_t next_number_ = 1;                // of db-<n>
+  uint64_t next_number_ = 1;  // of db-<n>
   mutable base::Mutex mutex_;
-  uint64_t collected_before_ BASALT_GUARDED_BY(mutex_) = 0;               // by engines replaced
+  uint64_t collected_before_ BASALT_GUARDED_BY(mutex_) = 0;                  // by engines replaced
   std::vector<std::shared_ptr<Mounted>> retired_ BASALT_GUARDED_BY(mutex_);  // replaced
   std::shared_ptr<Mounted> mounted_ BASALT_GUARDED_BY(mutex_);
 };

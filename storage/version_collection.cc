@@ -80,8 +80,8 @@ void VersionCollection::BeginLap() {
     }
   }
   const Horizons horizons{durable_.load(), applied_.load()};
-  if (lowest == nullptr || (horizons.durable == lap_.durable &&
-                            horizons.applied == lap_.applied && files == lap_files_)) {
+  if (lowest == nullptr || (horizons.durable == lap_.durable && horizons.applied == lap_.applied &&
+                            files == lap_files_)) {
     return;
   }
   lap_ = horizons;
@@ -117,6 +117,7 @@ std::vector<std::string> VersionCollection::AnchorsIn(const Unit& unit) const {
     }
   }
   std::sort(anchors.begin(), anchors.end());
+  anchors.erase(std::unique(anchors.begin(), anchors.end()), anchors.end());
   if (anchors.size() <= kAnchorsPerUnit) return anchors;
   std::vector<std::string> some;
   for (size_t i = 0; i < kAnchorsPerUnit; ++i) {

@@ -73,7 +73,7 @@ class VersionCollection final : private Workable {
   std::atomic<bool> closing_{false};
 
   // The thread's.
-  Horizons lap_;         // that the lap goes by
+  Horizons lap_;            // that the lap goes by
   uint64_t lap_files_ = 0;  // number of the newest file when it began
   std::deque<Unit> units_;  // of the lap, not looked at yet
 };

@@ -71,8 +71,9 @@ class GroupLoop {
   GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
   ~GroupLoop();
 
-  // Before the first event. `highest_stamp` and `versions` are the state machine's. `campaign`: stand for election
-  // again and again, without waiting for timeouts, until the group has its first leader.
+  // Before the first event. `highest_stamp` and `versions` are the state machine's. `campaign`:
+  // stand for election again and again, without waiting for timeouts, until the group has its first
+  // leader.
   void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
                 uint64_t highest_stamp, const VersionTotals& versions, bool campaign);
 

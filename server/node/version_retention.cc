@@ -17,8 +17,9 @@ void VersionRetention::Applied(MonotonicTime now, Stamp highest_stamp,
   latest_ = {now, std::max(latest_.stamp, highest_stamp), totals.bytes};
   if (totals.horizon > horizon_) PassHorizon(totals.horizon);
   const uint64_t sampled = samples_.empty() ? let_go_least_ : samples_.back().bytes;
-  const bool much = limits_.bytes_max != 0 &&
-                    latest_.bytes - sampled >= std::max<uint64_t>(limits_.bytes_max / kPartsOfBound, 1);
+  const bool much =
+      limits_.bytes_max != 0 &&
+      latest_.bytes - sampled >= std::max<uint64_t>(limits_.bytes_max / kPartsOfBound, 1);
   if (much) TakeSample(now);
 }
 

@@ -1,5 +1,5 @@
-// StateChecker: equal applied hash and horizon at equal applied index, over all replicas and lives; term,
-// commit and applied index never go back within a life.
+// StateChecker: equal applied hash and horizon at equal applied index, over all replicas and lives;
+// term, commit and applied index never go back within a life.
 #pragma once
 
 #include <cstdint>

@@ -46,9 +46,8 @@ void VersionModel::Advance(Shard& shard, uint64_t horizon) {
   const auto reached =
       std::find_if(shard.entries.begin(), shard.entries.end(),
                    [&](const Committed& entry) { return entry.last_stamp >= horizon; });
-  const bool too_early =
-      reached == shard.entries.end() ||
-      (kept_least_.count() > 0 && time_.Now() - reached->at < kept_least_);
+  const bool too_early = reached == shard.entries.end() ||
+                         (kept_least_.count() > 0 && time_.Now() - reached->at < kept_least_);
   if (too_early) findings_.Violation("a horizon rose before the retention was over");
 }
 

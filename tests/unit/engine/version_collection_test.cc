@@ -1,5 +1,5 @@
-// What a horizon lets go is dropped, and nothing else: by every engine, and by RocksDB's compactions
-// in particular, whatever files they happen to see.
+// What a horizon lets go is dropped, and nothing else: by every engine, and by RocksDB's
+// compactions in particular, whatever files they happen to see.
 #include "storage/version_collection.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +53,9 @@ class Collecting : public ::testing::TestWithParam<EngineKind> {
     engine_ = nullptr;
     engine_ = *bench_.factory().Open(bench_.Path("db"));
   }
-  void Put(const std::string& key, std::string_view value) { Write(key, VersionKind::kValue, value); }
+  void Put(const std::string& key, std::string_view value) {
+    Write(key, VersionKind::kValue, value);
+  }
   void Delete(const std::string& key) { Write(key, VersionKind::kTombstone, {}); }
   void Write(const std::string& key, VersionKind kind, std::string_view value) {
     StageVersion(batch_, key, ++stamp_, kind, value);
@@ -84,13 +86,14 @@ TEST_P(Collecting, DropsAllThatTheHorizonLetsGo) {
   // At a horizon amid the last round: of half of the keys the two newest stay.
   const uint64_t amid = stamp_ - 100 - 150;
   EXPECT_TRUE(Eventually([&] { return CountRows(*engine_) == 300 + 150 + 100; },
-                         [&] { engine_->Collect({amid, amid}); }));
-  EXPECT_TRUE(Eventually(
-      [&] { return CountRows(*engine_) == 200; },
-      [&] {
-        engine_->Flush();  // other files: it may look again
-        engine_->Collect({stamp_, stamp_});
-      }));
+                         [&] {
+                           engine_->Collect({amid, amid});
+                         }));
+  EXPECT_TRUE(Eventually([&] { return CountRows(*engine_) == 200; },
+                         [&] {
+                           engine_->Flush();  // other files: it may look again
+                           engine_->Collect({stamp_, stamp_});
+                         }));
   EXPECT_EQ(engine_->collected(), 2900u);
   EXPECT_EQ(*ReadNewestVersion(*engine_, "k50"), std::nullopt);
   EXPECT_EQ((*ReadNewestVersion(*engine_, "k150"))->value, std::string(100, 'v'));
@@ -106,7 +109,9 @@ TEST_P(Collecting, FlushesForAHorizonThatIsNotDurable) {
   }
   const uint64_t flushes = engine_->flush_count();
   EXPECT_TRUE(Eventually([&] { return engine_->flush_count() > flushes; },
-                         [&] { engine_->Collect({0, stamp_}); }));
+                         [&] {
+                           engine_->Collect({0, stamp_});
+                         }));
   EXPECT_EQ(CountRows(*engine_), 1200u);
   EXPECT_EQ(engine_->collected(), 0u);
 }
@@ -149,7 +154,8 @@ TEST_P(Collecting, WhatIsKeptReadsTheSame) {
       const auto above = versions.upper_bound(at);
       const bool holds = above != versions.begin() && std::prev(above)->second.has_value();
       ASSERT_EQ(*read && (*read)->kind == VersionKind::kValue, holds) << key << "@" << at;
-      if (holds) ASSERT_EQ((*read)->stamp, std::prev(above)->first) << key << "@" << at;
+      if (!holds) continue;
+      ASSERT_EQ((*read)->stamp, std::prev(above)->first) << key << "@" << at;
     }
   }
   EXPECT_GT(engine_->collected(), 0u);
@@ -157,8 +163,9 @@ TEST_P(Collecting, WhatIsKeptReadsTheSame) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, Collecting,
                          ::testing::Values(EngineKind::kMemory, EngineKind::kMemoryFlushingItself,
-                                           EngineKind::kRocksDb, EngineKind::kRocksDbFlushingItself),
-                         [](const auto& info) { return testing::EngineKindName(info.param); });
+                                           EngineKind::kRocksDb,
+                                           EngineKind::kRocksDbFlushingItself),
+                         [](const auto& test) { return testing::EngineKindName(test.param); });
 
 // RocksDB alone, compacted by hand.
 class Drops : public ::testing::Test {
@@ -176,7 +183,8 @@ class Drops : public ::testing::Test {
   }
   ~Drops() override { collection_.Close(); }
 
-  void Put(const std::string& key, uint64_t stamp, VersionKind kind, const std::string& value = {}) {
+  void Put(const std::string& key, uint64_t stamp, VersionKind kind,
+           const std::string& value = {}) {
     rocksdb::WriteOptions options;
     options.disableWAL = true;
     const std::string row = std::string(1, static_cast<char>(kind)) + value;
