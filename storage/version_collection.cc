@@ -72,48 +72,46 @@ void VersionCollection::BeginLap() {
   rocksdb::ColumnFamilyMetaData store;
   db_->GetColumnFamilyMetaData(db_->DefaultColumnFamily(), &store);
   const rocksdb::LevelMetaData* lowest = nullptr;
-  uint64_t files = 0;
+  uint64_t newest_file = 0;
+  Unit all;
   for (const rocksdb::LevelMetaData& level : store.levels) {
-    if (!level.files.empty()) lowest = &level;
     for (const rocksdb::SstFileMetaData& file : level.files) {
-      files = std::max(files, file.file_number);
+      if (lowest == nullptr || file.smallestkey < all.first) all.first = file.smallestkey;
+      if (lowest == nullptr || file.largestkey > all.last) all.last = file.largestkey;
+      lowest = &level;
+      newest_file = std::max(newest_file, file.file_number);
     }
   }
   const Horizons horizons{durable_.load(), applied_.load()};
-  if (lowest == nullptr || (horizons.durable == lap_.durable && horizons.applied == lap_.applied &&
-                            files == lap_files_)) {
-    return;
-  }
+  const bool nothing_new = horizons.durable == lap_.durable && horizons.applied == lap_.applied &&
+                           newest_file == lap_newest_file_;
+  if (lowest == nullptr || nothing_new) return;
   lap_ = horizons;
-  lap_files_ = files;
-  if (lowest->level == 0) {
-    units_.push_back({});
-    return;
+  lap_newest_file_ = newest_file;
+  units_.push_back(all);
+  if (lowest->level == 0) return;
+  // Cut behind each file of the lowest level but the last one.
+  for (size_t i = 0; i + 1 < lowest->files.size(); ++i) {
+    const std::string& end = lowest->files[i].largestkey;
+    Unit& rest = units_.back();
+    Unit cut{rest.first, end};
+    rest.first = end + '\0';
+    units_.insert(units_.end() - 1, std::move(cut));
   }
-  for (const rocksdb::SstFileMetaData& file : lowest->files) {
-    Unit unit;
-    if (!units_.empty()) unit.first = *units_.back().last + '\0';
-    unit.last = file.largestkey;
-    units_.push_back(std::move(unit));
-  }
-  units_.back().last.reset();
 }
 
 std::vector<std::string> VersionCollection::AnchorsIn(const Unit& unit) const {
   rocksdb::TablePropertiesCollection files;
-  rocksdb::Status read;
-  if (unit.first && unit.last) {
-    const rocksdb::Range range(*unit.first, *unit.last);
-    read = db_->GetPropertiesOfTablesInRange(db_->DefaultColumnFamily(), &range, 1, &files);
-  } else {
-    read = db_->GetPropertiesOfAllTables(db_->DefaultColumnFamily(), &files);
-  }
+  const rocksdb::Range range(unit.first, unit.last);
+  const rocksdb::Status read =
+      db_->GetPropertiesOfTablesInRange(db_->DefaultColumnFamily(), &range, 1, &files);
   std::vector<std::string> anchors;
   if (!read.ok()) return anchors;  // who reads the damaged file reports it
   for (const auto& [name, file] : files) {
     for (std::string& anchor : AnchorsOf(*file)) {
-      if ((unit.first && anchor < *unit.first) || (unit.last && anchor > *unit.last)) continue;
-      anchors.push_back(std::move(anchor));
+      if (anchor <= unit.last && anchor >= StemOf(unit.first)) {
+        anchors.push_back(std::move(anchor));
+      }
     }
   }
   std::sort(anchors.begin(), anchors.end());
@@ -163,12 +161,10 @@ void VersionCollection::Compact(const Unit& unit) {
   options.exclusive_manual_compaction = false;
   options.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   options.canceled = &closing_;
-  const rocksdb::Slice first = unit.first.value_or("");
-  const rocksdb::Slice last = unit.last.value_or("");
+  const rocksdb::Slice first(unit.first);
+  const rocksdb::Slice last(unit.last);
   // No space, or the store is closing: what is there stays whole. Damage is reported by who reads.
-  db_->CompactRange(options, db_->DefaultColumnFamily(), unit.first ? &first : nullptr,
-                    unit.last ? &last : nullptr)
-      .PermitUncheckedError();
+  db_->CompactRange(options, db_->DefaultColumnFamily(), &first, &last).PermitUncheckedError();
 }
 
 }  // namespace basalt::storage

@@ -17,7 +17,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,10 +46,10 @@ class VersionCollection final : private Workable {
   void Collect(const Horizons& horizons);
 
  private:
-  // Ends included; nothing: no bound.
+  // A range of rows, its ends included.
   struct Unit {
-    std::optional<std::string> first;
-    std::optional<std::string> last;
+    std::string first;
+    std::string last;
   };
   struct Shares {
     double durable = 0;  // of the bytes that were read, what would go by this horizon
@@ -73,8 +72,8 @@ class VersionCollection final : private Workable {
   std::atomic<bool> closing_{false};
 
   // The thread's.
-  Horizons lap_;            // that the lap goes by
-  uint64_t lap_files_ = 0;  // number of the newest file when it began
+  Horizons lap_;  // that the lap goes by
+  uint64_t lap_newest_file_ = 0;
   std::deque<Unit> units_;  // of the lap, not looked at yet
 };
 
