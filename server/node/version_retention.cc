@@ -40,13 +40,15 @@ void VersionRetention::PassHorizon(Stamp horizon) {
   horizon_ = horizon;
   proposed_at_.reset();
   let_go_most_ = latest_.bytes;
-  while (!samples_.empty()) {
-    const Sample& sample = samples_.front();
-    if (sample.stamp >= horizon) let_go_most_ = sample.bytes;
-    if (sample.stamp > horizon) break;
-    let_go_least_ = sample.bytes;
+  while (!samples_.empty() && samples_.front().stamp < horizon) {
+    let_go_least_ = samples_.front().bytes;
     samples_.pop_front();
   }
+  if (samples_.empty()) return;
+  let_go_most_ = samples_.front().bytes;
+  if (samples_.front().stamp > horizon) return;
+  let_go_least_ = let_go_most_;
+  samples_.pop_front();
 }
 
 const VersionRetention::Sample* VersionRetention::OldEnough(MonotonicTime now) const {
