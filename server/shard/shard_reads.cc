@@ -13,7 +13,7 @@ using storage::VersionKind;
 
 namespace {
 
-std::optional<ReadValue> ValueOf(std::optional<storage::Version> version) {
+std::optional<ReadValue> TakeValue(std::optional<storage::Version>& version) {
   if (!version || version->kind == VersionKind::kTombstone) return std::nullopt;
   return ReadValue{std::move(version->value), version->stamp};
 }
@@ -21,22 +21,22 @@ std::optional<ReadValue> ValueOf(std::optional<storage::Version> version) {
 }  // namespace
 
 absl::StatusOr<std::optional<ReadValue>> ShardReads::Get(std::string_view key) const {
-  BASALT_ASSIGN_OR_RETURN(std::optional<storage::Version> version,
-                          storage::ReadNewestVersion(*engine_, key));
-  return ValueOf(std::move(version));
+  auto version = storage::ReadNewestVersion(*engine_, key);
+  if (!version.ok()) return version.status();
+  return TakeValue(*version);
 }
 
 absl::StatusOr<std::optional<ReadValue>> ShardReads::GetAt(std::string_view key,
                                                            uint64_t stamp) const {
-  BASALT_ASSIGN_OR_RETURN(std::optional<storage::Version> version,
-                          storage::ReadVersionAt(*engine_, key, stamp));
+  auto version = storage::ReadVersionAt(*engine_, key, stamp);
+  if (!version.ok()) return version.status();
   // Asked after the read: nothing was dropped before it that this horizon keeps.
   BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, storage::ReadHorizon(*engine_));
   if (stamp < horizon) {
     return base::OutOfRange(
         fmt::format("too old: what stood at {} is not kept, only from {} on", stamp, horizon));
   }
-  return ValueOf(std::move(version));
+  return TakeValue(*version);
 }
 
 absl::StatusOr<ScanPage> ShardReads::Scan(const ScanBounds& bounds) const {
