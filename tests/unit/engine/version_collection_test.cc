@@ -103,6 +103,41 @@ TEST_P(Collecting, DropsAllThatTheHorizonLetsGo) {
   EXPECT_EQ((*ReadNewestVersion(*engine_, "k150"))->value, std::string(100, 'v'));
 }
 
+// Bytes on disk, of values that do not compress.
+TEST_P(Collecting, DiskUseFollowsWhatIsKept) {
+  if (GetParam() != EngineKind::kRocksDbFlushingItself) return;
+  constexpr size_t kKeys = 2000;
+  constexpr size_t kValueBytes = 400;
+  base::Random random(3);
+  for (int round = 0; round < 10; ++round) {
+    for (size_t i = 0; i < kKeys; ++i) {
+      std::string value(kValueBytes, '\0');
+      for (char& c : value) c = static_cast<char>(random.Next());
+      Put("key" + std::to_string(i), value);
+      if (i % 100 == 0) Commit();
+    }
+    Commit();
+  }
+  engine_->Flush();
+  ASSERT_GT(engine_->ApproximateBytes(), 6 * kKeys * kValueBytes);
+  EXPECT_TRUE(Eventually([&] { return engine_->ApproximateBytes() < 3 * kKeys * kValueBytes; },
+                         [&] {
+                           engine_->Collect({stamp_, stamp_});
+                         }));
+  EXPECT_GE(CountRows(*engine_), kKeys);
+  // Three of four go: tombstones over all of them.
+  for (size_t i = 0; i < kKeys; ++i) {
+    if (i % 4 != 0) Delete("key" + std::to_string(i));
+  }
+  Commit();
+  engine_->Flush();
+  EXPECT_TRUE(Eventually([&] { return engine_->ApproximateBytes() < 3 * kKeys / 4 * kValueBytes; },
+                         [&] {
+                           engine_->Collect({stamp_, stamp_});
+                         }));
+  EXPECT_GE(CountRows(*engine_), kKeys / 4);
+}
+
 // An engine flushes for the sake of a horizon that is not durable yet, if that lets much go.
 TEST_P(Collecting, FlushesForAHorizonThatIsNotDurable) {
   if (!testing::IsRocksDb(GetParam())) return;  // it flushes by bytes alone
