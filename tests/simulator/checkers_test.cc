@@ -359,7 +359,7 @@ class VersionModelTest : public ::testing::Test {
     v1::CommandBatch batch;
     batch.set_first_stamp(stamp);
     fill(batch);
-    const raft::Entry entry = MakeEntry(++index_, 1, batch.SerializeAsString());
+    raft::Entry entry = MakeEntry(++index_, 1, batch.SerializeAsString());
     model_.OnCommitted(1, kGroup, std::span(&entry, 1));
     return entry;
   }
