@@ -25,6 +25,9 @@ inline absl::Status NotFound(std::string_view m) {
 inline absl::Status AlreadyExists(std::string_view m) {
   return MakeStatus(absl::StatusCode::kAlreadyExists, m);
 }
+inline absl::Status OutOfRange(std::string_view m) {
+  return MakeStatus(absl::StatusCode::kOutOfRange, m);
+}
 inline absl::Status FailedPrecondition(std::string_view m) {
   return MakeStatus(absl::StatusCode::kFailedPrecondition, m);
 }

@@ -108,6 +108,14 @@ class EngineSnapshot {
   virtual ~EngineSnapshot() = default;
 };
 
+// What an engine may drop of kData: the versions that `durable` lets go (storage/version_filter.h).
+struct Horizons {
+  // As the state rows have it that a crash would leave; from them it never falls.
+  uint64_t durable = 0;
+  // As the state rows have it now; what it lets go beyond `durable` may go after a flush.
+  uint64_t applied = 0;
+};
+
 using RowVisitor = absl::FunctionRef<void(std::string_view key, std::string_view value)>;
 
 class Engine {
@@ -134,6 +142,13 @@ class Engine {
   // Writes a consistent copy (of all batches so far), synced, into `directory`, which must not
   // exist; its parent must. ResourceExhausted: no space, nothing is left behind.
   virtual absl::Status CreateCheckpoint(const std::string& directory) = 0;
+  // From now on the engine drops versions that `horizons` let go, in its own time: with compactions
+  // that it makes anyway, and with some that it begins for them, a few of them after each call.
+  // Called now and then; returns soon. An iterator sees its moment to the end, but one that is made
+  // with a snapshot of before the call may miss what was let go meanwhile.
+  virtual void Collect(const Horizons& horizons) = 0;
+  // Versions dropped so, since the engine was opened.
+  virtual uint64_t collected() const = 0;
   // On disk, roughly.
   virtual uint64_t ApproximateBytes() const = 0;
 };

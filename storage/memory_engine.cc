@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "storage/big_endian.h"
 #include "storage/crc32c.h"
+#include "storage/version_filter.h"
 
 namespace basalt::storage {
 namespace {
@@ -282,6 +283,16 @@ void MemoryEngine::Flush() {
   }
   flush_count_.fetch_add(1, std::memory_order_release);
   flush_ended_.NotifyAll();
+}
+
+void MemoryEngine::Collect(const Horizons& horizons) {
+  base::MutexLock lock(mutex_);
+  if (!watched_.empty()) return;
+  // All versions are here, so that none is left below a tombstone that goes.
+  VersionFilter filter(horizons.durable);
+  collected_ += std::erase_if(rows_[static_cast<size_t>(Family::kData)], [&](const auto& row) {
+    return row.second && filter.Judge(row.first.first, *row.second) != VersionFate::kStays;
+  });
 }
 
 absl::Status MemoryEngine::CreateCheckpoint(const std::string& directory) {

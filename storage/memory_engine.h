@@ -47,6 +47,9 @@ class MemoryEngine : public Engine {
   void Flush() override BASALT_EXCLUDES(mutex_);
   uint64_t flush_count() const override { return flush_count_.load(std::memory_order_acquire); }
   absl::Status CreateCheckpoint(const std::string& directory) override BASALT_EXCLUDES(mutex_);
+  // At once, unless somebody iterates.
+  void Collect(const Horizons& horizons) override BASALT_EXCLUDES(mutex_);
+  uint64_t collected() const override { return collected_.load(); }
   uint64_t ApproximateBytes() const override { return image_bytes_.load(); }
 
  private:
@@ -78,6 +81,7 @@ class MemoryEngine : public Engine {
   const MemoryEngineOptions options_;
   std::atomic<uint64_t> flush_count_{0};
   std::atomic<uint64_t> image_bytes_{0};
+  std::atomic<uint64_t> collected_{0};
 
   base::Mutex mutex_;
   Rows rows_[kFamilyCount] BASALT_GUARDED_BY(mutex_);

@@ -29,6 +29,11 @@ struct Version {
   std::string value;  // empty for a tombstone
 };
 
+// Of a row's value.
+inline bool IsTombstone(std::string_view row_value) {
+  return row_value.size() == 1 && row_value.front() == static_cast<char>(VersionKind::kTombstone);
+}
+
 // Puts a version into `batch`. Returns its row (key and value), what the applied hash counts.
 std::string_view StageVersion(Batch& batch, std::string_view key, uint64_t stamp, VersionKind kind,
                               std::string_view value);
@@ -62,6 +67,9 @@ class VersionCursor {
   uint64_t stamp() const { return stamp_; }
   VersionKind kind() const { return kind_; }
   std::string_view value() const { return value_; }
+  // Its row, as it is stored.
+  std::string_view row_key() const { return rows_->key(); }
+  std::string_view row_value() const { return rows_->value(); }
 
   absl::Status status() const;
 

@@ -119,6 +119,15 @@ absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine) {
   return *std::move(row);
 }
 
+absl::StatusOr<uint64_t> ReadHorizon(Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          engine.Get(Family::kState, kHorizonRow));
+  if (!bytes) return uint64_t{0};
+  const std::optional<uint64_t> horizon = DecodeHorizonRow(*bytes);
+  if (!horizon) return base::DataLoss("the row of the horizon is damaged");
+  return *horizon;
+}
+
 absl::StatusOr<bool> ReplicaStore::Exists(FileSystem& files, const std::string& directory) {
   return files.Exists(directory + std::string(kPointerName));
 }
@@ -170,12 +179,15 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
   fresh->name = name;
   BASALT_ASSIGN_OR_RETURN(fresh->engine, ports_.engines.Open(directory_ + "/" + name));
   BASALT_ASSIGN_OR_RETURN(applied_, ReadAppliedRow(*fresh->engine));
+  BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, ReadHorizon(*fresh->engine));
   // All that an engine holds when it is opened is flushed.
+  fresh->flushed_horizon.store(horizon);
   flushed_index_.store(std::max(flushed_index_.load(), applied_.base.index.value()));
   fresh->flush_count_seen.store(fresh->engine->flush_count());
   fresh->applied_index.store(applied_.base.index.value());
   next_number_ = *NumberOf(name) + 1;
   base::MutexLock lock(mutex_);
+  if (mounted_ != nullptr) collected_before_ += mounted_->engine->collected();
   mounted_.swap(fresh);
   return absl::OkStatus();
 }
@@ -206,20 +218,46 @@ ReplicaStore::Standing ReplicaStore::standing() const {
   return {{std::move(current), engine}, applied};
 }
 
-raft::LogIndex ReplicaStore::flushed() {
-  const std::shared_ptr<Mounted> current = mounted();
-  const uint64_t flush_count = current->engine->flush_count();
-  if (current->flush_count_seen.exchange(flush_count) != flush_count) {
-    const auto bytes = current->engine->GetFlushed(Family::kState, kAppliedRow);
-    std::optional<AppliedRow> row;
-    if (bytes.ok() && *bytes) row = DecodeAppliedRow(**bytes);
-    // Damage stops progress here; who reads or applies the damaged rows reports it.
-    const uint64_t index = row ? row->base.index.value() : 0;
-    uint64_t known = flushed_index_.load();
-    while (known < index && !flushed_index_.compare_exchange_weak(known, index)) {
-    }
+namespace {
+
+void Raise(std::atomic<uint64_t>& known, uint64_t to) {
+  uint64_t before = known.load();
+  while (before < to && !known.compare_exchange_weak(before, to)) {
   }
+}
+
+}  // namespace
+
+// Damage stops progress here; who reads or applies the damaged rows reports it.
+void ReplicaStore::NoteFlushed(Mounted& mounted) {
+  const uint64_t flush_count = mounted.engine->flush_count();
+  if (mounted.flush_count_seen.exchange(flush_count) == flush_count) return;
+  const auto applied = mounted.engine->GetFlushed(Family::kState, kAppliedRow);
+  std::optional<AppliedRow> row;
+  if (applied.ok() && *applied) row = DecodeAppliedRow(**applied);
+  if (row) Raise(flushed_index_, row->base.index.value());
+  const auto horizon = mounted.engine->GetFlushed(Family::kState, kHorizonRow);
+  if (!horizon.ok() || !*horizon) return;
+  Raise(mounted.flushed_horizon, DecodeHorizonRow(**horizon).value_or(0));
+}
+
+raft::LogIndex ReplicaStore::flushed() {
+  NoteFlushed(*mounted());
   return raft::LogIndex(flushed_index_.load());
+}
+
+void ReplicaStore::Collect() {
+  const std::shared_ptr<Mounted> current = mounted();
+  NoteFlushed(*current);
+  const absl::StatusOr<uint64_t> applied = ReadHorizon(*current->engine);
+  if (!applied.ok()) return;  // who applies reports the damage
+  horizon_.store(*applied);
+  current->engine->Collect({current->flushed_horizon.load(), *applied});
+}
+
+uint64_t ReplicaStore::collected() const {
+  base::MutexLock lock(mutex_);
+  return collected_before_ + mounted_->engine->collected();
 }
 
 void ReplicaStore::Flush() { mounted()->engine->Flush(); }

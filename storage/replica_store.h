@@ -9,9 +9,9 @@
 // refused.
 //
 // Commit, CreateCheckpoint, Install: one thread at a time, the apply thread. engine(), standing(),
-// flushed(), Flush(): any thread. Who holds an engine() across an Install goes on reading the old
-// contents; RemoveRetired, for any thread that may wait for a disk, closes them and removes their
-// files once nobody does.
+// flushed(), Flush(), Collect(): any thread. Who holds an engine() across an Install goes on
+// reading the old contents; RemoveRetired, for any thread that may wait for a disk, closes them and
+// removes their files once nobody does.
 #pragma once
 
 #include <atomic>
@@ -67,6 +67,12 @@ class ReplicaStore {
   // The highest applied index that a crash cannot take back.
   raft::LogIndex flushed();
   void Flush();
+  // Has the engine drop versions that the horizon lets go. Now and then.
+  void Collect();
+  // When it was last asked to.
+  uint64_t horizon() const { return horizon_.load(); }
+  // Versions that were dropped here since the store was opened.
+  uint64_t collected() const BASALT_EXCLUDES(mutex_);
   void RemoveRetired() BASALT_EXCLUDES(mutex_);
 
   absl::StatusOr<raft::LogBase> CreateCheckpoint(const std::string& directory);
@@ -84,6 +90,7 @@ class ReplicaStore {
     // Raised once a batch can be read. Of this engine: after an install the old one lags for good.
     std::atomic<uint64_t> applied_index{0};
     std::atomic<uint64_t> flush_count_seen{0};
+    std::atomic<uint64_t> flushed_horizon{0};  // never falls
   };
 
   ReplicaStore(const Ports& ports, std::string directory)
@@ -91,19 +98,25 @@ class ReplicaStore {
 
   absl::Status Mount(const std::string& name);
   std::shared_ptr<Mounted> mounted() const BASALT_EXCLUDES(mutex_);
+  void NoteFlushed(Mounted& mounted);
   absl::Status RemoveLeftOvers(const std::string& except);
 
   const Ports ports_;
   const std::string directory_;
   AppliedRow applied_;
   std::atomic<uint64_t> flushed_index_{0};  // never falls
-  uint64_t next_number_ = 1;                // of db-<n>
+  std::atomic<uint64_t> horizon_{0};
+  uint64_t next_number_ = 1;  // of db-<n>
   mutable base::Mutex mutex_;
+  uint64_t collected_before_ BASALT_GUARDED_BY(mutex_) = 0;                  // by engines replaced
   std::vector<std::shared_ptr<Mounted>> retired_ BASALT_GUARDED_BY(mutex_);  // replaced
   std::shared_ptr<Mounted> mounted_ BASALT_GUARDED_BY(mutex_);
 };
 
 // The applied row of an engine; DataLoss when it has none or a damaged one.
 absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine);
+
+// The horizon of an engine; DataLoss when its row is damaged.
+absl::StatusOr<uint64_t> ReadHorizon(Engine& engine);
 
 }  // namespace basalt::storage

@@ -1,6 +1,7 @@
 #include "storage/rocksdb_engine.h"
 
 #include <fmt/format.h>
+#include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/utilities/checkpoint.h>
@@ -13,6 +14,7 @@
 #include "base/mutex.h"
 #include "base/status.h"
 #include "storage/rocksdb_options.h"
+#include "storage/version_collection.h"
 
 namespace basalt::storage {
 namespace {
@@ -151,11 +153,13 @@ RocksDbEngine::RocksDbEngine(RocksDbShared& shared, std::string directory)
       directory_(std::move(directory)),
       hot_rows_(shared.hot_rows()),
       idle_(std::make_shared<IdleIterators>()),
-      listener_(std::make_shared<Listener>(directory_, idle_)) {
+      listener_(std::make_shared<Listener>(directory_, idle_)),
+      collection_(std::make_unique<VersionCollection>(shared.collector())) {
   shared_.CountOpened();
 }
 
 RocksDbEngine::~RocksDbEngine() {
+  collection_->Close();
   shared_.drainer().Forget(*this);
   shared_.CountClosed();
   if (const auto dropped = buffers_.BeginDrain()) {
@@ -163,6 +167,8 @@ RocksDbEngine::~RocksDbEngine() {
   }
   idle_->OnFilesChanged();
   if (db_ == nullptr) return;
+  // Compactions read the store.
+  rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/true);
   for (rocksdb::ColumnFamilyHandle* handle : families_) {
     db_->DestroyColumnFamilyHandle(handle).PermitUncheckedError();
   }
@@ -181,8 +187,10 @@ absl::Status RocksDbEngine::OpenStore() {
   // A directory without a store in it is one that lost it, not a new one.
   options.create_if_missing = options.env->FileExists(directory_).IsNotFound();
   options.listeners.push_back(listener_);
+  rocksdb::ColumnFamilyOptions data_options = shared_.DataOptions();
+  data_options.compaction_filter_factory = collection_->drops();
   const std::vector<rocksdb::ColumnFamilyDescriptor> descriptors = {
-      {rocksdb::kDefaultColumnFamilyName, shared_.DataOptions()},
+      {rocksdb::kDefaultColumnFamilyName, data_options},
       {"state", shared_.StateOptions()},
   };
   static_assert(kFamilyCount == 2);
@@ -190,7 +198,10 @@ absl::Status RocksDbEngine::OpenStore() {
   const rocksdb::Status opened =
       rocksdb::DB::Open(options, directory_, descriptors, &families_, &db);
   db_.reset(db);
-  if (opened.ok()) return absl::OkStatus();
+  if (opened.ok()) {
+    collection_->Open(*db_, [this] { Flush(); });
+    return absl::OkStatus();
+  }
   // Missing files and bad arguments are how RocksDB reports most damage.
   if (opened.IsNoSpace()) return Translate(directory_, opened);
   if (opened.IsIOError() && !opened.IsPathNotFound()) return Translate(directory_, opened);
@@ -336,6 +347,10 @@ absl::Status RocksDbEngine::CreateCheckpoint(const std::string& directory) {
   listener_->OnFlushed();
   return created;
 }
+
+void RocksDbEngine::Collect(const Horizons& horizons) { collection_->Collect(horizons); }
+
+uint64_t RocksDbEngine::collected() const { return collection_->drops()->dropped(); }
 
 uint64_t RocksDbEngine::ApproximateBytes() const {
   uint64_t bytes = 0;

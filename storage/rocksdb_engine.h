@@ -10,8 +10,10 @@
 // thread (storage/row_buffer.h tells why). Whatever needs the order of all rows (iterators,
 // snapshots, flushes, checkpoints) drains the buffer before it begins.
 //
+// Old versions go in compactions (storage/version_collection.h).
+//
 // What all instances of a node share lies in RocksDbResources: block cache, memtable budget,
-// background threads, rate limit, drainer.
+// background threads, rate limit, the threads that drain and collect.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +27,7 @@
 #include "storage/engine.h"
 #include "storage/hot_rows.h"
 #include "storage/row_buffers.h"
-#include "storage/row_drainer.h"
+#include "storage/work_thread.h"
 
 namespace rocksdb {
 class ColumnFamilyHandle;
@@ -68,6 +70,7 @@ struct RocksDbCounts {
 };
 
 class RocksDbShared;
+class VersionCollection;
 
 // Thread-safe; outlives every engine made with it.
 class RocksDbResources {
@@ -87,7 +90,7 @@ class RocksDbResources {
   std::unique_ptr<RocksDbShared> shared_;
 };
 
-class RocksDbEngine : public Engine, private Drainable {
+class RocksDbEngine : public Engine, private Workable {
  public:
   static absl::StatusOr<std::unique_ptr<Engine>> Open(const RocksDbResources& resources,
                                                       const std::string& directory);
@@ -104,6 +107,8 @@ class RocksDbEngine : public Engine, private Drainable {
   void Flush() override;
   uint64_t flush_count() const override;
   absl::Status CreateCheckpoint(const std::string& directory) override;
+  void Collect(const Horizons& horizons) override;
+  uint64_t collected() const override;
   uint64_t ApproximateBytes() const override;
 
  private:
@@ -116,7 +121,8 @@ class RocksDbEngine : public Engine, private Drainable {
 
   absl::Status OpenStore();
   // All that was written before the call is in the memtable when it returns. Any thread.
-  void Drain() override;
+  void Drain();
+  void Work() override { Drain(); }
   void WriteRows(const std::vector<RowBuffer::Row>& rows);
   rocksdb::ColumnFamilyHandle* family(Family family) const {
     return families_[static_cast<size_t>(family)];
@@ -128,6 +134,7 @@ class RocksDbEngine : public Engine, private Drainable {
   HotRows::Source hot_rows_;
   const std::shared_ptr<IdleIterators> idle_;
   const std::shared_ptr<Listener> listener_;
+  const std::unique_ptr<VersionCollection> collection_;
   RowBuffers buffers_;
   uint64_t highest_stamp_ = 0;  // of what was written since the engine was opened
   std::unique_ptr<rocksdb::DB> db_;

@@ -3,6 +3,8 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 
+#include "storage/version_compaction.h"
+
 namespace basalt::storage {
 namespace {
 
@@ -36,7 +38,8 @@ RocksDbShared::RocksDbShared(const RocksDbSizes& sizes)
       memtables_(std::make_shared<rocksdb::WriteBufferManager>(sizes.memtables_bytes -
                                                                BuffersBytes(sizes))),
       hot_rows_(std::make_unique<HotRows>(sizes.hot_rows_bytes)),
-      strip_stamp_(std::make_shared<StripStamp>()) {
+      strip_stamp_(std::make_shared<StripStamp>()),
+      anchors_(NewAnchorCollectorFactory()) {
   if (sizes.background_bytes_per_second != 0) {
     rate_limiter_.reset(
         rocksdb::NewGenericRateLimiter(static_cast<int64_t>(sizes.background_bytes_per_second)));
@@ -98,6 +101,7 @@ rocksdb::ColumnFamilyOptions RocksDbShared::DataOptions() const {
   options.table_factory = data_tables_;
   options.write_buffer_size = sizes_.memtable_bytes;
   options.prefix_extractor = strip_stamp_;
+  options.table_properties_collector_factories.push_back(anchors_);
   // 32 MiB hold some 100,000 small rows; 0.8 % are 20 bits for each, and are touched at once.
   options.memtable_prefix_bloom_size_ratio = 0.008;
   return options;

@@ -15,7 +15,7 @@
 #include "storage/hot_rows.h"
 #include "storage/rocksdb_engine.h"
 #include "storage/rocksdb_events.h"
-#include "storage/row_drainer.h"
+#include "storage/work_thread.h"
 
 namespace basalt::storage {
 
@@ -34,7 +34,8 @@ class RocksDbShared {
 
   const rocksdb::Cache& block_cache() const { return *block_cache_; }
   const rocksdb::WriteBufferManager& memtables() const { return *memtables_; }
-  RowDrainer& drainer() { return drainer_; }
+  WorkThread& drainer() { return drainer_; }
+  WorkThread& collector() { return collector_; }
 
   void CountOpened() { instances_.fetch_add(1, std::memory_order_relaxed); }
   void CountClosed() { instances_.fetch_sub(1, std::memory_order_relaxed); }
@@ -66,9 +67,11 @@ class RocksDbShared {
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;
   std::shared_ptr<const rocksdb::SliceTransform> strip_stamp_;
+  std::shared_ptr<rocksdb::TablePropertiesCollectorFactory> anchors_;
   std::atomic<size_t> instances_{0};
   std::atomic<int64_t> buffered_{0};  // below 0 for a moment, when a drain is counted first
-  RowDrainer drainer_;
+  WorkThread drainer_{"drain"};
+  WorkThread collector_{"collect"};
 };
 
 }  // namespace basalt::storage

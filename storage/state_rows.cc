@@ -49,6 +49,17 @@ std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes) {
   return row;
 }
 
+std::string EncodeHorizonRow(uint64_t horizon) {
+  std::string bytes;
+  AppendBigEndian<uint64_t>(horizon, bytes);
+  return bytes;
+}
+
+std::optional<uint64_t> DecodeHorizonRow(std::string_view bytes) {
+  if (bytes.size() != sizeof(uint64_t)) return std::nullopt;
+  return ReadBigEndian<uint64_t>(bytes);
+}
+
 std::string HashRowKey(uint32_t row) {
   std::string key(kHashRowPrefix);
   AppendBigEndian<uint16_t>(static_cast<uint16_t>(row), key);

@@ -7,6 +7,9 @@
 //   u64.
 //                  Several in a row, because a batch of writes changes most of a shard's buckets,
 //                  and a row costs as much to insert as one of the user's
+//   horizon        u64: versions that it lets go (storage/version_filter.h) are gone, whether they
+//   are
+//                  still stored or not; missing: 0
 //   map            meta shard: serialized basalt.v1.ClusterMap
 //
 // Pure functions.
@@ -25,6 +28,7 @@ namespace basalt::storage {
 inline constexpr std::string_view kAppliedRow = "applied";
 inline constexpr std::string_view kDescriptorRow = "descriptor";
 inline constexpr std::string_view kHashRowPrefix = "hash/";
+inline constexpr std::string_view kHorizonRow = "horizon";
 inline constexpr std::string_view kMapRow = "map";
 
 struct AppliedRow {
@@ -37,6 +41,10 @@ struct AppliedRow {
 std::string EncodeAppliedRow(const AppliedRow& row);
 // nullopt: damaged, or of a layout that this release does not know.
 std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes);
+
+std::string EncodeHorizonRow(uint64_t horizon);
+// nullopt: damaged.
+std::optional<uint64_t> DecodeHorizonRow(std::string_view bytes);
 
 inline constexpr uint32_t kSumsPerHashRow = 32;
 using HashSums = std::array<uint64_t, kSumsPerHashRow>;

@@ -54,6 +54,10 @@ struct NodeConfig {
   uint64_t block_cache = 256ull << 20;     // at least 8 MiB; shared by all replicas
   uint64_t write_buffer = 256ull << 20;    // at least 8 MiB; memtables of all replicas together
   uint64_t checkpoint_rate = 64ull << 20;  // bytes a second sent to each follower; 0: no limit
+  // How long a version is kept once another has replaced it; 100 ms to 30 days.
+  std::chrono::milliseconds version_retention{600'000};
+  // Of versions younger than that, in each replica; 0: no bound.
+  uint64_t old_versions_max = 1024ull << 20;
   // What the process should stay under; the budget of requests under way is made from it. At least
   // block_cache + write_buffer + 128 MiB. 0: not given.
   uint64_t memory_limit = 2048ull << 20;

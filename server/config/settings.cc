@@ -275,6 +275,15 @@ constexpr std::array kSettings = {
             "limit",
             "", ReadBytes<&C::checkpoint_rate, 64 * kKiB, kTiB, true>,
             PrintBytes<&C::checkpoint_rate>},
+    Setting{G::kStorage, "version-retention", "TIME",
+            "how long a version of a key is kept once another has replaced it; 100ms to 720h", "",
+            ReadDuration<&C::version_retention, 100, 2'592'000'000>,
+            PrintDuration<&C::version_retention>},
+    Setting{G::kStorage, "old-versions-max", "SIZE",
+            "bytes of versions that a replica keeps for the sake of --version-retention; when more "
+            "were written meanwhile, the oldest go earlier; 1MiB to 1024TiB, 0: no bound",
+            "", ReadBytes<&C::old_versions_max, kMiB, 1024 * kTiB, true>,
+            PrintBytes<&C::old_versions_max>},
     Setting{G::kStorage, "memory-limit", "SIZE",
             "what the process should stay under: of what --block-cache and --write-buffer leave, "
             "requests under way may hold an eighth, and are refused as overloaded beyond it; at "

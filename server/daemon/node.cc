@@ -41,6 +41,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.checkpoints_directory = directory.CheckpointsPath();
   options.log_segment_bytes = config.log_segment_size;
   options.log_retained_bytes = config.log_retain;
+  options.versions = {config.version_retention, config.old_versions_max};
   const MemoryPlan memory = PlanMemory(config);
   options.sizes.hot_rows_bytes = memory.hot_rows;
   options.sizes.block_cache_bytes = memory.block_cache;

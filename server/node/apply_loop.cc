@@ -133,7 +133,8 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   }
   counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
   applied_.emplace_back(EntriesApplied{replica.machine->group(), entries.back().index,
-                                       entries.back().term, replica.machine->highest_stamp()});
+                                       entries.back().term, replica.machine->highest_stamp(),
+                                       replica.machine->versions()});
   if (entries.back().term != replica.reported_term) new_term_applied_ = true;
   replica.reported_term = entries.back().term;
   ServeWaitingReads(replica);
@@ -261,7 +262,8 @@ void ApplyLoop::On(InstallCheckpoint& work) {
     }
   }
   ports_.groups.Put(CheckpointInstalled{work.group, applied.index, applied.term,
-                                        replica.machine->highest_stamp()});
+                                        replica.machine->highest_stamp(),
+                                        replica.machine->versions()});
   work.done({});
   ServeWaitingReads(replica);
 }
@@ -277,7 +279,7 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
   std::vector<AppliedState> states;
   for (const auto& [group, replica] : replicas_) {
     states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
-                      replica.machine->applied_hash()});
+                      replica.machine->applied_hash(), replica.machine->versions().horizon});
   }
   work.reply(std::move(states));
 }

@@ -16,16 +16,18 @@ GroupLoop::GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock h
 GroupLoop::~GroupLoop() = default;
 
 void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                         uint64_t highest_stamp, bool campaign) {
+                         uint64_t highest_stamp, const VersionTotals& versions, bool campaign) {
   hybrid_clock_.Pass(highest_stamp);
   const raft::LogBase applied = recovered.applied;
   LogRetention retention({options_.retained_log_bytes, options_.checkpoint_log_bytes_max});
   retention.Recovered(recovered.entries);
-  auto hosted = std::make_unique<Hosted>(options, std::move(recovered), std::move(retention));
+  auto hosted = std::make_unique<Hosted>(options, std::move(recovered), std::move(retention),
+                                         options_.versions);
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
   hosted->campaign = campaign;
   TakeTime();
+  hosted->versions.Applied(TakenTime(), highest_stamp, versions);
   hosted->group.core().SetNow(now_);
   if (campaign) hosted->group.core().Campaign();
   MarkDirty(*hosted);
@@ -62,6 +64,7 @@ void GroupLoop::On(TickPassed&) {
     hosted->group.core().Tick();
     if (hosted->campaign && ticks_ % 2 == 0) CampaignAgain(*hosted);
     ExpireGathered(*hosted);
+    ProposeHorizon(*hosted);
     if (check_compaction) {
       Compact(*hosted);
       entry_bytes += hosted->group.core().status().memory_bytes;
@@ -126,6 +129,7 @@ void GroupLoop::On(EntriesApplied& event) {
   if (hosted == nullptr) return;  // removed meanwhile
   hybrid_clock_.Pass(event.highest_stamp);
   hosted->applied_term = event.term;
+  hosted->versions.Applied(TakenTime(), event.highest_stamp, event.versions);
   hosted->group.core().OnApplied(event.index);
   MarkDirty(*hosted);
 }
@@ -176,6 +180,7 @@ void GroupLoop::On(CheckpointInstalled& event) {
   hosted->applied_term = event.term;
   hosted->flushed = event.index;
   hosted->installing = false;
+  hosted->versions.Applied(TakenTime(), event.highest_stamp, event.versions);
   hosted->group.core().OnCheckpointInstalled(event.index);
   MarkDirty(*hosted);
 }
@@ -287,7 +292,8 @@ void GroupLoop::Abandon() {
 }
 
 void GroupLoop::On(GroupAdded& event) {
-  AddGroup(event.options, std::move(event.recovered), event.highest_stamp, /*campaign=*/false);
+  AddGroup(event.options, std::move(event.recovered), event.highest_stamp, event.versions,
+           /*campaign=*/false);
 }
 
 void GroupLoop::On(GroupRemoved& event) {

@@ -17,6 +17,7 @@
 #include "raft/group.h"
 #include "raft/transport.h"
 #include "server/clock/hybrid_clock.h"
+#include "server/node/version_retention.h"
 #include "server/node/work.h"
 
 namespace basalt::server {
@@ -31,6 +32,7 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> proposals_refused{0};
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
+  std::atomic<uint64_t> horizons{0};  // proposed
   std::atomic<uint64_t> checkpoint_logs_given_up{0};
   // By followers of this node (raft::CoreStatus); looked at with compaction.
   std::atomic<uint64_t> heartbeats_missed{0};
@@ -54,6 +56,7 @@ struct GroupLoopOptions {
   // brought up by a checkpoint.
   uint64_t checkpoint_log_bytes_max = 4ull << 30;
   uint32_t ticks_per_compaction_check = 20;
+  VersionRetention::Limits versions;
 };
 
 class GroupLoop {
@@ -72,10 +75,11 @@ class GroupLoop {
   GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
   ~GroupLoop();
 
-  // Before the first event. `highest_stamp` is the state machine's. `campaign`: stand for election
-  // again and again, without waiting for timeouts, until the group has its first leader.
+  // Before the first event. `highest_stamp` and `versions` are the state machine's. `campaign`:
+  // stand for election again and again, without waiting for timeouts, until the group has its first
+  // leader.
   void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                uint64_t highest_stamp, bool campaign);
+                uint64_t highest_stamp, const VersionTotals& versions, bool campaign);
 
   void Handle(GroupEvent event);
   void FinishTurn();
@@ -127,6 +131,7 @@ class GroupLoop {
   void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
   void CampaignAgain(Hosted& hosted);
+  void ProposeHorizon(Hosted& hosted);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
   void RefuseAll(Hosted& hosted, v1::Code code, const char* why);

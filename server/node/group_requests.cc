@@ -78,6 +78,18 @@ void GroupLoop::On(OwnCommandArrived& event) {
       {nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
 }
 
+void GroupLoop::ProposeHorizon(Hosted& hosted) {
+  hosted.versions.Tick(TakenTime());
+  if (!Serves(hosted)) return;
+  const std::optional<Stamp> horizon = hosted.versions.Due(TakenTime());
+  if (!horizon) return;
+  v1::Command command;
+  command.mutable_advance_horizon()->set_horizon(*horizon);
+  Count(counters_.horizons);
+  hosted.writes.push_back(
+      {nullptr, nullptr, 0, MonotonicTime::max(), EncodeCommandElement(command)});
+}
+
 void GroupLoop::ProposeGathered(Hosted& hosted) {
   while (!hosted.writes.empty() && Serves(hosted)) {
     size_t count = 0;

@@ -12,12 +12,16 @@
 #include "raft/core/configuration.h"
 #include "server/node/group_loop.h"
 #include "server/node/log_retention.h"
+#include "server/node/version_retention.h"
 
 namespace basalt::server {
 
 struct GroupLoop::Hosted {
-  Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered, LogRetention retains)
-      : retention(std::move(retains)), group(options, std::move(recovered)) {}
+  Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered, LogRetention retains,
+         const VersionRetention::Limits& version_limits)
+      : retention(std::move(retains)),
+        versions(version_limits),
+        group(options, std::move(recovered)) {}
 
   struct Staged {
     raft::LogIndex index;
@@ -36,6 +40,7 @@ struct GroupLoop::Hosted {
   raft::NodeId leader_node;  // 0: there is none, or no configuration has named it yet
   raft::LogIndex flushed;
   LogRetention retention;
+  VersionRetention versions;
   raft::Group group;
   bool campaign = false;
   bool leads = false;  // as the last effect said

@@ -93,7 +93,8 @@ absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
   for (OpenedReplica& replica : opened) {
     apply_loop_.AddReplica(*replica.machine);
     recovered_.push_back({CoreOptionsOf(replica), std::move(replica.recovered),
-                          replica.machine->highest_stamp(), replica.founds});
+                          replica.machine->highest_stamp(), replica.machine->versions(),
+                          replica.founds});
     Host(replica.group, {replica.self, std::move(replica.machine)});
   }
   storage::LogWriterOptions writer_options;
@@ -167,11 +168,12 @@ absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
   raft::CoreOptions options = CoreOptionsOf(opened);
   BoundMemory(options);
   const uint64_t highest_stamp = opened.machine->highest_stamp();
+  const VersionTotals versions = opened.machine->versions();
   ReplicaStateMachine* const machine = opened.machine.get();
   Host(group, {replica, std::move(opened.machine)});
   // The apply loop knows it before anything can be handed to it.
   Put(ApplyWork(ReplicaAdded{machine}));
-  Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), highest_stamp}));
+  Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), highest_stamp, versions}));
   return absl::OkStatus();
 }
 
@@ -257,6 +259,7 @@ void ShardHost::Start(raft::Transport& transport) {
   GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = std::max<uint64_t>(
       1u << 20, options_.log_retained_bytes / std::max<size_t>(1, recovered_.size()));
+  loop_options.versions = options_.versions;
   group_loop_ = std::make_unique<GroupLoop>(
       loop_options,
       GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock, ports_.observer},
@@ -265,7 +268,7 @@ void ShardHost::Start(raft::Transport& transport) {
   for (Recovered& recovered : recovered_) {
     BoundMemory(recovered.options);
     group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
-                          recovered.campaign);
+                          recovered.versions, recovered.campaign);
   }
   recovered_.clear();
   next_tick_ = ports_.clock.Now() + options_.tick;
@@ -352,6 +355,7 @@ void ShardHost::Maintain() {
     const raft::LogIndex let_go = pins == pinning.end() ? raft::LogIndex(0) : pins->second;
     if (hosted.machine->flushed() < let_go) hosted.machine->Flush();
     Put(GroupEvent(StateFlushed{group, hosted.replica, hosted.machine->flushed(), let_go}));
+    hosted.machine->store().Collect();
     hosted.machine->store().RemoveRetired();
   }
   RemoveRetired();
@@ -435,7 +439,7 @@ std::vector<PulledSample> ShardHost::Samples() const {
                         {{"mode", mode}, {"thread", thread}},
                         static_cast<double>(count)};
   };
-  return {
+  std::vector<PulledSample> samples = {
       counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),
       counter("basalt_raft_heartbeats_missed_total",
               "Heartbeats that followers here should have heard and did not, from two intervals of "
@@ -477,7 +481,29 @@ std::vector<PulledSample> ShardHost::Samples() const {
       counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
       counter("basalt_checkpoints_installed_total", "Checkpoints installed.",
               apply.checkpoints_installed),
+      counter("basalt_version_horizons_proposed_total", "Horizons proposed by leaders here.",
+              groups.horizons),
   };
+  AddVersionSamples(samples);
+  return samples;
+}
+
+void ShardHost::AddVersionSamples(std::vector<PulledSample>& samples) const {
+  uint64_t collected = 0;
+  for (const Hosted& hosted : AllHosted()) {
+    const storage::ReplicaStore& store = hosted.machine->store();
+    collected += store.collected();
+    samples.push_back({"basalt_version_horizon_seconds",
+                       "Unix time below which old versions are gone; 0: none went yet.",
+                       false,
+                       {{"shard", std::to_string(hosted.machine->group().value())}},
+                       static_cast<double>(StampMilliseconds(store.horizon())) / 1000});
+  }
+  samples.push_back({"basalt_versions_collected_total",
+                     "Old versions dropped from replicas that live here.",
+                     true,
+                     {},
+                     static_cast<double>(collected)});
 }
 
 std::vector<std::string> ShardHost::Stalled(std::chrono::milliseconds limit) const {

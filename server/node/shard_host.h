@@ -39,6 +39,7 @@ struct ShardHostOptions {
   uint64_t log_segment_bytes = 64u << 20;
   uint64_t log_retained_bytes = 64u << 20;  // all groups together
   storage::RocksDbSizes sizes;
+  VersionRetention::Limits versions;
   // Recent log entries that all groups together keep in memory.
   uint64_t entry_bytes = 128u << 20;
   uint32_t election_timeout_ticks = 12;
@@ -102,8 +103,8 @@ class ShardHost final : public GroupInbox,
   // after `limit`, with how many have not. Between Start and Stop.
   size_t HandOver(std::chrono::milliseconds limit);
 
-  // Flushes what keeps old log segments alive, and tells the loop what is flushed. Called about
-  // once a second by the node's own thread; blocks on the disk.
+  // Flushes what keeps old log segments alive, tells the loop what is flushed, and has old versions
+  // collected. Called about once a second by the node's own thread; blocks on the disk.
   void Maintain();
 
   // Empty when the loop does not answer within a second.
@@ -149,6 +150,7 @@ class ShardHost final : public GroupInbox,
     raft::CoreOptions options;
     raft::RecoveredState state;
     uint64_t highest_stamp = 0;
+    VersionTotals versions;
     bool campaign = false;
   };
 
@@ -165,6 +167,7 @@ class ShardHost final : public GroupInbox,
   void RemoveRetired();
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();
+  void AddVersionSamples(std::vector<PulledSample>& samples) const;
   void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
 
   const ShardHostOptions options_;

@@ -12,6 +12,7 @@
 #include "raft/log_store.h"
 #include "raft/state_machine.h"
 #include "server/node/requests.h"
+#include "server/shard/apply_observer.h"
 
 namespace basalt::server {
 
@@ -63,6 +64,7 @@ struct EntriesApplied {
   raft::LogIndex index;
   raft::Term term;  // of the entry at `index`
   uint64_t highest_stamp = 0;
+  VersionTotals versions = {};
 };
 
 struct EntriesFetched {
@@ -99,6 +101,7 @@ struct CheckpointInstalled {
   raft::LogIndex index;
   raft::Term term;
   uint64_t highest_stamp = 0;
+  VersionTotals versions = {};
 };
 
 // What came was not what its sender said. The replica holds what it held.
@@ -132,6 +135,7 @@ struct GroupAdded {
   raft::CoreOptions options;
   raft::RecoveredState recovered;
   uint64_t highest_stamp = 0;
+  VersionTotals versions = {};
 };
 
 // The replica says nothing any more: refuses what waits for it and forgets it, then calls `done`.
@@ -221,12 +225,13 @@ struct ReplicaRemoved {
   std::function<void()> done;
 };
 
-// What a replica has applied, all of one moment: equal indexes must have equal hashes.
+// What a replica has applied, all of one moment: equal indexes must have equal hashes and horizons.
 struct AppliedState {
   raft::GroupId group;
   raft::LogIndex index;
   uint64_t highest_stamp = 0;
   uint64_t hash = 0;
+  uint64_t horizon = 0;
 };
 
 struct AppliedStatesAsked {

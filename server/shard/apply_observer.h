@@ -24,6 +24,14 @@ struct CommandOutcome {
   bool operator==(const CommandOutcome&) const = default;
 };
 
+// Of the versions of a replica: what its horizon is, and how much was ever written.
+struct VersionTotals {
+  uint64_t horizon = 0;
+  // Of the rows of all versions applied since the replica was opened, and of what it held then
+  // above the horizon at least 1. Rises.
+  uint64_t bytes = 0;
+};
+
 class ApplyObserver {
  public:
   virtual ~ApplyObserver() = default;

@@ -40,6 +40,8 @@ bool OperationHasUnknownFields(const v1::Command& command) {
       return HasUnknownFields(command.put());
     case v1::Command::kDelete:
       return HasUnknownFields(command.delete_());
+    case v1::Command::kAdvanceHorizon:
+      return HasUnknownFields(command.advance_horizon());
     case v1::Command::kFormCluster:
       return HasUnknownFields(command.form_cluster());
     case v1::Command::kSetNode:

@@ -45,6 +45,8 @@ class CommandSet {
                                                storage::AppliedHash& hash) = 0;
   // The run is written.
   virtual void EndRun() = 0;
+  // Of what was applied. All 0: no versions here.
+  virtual VersionTotals versions() const { return {}; }
 };
 
 class ReplicaStateMachine : public raft::StateMachine {
@@ -71,6 +73,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   storage::ReplicaStore& store() { return *store_; }
   // Apply thread only.
   uint64_t highest_stamp() const { return store_->applied().highest_stamp; }
+  VersionTotals versions() const { return commands_->versions(); }
   uint64_t applied_hash() const { return hash_.total(); }
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
 

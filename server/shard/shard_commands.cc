@@ -16,10 +16,14 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor descriptor, ReadDescriptor(engine));
   first_slot_ = descriptor.first_slot();
   slot_count_ = descriptor.slot_count();
+  BASALT_ASSIGN_OR_RETURN(versions_.horizon, storage::ReadHorizon(engine));
+  BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow applied, storage::ReadAppliedRow(engine));
+  if (applied.highest_stamp > versions_.horizon) ++versions_.bytes;  // there may be some
   return absl::OkStatus();
 }
 
 absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
+  BASALT_RETURN_IF_ERROR(storage::ReadHorizon(engine).status());
   return ReadDescriptor(engine).status();
 }
 
@@ -39,6 +43,8 @@ absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, 
       return Put(command.put(), stamp, engine, batch, hash);
     case v1::Command::kDelete:
       return Delete(command.delete_(), stamp, engine, batch, hash);
+    case v1::Command::kAdvanceHorizon:
+      return AdvanceHorizon(command.advance_horizon().horizon(), stamp, batch);
     case v1::Command::kFormCluster:
     case v1::Command::kSetNode:
       return CommandOutcome{Verdict::kWrongShard};  // the meta shard's
@@ -56,7 +62,10 @@ absl::StatusOr<CommandOutcome> ShardCommands::Put(const v1::PutCommand& put, uin
   if (options_.check_every_key) {
     BASALT_RETURN_IF_ERROR(HasValue(put.key(), stamp, engine).status());
   }
-  hash.Add(slot, storage::StageVersion(batch, put.key(), stamp, VersionKind::kValue, put.value()));
+  const std::string_view row =
+      storage::StageVersion(batch, put.key(), stamp, VersionKind::kValue, put.value());
+  versions_.bytes += row.size();
+  hash.Add(slot, row);
   Note(put.key(), VersionKind::kValue);
   return CommandOutcome{Verdict::kApplied, stamp};
 }
@@ -68,9 +77,21 @@ absl::StatusOr<CommandOutcome> ShardCommands::Delete(const v1::DeleteCommand& co
   const uint32_t slot = base::SlotOf(command.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
   BASALT_ASSIGN_OR_RETURN(const bool existed, HasValue(command.key(), stamp, engine));
-  hash.Add(slot, storage::StageVersion(batch, command.key(), stamp, VersionKind::kTombstone, {}));
+  const std::string_view row =
+      storage::StageVersion(batch, command.key(), stamp, VersionKind::kTombstone, {});
+  versions_.bytes += row.size();
+  hash.Add(slot, row);
   Note(command.key(), VersionKind::kTombstone);
   return CommandOutcome{Verdict::kApplied, stamp, existed};
+}
+
+CommandOutcome ShardCommands::AdvanceHorizon(uint64_t horizon, uint64_t stamp,
+                                             storage::Batch& batch) {
+  // One at or above its own stamp would let go what is newest for who reads next to it.
+  if (horizon <= versions_.horizon || horizon >= stamp) return CommandOutcome{Verdict::kNoEffect};
+  versions_.horizon = horizon;
+  batch.Put(storage::Family::kState, storage::kHorizonRow, storage::EncodeHorizonRow(horizon));
+  return CommandOutcome{Verdict::kApplied, stamp};
 }
 
 bool ShardCommands::Owns(uint32_t slot) const {

@@ -1,4 +1,5 @@
-// ShardCommands: what Put and Delete do to a shard of user keys. Each makes a version at its stamp.
+// ShardCommands: what Put and Delete do to a shard of user keys: each makes a version at its stamp.
+// And what AdvanceHorizon does: it lets old versions go (storage/version_filter.h).
 //
 // Whether the shard owns a key's slot is decided here, when the command is applied, and nowhere
 // else: what routing let through on an older map is turned away.
@@ -31,6 +32,7 @@ class ShardCommands : public CommandSet {
                                        storage::Engine& engine, storage::Batch& batch,
                                        storage::AppliedHash& hash) override;
   void EndRun() override { written_.clear(); }
+  VersionTotals versions() const override { return versions_; }
 
  private:
   absl::StatusOr<CommandOutcome> Put(const v1::PutCommand& put, uint64_t stamp,
@@ -39,6 +41,7 @@ class ShardCommands : public CommandSet {
   absl::StatusOr<CommandOutcome> Delete(const v1::DeleteCommand& command, uint64_t stamp,
                                         storage::Engine& engine, storage::Batch& batch,
                                         storage::AppliedHash& hash);
+  CommandOutcome AdvanceHorizon(uint64_t horizon, uint64_t stamp, storage::Batch& batch);
   bool Owns(uint32_t slot) const;
   // The newest version of `key`, of this run or stored; CHECKs that `stamp` is newer.
   absl::StatusOr<bool> HasValue(std::string_view key, uint64_t stamp, storage::Engine& engine);
@@ -47,6 +50,7 @@ class ShardCommands : public CommandSet {
   const ShardCommandsOptions options_;
   uint32_t first_slot_ = 0;
   uint32_t slot_count_ = 0;
+  VersionTotals versions_;
   // The newest version that this run gave a key; kept only in runs that hold a delete. Looked up,
   // never walked. The keys are the run's own bytes.
   bool remembers_ = false;

@@ -1,25 +1,42 @@
 #include "server/shard/shard_reads.h"
 
-#include <limits>
+#include <fmt/format.h>
 
 #include "base/status.h"
 #include "storage/applied_hash.h"
+#include "storage/replica_store.h"
 
 namespace basalt::server {
 
 using storage::Family;
 using storage::VersionKind;
 
+namespace {
+
+std::optional<ReadValue> TakeValue(std::optional<storage::Version>& version) {
+  if (!version || version->kind == VersionKind::kTombstone) return std::nullopt;
+  return ReadValue{std::move(version->value), version->stamp};
+}
+
+}  // namespace
+
 absl::StatusOr<std::optional<ReadValue>> ShardReads::Get(std::string_view key) const {
-  return GetAt(key, std::numeric_limits<uint64_t>::max());
+  auto version = storage::ReadNewestVersion(*engine_, key);
+  if (!version.ok()) return version.status();
+  return TakeValue(*version);
 }
 
 absl::StatusOr<std::optional<ReadValue>> ShardReads::GetAt(std::string_view key,
                                                            uint64_t stamp) const {
   auto version = storage::ReadVersionAt(*engine_, key, stamp);
   if (!version.ok()) return version.status();
-  if (!*version || (*version)->kind == VersionKind::kTombstone) return std::optional<ReadValue>();
-  return std::optional<ReadValue>(ReadValue{std::move((*version)->value), (*version)->stamp});
+  // Asked after the read: nothing was dropped before it that this horizon keeps.
+  BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, storage::ReadHorizon(*engine_));
+  if (stamp < horizon) {
+    return base::OutOfRange(
+        fmt::format("too old: what stood at {} is not kept, only from {} on", stamp, horizon));
+  }
+  return TakeValue(*version);
 }
 
 absl::StatusOr<ScanPage> ShardReads::Scan(const ScanBounds& bounds) const {
@@ -54,9 +71,19 @@ StoredScan::StoredScan(std::shared_ptr<storage::Engine> engine)
 
 absl::StatusOr<std::unique_ptr<StoredScan>> StoredScan::Open(
     std::shared_ptr<storage::Engine> engine) {
-  std::unique_ptr<StoredScan> scan(new StoredScan(std::move(engine)));
-  BASALT_RETURN_IF_ERROR(scan->ReadStanding());
-  return scan;
+  for (;;) {
+    std::unique_ptr<StoredScan> scan(new StoredScan(engine));
+    BASALT_RETURN_IF_ERROR(scan->ReadStanding());
+    BASALT_ASSIGN_OR_RETURN(const bool whole, scan->IsWhole());
+    if (whole) return scan;
+  }
+}
+
+// Its iterators came after its snapshot. If the horizon is still that of the snapshot, nothing else
+// was dropped before they pinned what is stored.
+absl::StatusOr<bool> StoredScan::IsWhole() const {
+  BASALT_ASSIGN_OR_RETURN(const uint64_t now, storage::ReadHorizon(*engine_));
+  return now <= horizon_;
 }
 
 absl::Status StoredScan::ReadStanding() {
@@ -71,6 +98,13 @@ absl::Status StoredScan::ReadStanding() {
   storage::AppliedHash hash;
   BASALT_RETURN_IF_ERROR(hash.Load(*state));
   applied_hash_ = hash.total();
+  state->Seek(storage::kHorizonRow);
+  if (state->Valid() && state->key() == storage::kHorizonRow) {
+    const std::optional<uint64_t> horizon = storage::DecodeHorizonRow(state->value());
+    if (!horizon) return base::DataLoss("the row of the horizon is damaged");
+    horizon_ = *horizon;
+  }
+  filter_.emplace(horizon_);
   return absl::OkStatus();
 }
 
@@ -78,6 +112,9 @@ absl::StatusOr<std::vector<StoredScan::Row>> StoredScan::Next(size_t bytes_max) 
   std::vector<Row> rows;
   size_t bytes = 0;
   while ((rows.empty() || bytes < bytes_max) && cursor_.Next()) {
+    if (filter_->Judge(cursor_.row_key(), cursor_.row_value()) != storage::VersionFate::kStays) {
+      continue;
+    }
     rows.push_back({cursor_.key(), cursor_.stamp(), cursor_.kind(), std::string(cursor_.value())});
     bytes += rows.back().key.size() + rows.back().value.size();
   }

@@ -21,6 +21,7 @@
 #include "storage/engine.h"
 #include "storage/mvcc.h"
 #include "storage/state_rows.h"
+#include "storage/version_filter.h"
 
 namespace basalt::server {
 
@@ -58,7 +59,7 @@ class ShardReads {
 
   // nullopt: no such key.
   absl::StatusOr<std::optional<ReadValue>> Get(std::string_view key) const;
-  // As it stood at `stamp`.
+  // As it stood at `stamp`. OutOfRange: that is below the horizon, too old to tell.
   absl::StatusOr<std::optional<ReadValue>> GetAt(std::string_view key, uint64_t stamp) const;
   // One moment of the shard, in key order.
   absl::StatusOr<ScanPage> Scan(const ScanBounds& bounds) const;
@@ -67,7 +68,9 @@ class ShardReads {
   std::shared_ptr<storage::Engine> engine_;
 };
 
-// Walks every version that a replica stores, as of one applied index. One thread.
+// Walks the versions that a replica holds, as of one applied index: all that are stored, but for
+// those that the horizon of that index lets go. So replicas show the same at the same index,
+// whatever was dropped where. One thread.
 class StoredScan {
  public:
   struct Row {
@@ -82,6 +85,7 @@ class StoredScan {
   // What the walk stands for.
   const storage::AppliedRow& applied() const { return applied_; }
   uint64_t applied_hash() const { return applied_hash_; }
+  uint64_t horizon() const { return horizon_; }
 
   // Rows of some `bytes_max` bytes, at least one; empty: the end.
   absl::StatusOr<std::vector<Row>> Next(size_t bytes_max);
@@ -90,6 +94,8 @@ class StoredScan {
   explicit StoredScan(std::shared_ptr<storage::Engine> engine);
 
   absl::Status ReadStanding();
+  // Whether nothing was dropped that the horizon of the walk's index keeps.
+  absl::StatusOr<bool> IsWhole() const;
 
   // Destroyed in reverse: the cursor before the snapshot before the engine.
   const std::shared_ptr<storage::Engine> engine_;
@@ -97,6 +103,8 @@ class StoredScan {
   storage::VersionCursor cursor_;
   storage::AppliedRow applied_;
   uint64_t applied_hash_ = 0;
+  uint64_t horizon_ = 0;
+  std::optional<storage::VersionFilter> filter_;  // by that horizon
 };
 
 }  // namespace basalt::server

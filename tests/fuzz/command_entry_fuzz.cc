@@ -145,6 +145,7 @@ void AddUnknownField(bool in_operation, v1::Command& command) {
   google::protobuf::Message* message = &command;
   if (in_operation && command.has_put()) message = command.mutable_put();
   if (in_operation && command.has_delete_()) message = command.mutable_delete_();
+  if (in_operation && command.has_advance_horizon()) message = command.mutable_advance_horizon();
   message->GetReflection()->MutableUnknownFields(message)->AddVarint(1999, 1);
 }
 
@@ -157,6 +158,8 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
     const std::string key(key_bytes, static_cast<char>('a' + input.Below(4)));
     if (is_meta && input.Flag()) {
       FillMetaCommand(input, command);
+    } else if (input.OneIn(8)) {
+      command.mutable_advance_horizon()->set_horizon(input.Number());
     } else if (input.Flag()) {
       command.mutable_put()->set_key(key);
       command.mutable_put()->set_value(input.Text(5));

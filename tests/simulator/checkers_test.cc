@@ -2,11 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "proto/command.pb.h"
 #include "tests/simulator/convergence_checker.h"
 #include "tests/simulator/election_checker.h"
 #include "tests/simulator/lease_recorder.h"
 #include "tests/simulator/log_checkers.h"
 #include "tests/simulator/state_checker.h"
+#include "tests/simulator/version_model.h"
 
 namespace basalt::testing {
 namespace {
@@ -225,6 +232,14 @@ TEST_F(Checkers, AppliedHashesThatDiffer) {
   EXPECT_THAT(violations(), ElementsAre("node 3 differs in group 1 at applied index 5"));
 }
 
+TEST_F(Checkers, UnequalHorizonsAtOneIndex) {
+  states.OnApplied(1, {kGroup, raft::LogIndex(5), 0, 77, 40});
+  states.OnApplied(2, {kGroup, raft::LogIndex(5), 0, 77, 40});
+  EXPECT_THAT(violations(), IsEmpty());
+  states.OnApplied(3, {kGroup, raft::LogIndex(5), 0, 77, 0});
+  EXPECT_THAT(violations(), ElementsAre("node 3 differs in group 1 at applied index 5"));
+}
+
 // Each alone; and a restart may lose what was only known to be committed.
 TEST_F(Checkers, ATermCommitOrAppliedIndexThatGoesBack) {
   const auto state_of = [](uint64_t term, uint64_t commit, uint64_t applied) {
@@ -334,6 +349,90 @@ TEST(Convergence, ReplicasAreEqualIfAllIsAppliedAndTheSame) {
   EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(1, 6, 6, 60)}));
   EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(1, 7, 7, 71)}));
   EXPECT_FALSE(AreEqual({replica(1, 7, 7, 70), replica(2, 9, 9, 90), replica(2, 9, 9, 91)}));
+}
+
+// ---- old versions ----
+
+class VersionModelTest : public ::testing::Test {
+ protected:
+  raft::Entry Commit(uint64_t stamp, const std::function<void(v1::CommandBatch&)>& fill) {
+    v1::CommandBatch batch;
+    batch.set_first_stamp(stamp);
+    fill(batch);
+    raft::Entry entry = MakeEntry(++index_, 1, batch.SerializeAsString());
+    model_.OnCommitted(1, kGroup, std::span(&entry, 1));
+    return entry;
+  }
+  void Put(const std::string& key, uint64_t stamp) {
+    Commit(stamp,
+           [&](v1::CommandBatch& batch) { batch.add_commands()->mutable_put()->set_key(key); });
+  }
+  void Delete(const std::string& key, uint64_t stamp) {
+    Commit(stamp,
+           [&](v1::CommandBatch& batch) { batch.add_commands()->mutable_delete_()->set_key(key); });
+  }
+  void Advance(uint64_t horizon, uint64_t stamp) {
+    Commit(stamp, [&](v1::CommandBatch& batch) {
+      batch.add_commands()->mutable_advance_horizon()->set_horizon(horizon);
+    });
+  }
+  void Wait(milliseconds span) {
+    time_.After(span, [] {});
+    while (time_.RunNext()) {
+    }
+  }
+
+  Trace trace_;
+  VirtualTime time_{trace_};
+  Findings findings_;
+  VersionModel model_{findings_, time_, seconds(1)};
+  uint64_t index_ = 0;
+};
+
+TEST_F(VersionModelTest, KnowsWhatAHorizonLeaves) {
+  const std::optional<std::string> empty("");
+  Put("a", 10);
+  Put("a", 20);
+  Put("b", 30);
+  Delete("b", 40);
+  Put("c", 50);
+  Delete("c", 60);
+  Wait(seconds(2));
+  Advance(55, 70);
+  const check::StoredVersions kept{{"a", {{20, empty}}}, {"c", {{50, empty}, {60, std::nullopt}}}};
+  EXPECT_EQ(model_.Kept(kGroup), kept);
+  EXPECT_EQ(model_.All(kGroup).at("a").size(), 2u);
+  Advance(20, 80);
+  EXPECT_EQ(model_.Kept(kGroup), kept) << "it never falls";
+  EXPECT_THAT(findings_.violations(), IsEmpty());
+}
+
+TEST_F(VersionModelTest, AHorizonThatRisesTooEarly) {
+  Put("a", 10);
+  Wait(milliseconds(600));
+  Put("a", 20);
+  Wait(milliseconds(600));
+  Advance(10, 30);
+  EXPECT_THAT(findings_.violations(), IsEmpty());
+  Advance(20, 40);
+  EXPECT_THAT(findings_.violations(), ElementsAre("a horizon rose before the retention was over"));
+}
+
+TEST_F(VersionModelTest, AHorizonAboveAllThatWasCommitted) {
+  Put("a", 10);
+  Wait(seconds(2));
+  Advance(20, 30);
+  EXPECT_THAT(findings_.violations(), ElementsAre(HasSubstr("before the retention")));
+}
+
+TEST_F(VersionModelTest, EntriesThatOthersCommitTooCountOnce) {
+  Put("a", 10);
+  const raft::Entry entry = Commit(
+      20, [](v1::CommandBatch& batch) { batch.add_commands()->mutable_put()->set_key("a"); });
+  Wait(seconds(2));
+  model_.OnCommitted(2, kGroup, std::span(&entry, 1));
+  Advance(20, 30);
+  EXPECT_THAT(findings_.violations(), IsEmpty());
 }
 
 }  // namespace

@@ -73,6 +73,9 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
     }
   }
   if (random.OneIn(2)) cluster.hoarder = random.Between(1, cluster.nodes);
+  // Short, so that versions are collected while clients are at it.
+  cluster.process.versions.retention = milliseconds(random.Between(300, 5'000));
+  if (random.OneIn(3)) cluster.process.versions.bytes_max = random.Between(500, 20'000);
   return cluster;
 }
 

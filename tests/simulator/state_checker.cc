@@ -10,9 +10,10 @@ void StateChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
 }
 
 void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
-  const auto [place, is_new] = hashes_.try_emplace({state.group, state.index}, state.hash);
+  const Seen seen{state.hash, state.horizon};
+  const auto [place, is_new] = applied_.try_emplace({state.group, state.index}, seen);
   if (!is_new) findings_.Mark("applied hashes compared");
-  if (place->second != state.hash) {
+  if (place->second != seen) {
     findings_.Violation("node " + std::to_string(node) + " differs in group " +
                         std::to_string(state.group.value()) + " at applied index " +
                         std::to_string(state.index.value()));

@@ -1,5 +1,5 @@
-// StateChecker: equal applied hash at equal applied index, over all replicas and lives; term,
-// commit and applied index never go back within a life.
+// StateChecker: equal applied hash and horizon at equal applied index, over all replicas and lives;
+// term, commit and applied index never go back within a life.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,13 @@ class StateChecker final : public ReplicaWatcher {
   };
 
   Findings& findings_;
-  std::map<std::pair<raft::GroupId, raft::LogIndex>, uint64_t> hashes_;
+  struct Seen {
+    uint64_t hash = 0;
+    uint64_t horizon = 0;
+    bool operator==(const Seen&) const = default;
+  };
+
+  std::map<std::pair<raft::GroupId, raft::LogIndex>, Seen> applied_;
   std::map<std::pair<uint64_t, raft::GroupId>, Progress> progress_;
 };
 

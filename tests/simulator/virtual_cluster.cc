@@ -96,6 +96,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       elections_(findings_),
       logs_(findings_),
       states_(findings_),
+      versions_(findings_, time_, ShortestRetention()),
       marks_(findings_),
       membership_marks_(findings_),
       leases_(findings_, time_),
@@ -109,6 +110,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
   watchers_.Add(elections_);
   watchers_.Add(logs_.watcher());
   watchers_.Add(states_);
+  watchers_.Add(versions_);
   watchers_.Add(marks_);
   watchers_.Add(membership_marks_);
   watchers_.Add(leases_);
@@ -446,6 +448,14 @@ uint64_t VirtualCluster::FastestRate() const {
   return SlowestRate() + SlowestRate() * options_.drift_percent / 100;
 }
 
+server::MonotonicTime VirtualCluster::ShortestRetention() const {
+  const server::VersionRetention::Limits& limits = options_.process.versions;
+  if (limits.bytes_max != 0) return {};
+  // A clock may begin to run faster in the midst of it, not faster than this.
+  return limits.retention * NodeClock::kExact / static_cast<int64_t>(FastestRate()) -
+         milliseconds(1);
+}
+
 uint64_t VirtualCluster::DrawRate() {
   const uint64_t dice = random_.Below(4);
   if (dice == 0) return SlowestRate();
@@ -538,17 +548,17 @@ check::StoredVersions VirtualCluster::Store(uint64_t shard_id, uint64_t id) {
 void VirtualCluster::CompareReplicas() {
   check::StoredVersions all;
   for (const v1::ShardDescriptor& shard : layout_.shards()) {
-    std::optional<check::StoredVersions> first;
+    const raft::GroupId group(shard.shard_id());
+    const check::StoredVersions kept = versions_.Kept(group);
     for (uint64_t id = 1; id <= options_.nodes; ++id) {
       if (ReplicaOf(id, shard.shard_id()) == raft::ReplicaId(0)) continue;
-      check::StoredVersions stored = Store(shard.shard_id(), id);
-      if (!first) first = stored;
-      if (stored != *first) {
+      if (Store(shard.shard_id(), id) != kept) {
         findings_.Violation("node " + std::to_string(id) + " stores other contents of shard " +
                             std::to_string(shard.shard_id()));
       }
     }
-    if (first) all.merge(*first);
+    check::StoredVersions committed = versions_.All(group);
+    all.merge(committed);
   }
   JudgeHistory(all);
 }

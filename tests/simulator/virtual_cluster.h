@@ -25,6 +25,7 @@
 #include "tests/simulator/membership_marks.h"
 #include "tests/simulator/run_report.h"
 #include "tests/simulator/state_checker.h"
+#include "tests/simulator/version_model.h"
 #include "tests/simulator/virtual_process.h"
 #include "tests/simulator/workload.h"
 
@@ -101,6 +102,8 @@ class VirtualCluster final : public ProcessDirectory {
   uint64_t DrawRate();
   uint64_t SlowestRate() const;
   uint64_t FastestRate() const;
+  // In true time, of what every clock keeps for the retention.
+  server::MonotonicTime ShortestRetention() const;
   // 0: none is known to any node. Of several, the one of the highest term.
   uint64_t LeaderOf(uint64_t shard_id);
 
@@ -191,6 +194,7 @@ class VirtualCluster final : public ProcessDirectory {
   ElectionChecker elections_;
   LogCheckers logs_;
   StateChecker states_;
+  VersionModel versions_;
   MarkWatcher marks_;
   MembershipMarks membership_marks_;
   LeaseRecorder leases_;

@@ -66,6 +66,7 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& founding, const v1::Clu
   server::GroupLoopOptions loop_options;
   loop_options.retained_log_bytes = options_.retained_log_bytes;
   loop_options.ticks_per_compaction_check = 4;
+  loop_options.versions = options_.versions;
   group_loop_ = std::make_unique<server::GroupLoop>(
       loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock},
       server::HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
@@ -74,7 +75,7 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& founding, const v1::Clu
     server::ReplicaStateMachine& opened_machine = machine(replica.group);
     apply_loop_.AddReplica(opened_machine);
     group_loop_->AddGroup(core_options, std::move(replica.recovered),
-                          opened_machine.highest_stamp(), false);
+                          opened_machine.highest_stamp(), opened_machine.versions(), false);
   }
   view_.Set(map);
   ports_.after(milliseconds(random_.Between(0, 50)), [this] { Tick(); });
@@ -258,7 +259,11 @@ void VirtualProcess::Maintain() {
   for (const auto& [group, hosted] : hosted_) {
     Put(server::GroupEvent(
         server::StateFlushed{group, hosted.replica, hosted.machine->flushed(), let_go[group]}));
-    hosted.machine->store().RemoveRetired();
+    storage::ReplicaStore& store = hosted.machine->store();
+    const uint64_t collected = store.collected();
+    store.Collect();
+    ports_.findings.Mark("a version was collected", store.collected() - collected);
+    store.RemoveRetired();
     if (dead()) return;
   }
   const auto free_bytes = ports_.disk.FreeBytes("/");

@@ -45,6 +45,7 @@ struct ProcessOptions {
   size_t memory_bytes_max = 4u << 10;  // so that older entries are fetched
   size_t append_bytes_max = 1u << 20;
   uint64_t free_bytes_min = 64u << 10;
+  server::VersionRetention::Limits versions = {seconds(3), 0};
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
   uint32_t leader_priority = 1;

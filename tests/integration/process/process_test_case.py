@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "scripts"))
 from basalt_tools import write_record  # noqa: E402
@@ -97,6 +98,14 @@ class ProcessTest(unittest.TestCase):
                       + "\n".join(cluster.log(node).splitlines()[-15:]), file=sys.stderr)
             except OSError as error:
                 print(f"--- node {node}'s log: {error}", file=sys.stderr)
+
+    @staticmethod
+    def metric(cluster, node, pattern):
+        """The sum of a node's series whose names and labels match."""
+        port = cluster.base_port + 10 * node + 2
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"(?m)^{pattern} (\S+)$", text))
 
     def start_recorder(self, cluster, name="acks", **options):
         recorder = Recorder(cluster, self.folder / f"{name}.tsv", **options)

@@ -2,11 +2,9 @@
 
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import unittest
-import urllib.request
 
 from process_test_case import ProcessTest, binary, wait_for
 
@@ -46,13 +44,6 @@ class MemoryTest(ProcessTest):
     def resident(cluster, node):
         pages = pathlib.Path(f"/proc/{cluster.pid(node)}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
-
-    @staticmethod
-    def metric(cluster, node, pattern):
-        port = cluster.base_port + 10 * node + 2
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        return sum(float(value) for value in re.findall(rf"(?m)^{pattern} (\S+)$", text))
 
     def refused_by(self, cluster, node):
         return self.metric(cluster, node, r'basalt_requests_total\{[^}]*code="overloaded"[^}]*\}')

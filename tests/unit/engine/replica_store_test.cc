@@ -235,6 +235,8 @@ class SlowToClose : public Engine {
   std::shared_ptr<const EngineSnapshot> TakeSnapshot() override { return engine_->TakeSnapshot(); }
   void Flush() override { engine_->Flush(); }
   uint64_t flush_count() const override { return engine_->flush_count(); }
+  void Collect(const Horizons& horizons) override { engine_->Collect(horizons); }
+  uint64_t collected() const override { return engine_->collected(); }
   absl::Status CreateCheckpoint(const std::string& directory) override {
     return engine_->CreateCheckpoint(directory);
   }

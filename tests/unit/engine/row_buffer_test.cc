@@ -12,7 +12,7 @@
 #include "base/mutex.h"
 #include "storage/key_encoding.h"
 #include "storage/row_buffers.h"
-#include "storage/row_drainer.h"
+#include "storage/work_thread.h"
 
 namespace basalt::storage {
 namespace {
@@ -163,9 +163,9 @@ TEST(RowBuffersTest, OneDrainWaitsForTheOther) {
   EXPECT_EQ(FirstOf(buffers, "a", kNewest), "none");
 }
 
-class CountingDrain final : public Drainable {
+class CountingDrain final : public Workable {
  public:
-  void Drain() override {
+  void Work() override {
     base::MutexLock lock(mutex_);
     ++count_;
     changed_.NotifyAll();
@@ -181,10 +181,10 @@ class CountingDrain final : public Drainable {
   int count_ BASALT_GUARDED_BY(mutex_) = 0;
 };
 
-TEST(RowDrainerTest, DrainsWhoAsks) {
+TEST(WorkThreadTest, WorksForWhoAsks) {
   CountingDrain one;
   CountingDrain other;
-  RowDrainer drainer;
+  WorkThread drainer("drain");
   drainer.Ask(one);
   drainer.Ask(other);
   one.Await(1);
@@ -194,9 +194,9 @@ TEST(RowDrainerTest, DrainsWhoAsks) {
 }
 
 // Drains for as long as it is told.
-class HeldDrain final : public Drainable {
+class HeldDrain final : public Workable {
  public:
-  void Drain() override {
+  void Work() override {
     base::MutexLock lock(mutex_);
     drains_ = true;
     changed_.NotifyAll();
@@ -224,10 +224,10 @@ class HeldDrain final : public Drainable {
   bool may_end_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
-TEST(RowDrainerTest, WhoIsForgottenIsNotDrainedAnyMore) {
+TEST(WorkThreadTest, WhoIsForgottenIsNotCalledAnyMore) {
   HeldDrain held;
   CountingDrain last;
-  RowDrainer drainer;
+  WorkThread drainer("drain");
   drainer.Ask(held);
   held.AwaitBegin();
   {

@@ -96,7 +96,7 @@ class GroupLoopTest : public ::testing::Test {
       recovered.applied.term = entries.back().term;
     }
     recovered.entries = std::move(entries);
-    loop_->AddGroup(core, recovered, 0, true);
+    loop_->AddGroup(core, recovered, 0, {}, true);
     loop_->FinishTurn();
   }
 

@@ -49,6 +49,7 @@ TEST_F(EventLoopTest, WhatManyPutAtOnceIsTaken) {
   thread_.Start();
   constexpr int kEach = 2000;
   std::vector<std::thread> putters;
+  putters.reserve(4);
   for (int i = 0; i < 4; ++i) {
     putters.emplace_back([this] {
       for (int k = 0; k < kEach; ++k) thread_.mailbox().Put(1);

@@ -27,10 +27,12 @@ TEST(GoldenBytes, CommandBatch) {
   batch.add_commands()->mutable_delete_()->set_key("k");
   batch.add_commands()->mutable_form_cluster()->set_map("m");
   batch.add_commands()->mutable_set_node()->set_node("n");
+  batch.add_commands()->mutable_advance_horizon()->set_horizon(0x0000018bcfe50000);
   const std::string golden =
       "090068e5cf8b01000012290a1f0901000000000000001102000000000000001803200229"
       "0060e5cf8b01000052060a016b12017612055a030a016b1206f201030a016d1206fa0103"
-      "0a016e";
+      "0a016e120ca201090900"
+      "00e5cf8b010000";
   EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
 }
 

@@ -1,4 +1,4 @@
-#include "storage/row_drainer.h"
+#include "storage/work_thread.h"
 
 #include <pthread.h>
 
@@ -6,11 +6,11 @@
 
 namespace basalt::storage {
 
-RowDrainer::RowDrainer() : thread_([this] { Run(); }) {
-  ::pthread_setname_np(thread_.native_handle(), "drain");
+WorkThread::WorkThread(const char* name) : thread_([this] { Run(); }) {
+  ::pthread_setname_np(thread_.native_handle(), name);
 }
 
-RowDrainer::~RowDrainer() {
+WorkThread::~WorkThread() {
   {
     base::MutexLock lock(mutex_);
     ending_ = true;
@@ -19,7 +19,7 @@ RowDrainer::~RowDrainer() {
   thread_.join();
 }
 
-void RowDrainer::Ask(Drainable& asking) {
+void WorkThread::Ask(Workable& asking) {
   {
     base::MutexLock lock(mutex_);
     if (std::find(asking_.begin(), asking_.end(), &asking) != asking_.end()) return;
@@ -28,25 +28,25 @@ void RowDrainer::Ask(Drainable& asking) {
   changed_.NotifyAll();
 }
 
-void RowDrainer::Forget(Drainable& asking) {
+void WorkThread::Forget(Workable& asking) {
   base::MutexLock lock(mutex_);
   std::erase(asking_, &asking);
-  while (draining_ == &asking) changed_.Wait(mutex_);
+  while (working_ == &asking) changed_.Wait(mutex_);
 }
 
-void RowDrainer::Run() {
+void WorkThread::Run() {
   for (;;) {
-    Drainable* next = nullptr;
+    Workable* next = nullptr;
     {
       base::MutexLock lock(mutex_);
-      draining_ = nullptr;
+      working_ = nullptr;
       changed_.NotifyAll();  // who waits in Forget
       while (asking_.empty() && !ending_) changed_.Wait(mutex_);
       if (ending_) return;
-      next = draining_ = asking_.front();
+      next = working_ = asking_.front();
       asking_.pop_front();
     }
-    next->Drain();
+    next->Work();
   }
 }
 

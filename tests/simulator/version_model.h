@@ -1,0 +1,52 @@
+// VersionModel: every version that was ever committed, shard by shard, and what the horizons leave
+// of them, by code that shares nothing with storage/version_filter.h. It objects to a horizon that
+// rises before the retention is over.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "check/history.h"
+#include "tests/simulator/replica_watcher.h"
+#include "tests/simulator/virtual_time.h"
+
+namespace basalt::testing {
+
+class VersionModel final : public ReplicaWatcher {
+ public:
+  // `kept_least`: in true time, how long a stamp must have been committed before a horizon reaches
+  // it; 0: a bound on bytes may make it rise any time.
+  VersionModel(Findings& findings, const VirtualTime& time, server::MonotonicTime kept_least)
+      : findings_(findings), time_(time), kept_least_(kept_least) {}
+
+  void OnCommitted(uint64_t node, raft::GroupId group,
+                   std::span<const raft::Entry> entries) override;
+
+  // Ever committed.
+  check::StoredVersions All(raft::GroupId group) const;
+  // What a replica holds that has applied all of it.
+  check::StoredVersions Kept(raft::GroupId group) const;
+
+ private:
+  struct Committed {
+    uint64_t last_stamp = 0;
+    server::MonotonicTime at{};  // first seen
+  };
+  struct Shard {
+    raft::LogIndex last;
+    uint64_t horizon = 0;
+    check::StoredVersions versions;
+    std::vector<Committed> entries;
+  };
+
+  void Commit(Shard& shard, const raft::Entry& entry);
+  void Advance(Shard& shard, uint64_t horizon);
+
+  Findings& findings_;
+  const VirtualTime& time_;
+  const server::MonotonicTime kept_least_;
+  std::map<raft::GroupId, Shard> shards_;
+};
+
+}  // namespace basalt::testing
