@@ -26,6 +26,7 @@ class RocksDbEvents : public rocksdb::Statistics, public rocksdb::EventListener 
   // Of rocksdb::Statistics.
   void recordTick(uint32_t ticker, uint64_t count) override;
   bool HistEnabledForType(uint32_t) const override { return false; }
+  void recordInHistogram(uint32_t, uint64_t) override {}
   // Nobody reads through RocksDB what is kept here.
   uint64_t getTickerCount(uint32_t) const override { return 0; }
   void setTickerCount(uint32_t, uint64_t) override {}
