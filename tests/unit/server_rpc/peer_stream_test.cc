@@ -187,6 +187,7 @@ class RawConnection {
   // All frames until the other end closes, at most for `limit`; nullopt: it has not closed.
   std::optional<std::vector<v1::PeerFrame>> Hear(std::chrono::milliseconds limit) const {
     FrameReader reader(/*expect_magic=*/false);
+    reader.set_body_max(kFrameBytesMax);
     std::vector<v1::PeerFrame> frames;
     const auto until = std::chrono::steady_clock::now() + limit;
     for (;;) {
@@ -367,6 +368,38 @@ TEST_F(PeerStreamTest, APeerThatFallsSilentIsLost) {
   ASSERT_TRUE(Within(seconds(30), [&] { return two.link().connected(); }));
   EXPECT_TRUE(Within(seconds(30), [&] { return !two.inbox().lost().empty(); }));
   EXPECT_FALSE(two.link().connected());
+}
+
+// More than sockets hold: the rest waits with the stream and in the link, and leaves in order.
+TEST_F(PeerStreamTest, APeerThatReadsLateGetsEveryFrameWhole) {
+  constexpr uint64_t kMessages = 100;
+  Port port;
+  const v1::ClusterMap map = MapWith(port.address());
+  PeerEnd two(2, 1, map, clock_);
+  port.Open(two);
+  RawConnection one(port.port());
+  one.Say(std::string(kPeerMagic) + Framed(HelloOfOne(map, map.cluster_id())));
+  ASSERT_TRUE(Within(seconds(30), [&] { return two.link().connected(); }));
+  const raft::Payload payload = raft::MakePayload(std::string(size_t{128} << 10, 'p'));
+  for (uint64_t term = 1; term <= kMessages; ++term) {
+    raft::AppendRequest append;
+    append.entries.push_back(
+        {raft::LogIndex(1), raft::Term(1), raft::EntryKind::kCommands, payload});
+    two.transport().Send({{raft::GroupId(1), raft::ReplicaId(2), raft::ReplicaId(1),
+                           raft::NodeId(1), raft::Term(term), std::move(append)}});
+  }
+  EXPECT_GT(two.link().gathered_bytes(), 0u) << "all of it fitted into the sockets";
+  const auto frames = one.Hear(seconds(30));  // until silence ends the stream
+  ASSERT_TRUE(frames.has_value());
+  uint64_t messages = 0;
+  for (const v1::PeerFrame& frame : *frames) {
+    for (const v1::RaftMessage& message : frame.messages()) {
+      EXPECT_EQ(message.term(), ++messages);
+      EXPECT_EQ(message.append().entries(0).payload().size(), payload->size());
+    }
+  }
+  EXPECT_EQ(messages, kMessages);
+  EXPECT_EQ(two.link().dropped_messages(), 0u);
 }
 
 TEST_F(PeerStreamTest, WhoMayNotTalkIsToldWhy) {
