@@ -45,8 +45,12 @@ RocksDbShared::RocksDbShared(const RocksDbSizes& sizes)
         rocksdb::NewGenericRateLimiter(static_cast<int64_t>(sizes.background_bytes_per_second)));
   }
   rocksdb::Env* env = rocksdb::Env::Default();
-  env->SetBackgroundThreads(sizes.background_threads, rocksdb::Env::LOW);
-  env->SetBackgroundThreads(sizes.background_threads, rocksdb::Env::HIGH);
+  for (const auto pool : {rocksdb::Env::LOW, rocksdb::Env::HIGH}) {
+    env->SetBackgroundThreads(sizes.background_threads, pool);
+    // Heartbeats and puts go first: work that falls behind holds writes up, and so gets its turn.
+    // The answer says only whether this environment can.
+    env->LowerThreadPoolCPUPriority(pool, rocksdb::CpuPriority::kLow).PermitUncheckedError();
+  }
 
   rocksdb::BlockBasedTableOptions tables;
   tables.block_cache = block_cache_;

@@ -3,11 +3,17 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "base/random.h"
 #include "storage/key_encoding.h"
@@ -126,6 +132,38 @@ TEST_F(RocksDbEventsTest, WritesThatRocksDbHoldsUpAreCounted) {
     return counts().held_writes > 0;
   }));
   EXPECT_GT(counts().held_us, 0u);
+}
+
+// Niceness of the threads of this process whose name begins so.
+std::vector<int> NicenessOf(const std::string& prefix) {
+  std::vector<int> found;
+  std::error_code error;  // a thread may end meanwhile
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", error)) {
+    std::string name;
+    std::ifstream(task.path() / "comm") >> name;
+    if (!name.starts_with(prefix)) continue;
+    found.push_back(
+        getpriority(PRIO_PROCESS, static_cast<id_t>(std::stoul(task.path().filename()))));
+  }
+  return found;
+}
+
+// A node that has more work than processors sends its heartbeats all the same.
+TEST_F(RocksDbEventsTest, FlushesAndCompactionsLetOthersGoFirst) {
+  RocksDbSizes sizes = Sizes();
+  sizes.memtable_bytes = size_t{64} << 10;
+  Open(sizes);
+  int row = 0;
+  EXPECT_TRUE(Soon([&] {
+    Put(row++ % 100, NoiseOf(10'000));
+    return counts().compacted_bytes > 10'000;
+  }));
+  for (const std::string pool : {"rocksdb:high", "rocksdb:low"}) {
+    const std::vector<int> niceness = NicenessOf(pool);
+    EXPECT_FALSE(niceness.empty()) << pool;
+    // A thread that has had nothing to do is as it was made.
+    EXPECT_TRUE(std::ranges::find(niceness, 19) != niceness.end()) << pool;
+  }
 }
 
 TEST(RocksDbEventsAlone, WhatNobodyAsksForIsDropped) {
