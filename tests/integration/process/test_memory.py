@@ -64,6 +64,15 @@ class MemoryTest(ProcessTest):
         self.assert_bounded(self.load(cluster, "get", "1MiB", 400, 8, 400))
         self.assertGreater(sum(self.refused_by(cluster, node) for node in (1, 2, 3)), 0)
 
+    def test_the_allocator_asks_for_huge_pages(self):
+        given = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        if not given.exists() or "[madvise]" not in given.read_text():
+            self.skipTest("this kernel gives huge pages to all or to none")
+        cluster = self.start()
+        maps = pathlib.Path(f"/proc/{cluster.pid(1)}/smaps").read_text()
+        flags = [line.split()[1:] for line in maps.splitlines() if line.startswith("VmFlags:")]
+        self.assertTrue(any("hg" in words for words in flags))
+
 
 if __name__ == "__main__":
     unittest.main()
