@@ -45,12 +45,8 @@ RocksDbShared::RocksDbShared(const RocksDbSizes& sizes)
         rocksdb::NewGenericRateLimiter(static_cast<int64_t>(sizes.background_bytes_per_second)));
   }
   rocksdb::Env* env = rocksdb::Env::Default();
-  for (const auto pool : {rocksdb::Env::LOW, rocksdb::Env::HIGH}) {
-    env->SetBackgroundThreads(sizes.background_threads, pool);
-    // Heartbeats and puts go first: work that falls behind holds writes up, and so gets its turn.
-    // The answer says only whether this environment can.
-    env->LowerThreadPoolCPUPriority(pool, rocksdb::CpuPriority::kLow).PermitUncheckedError();
-  }
+  env->SetBackgroundThreads(sizes.background_threads, rocksdb::Env::LOW);
+  env->SetBackgroundThreads(sizes.background_threads, rocksdb::Env::HIGH);
 
   rocksdb::BlockBasedTableOptions tables;
   tables.block_cache = block_cache_;
@@ -88,6 +84,7 @@ rocksdb::Options RocksDbShared::StoreOptions() const {
   options.skip_stats_update_on_db_open = true;
   options.statistics = events_;
   options.listeners.push_back(events_);
+  options.listeners.push_back(niceness_);
   return options;
 }
 

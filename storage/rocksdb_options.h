@@ -12,6 +12,7 @@
 #include <atomic>
 #include <memory>
 
+#include "storage/background_niceness.h"
 #include "storage/hot_rows.h"
 #include "storage/rocksdb_engine.h"
 #include "storage/rocksdb_events.h"
@@ -63,6 +64,7 @@ class RocksDbShared {
   std::shared_ptr<rocksdb::WriteBufferManager> memtables_;
   std::unique_ptr<HotRows> hot_rows_;
   const std::shared_ptr<RocksDbEvents> events_ = std::make_shared<RocksDbEvents>();
+  const std::shared_ptr<BackgroundNiceness> niceness_ = std::make_shared<BackgroundNiceness>();
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter_;  // null: no limit
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;

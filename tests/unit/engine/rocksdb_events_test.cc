@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "storage/background_niceness.h"
 #include "storage/key_encoding.h"
 #include "storage/rocksdb_engine.h"
 #include "tests/unit/engine/scratch_directory.h"
@@ -162,7 +163,7 @@ TEST_F(RocksDbEventsTest, FlushesAndCompactionsLetOthersGoFirst) {
     const std::vector<int> niceness = NicenessOf(pool);
     EXPECT_FALSE(niceness.empty()) << pool;
     // A thread that has had nothing to do is as it was made.
-    EXPECT_TRUE(std::ranges::find(niceness, 19) != niceness.end()) << pool;
+    EXPECT_TRUE(std::ranges::find(niceness, kBackgroundNiceness) != niceness.end()) << pool;
   }
 }
 
