@@ -1,9 +1,9 @@
 // BackgroundNiceness: RocksDB's flushes and compactions let other threads go first. Included by
 // rocksdb_*.cc only.
 //
-// Where processors are short, heartbeats and requests must not wait behind a compaction. RocksDB's
-// own switch knows niceness 19 alone, or none while anything else runs; by 15 they keep a thirtieth
-// of what a busy neighbour gets, and whoever writes more than they flush is held up.
+// Where processors are short, heartbeats and requests must not wait behind a compaction; whoever
+// writes more than is flushed is held up. RocksDB's own switch knows niceness 19 alone, or none
+// while anything else runs.
 #pragma once
 
 #include <rocksdb/listener.h>
@@ -11,10 +11,11 @@
 
 namespace basalt::storage {
 
-inline constexpr int kBackgroundNiceness = 15;
-
 class BackgroundNiceness : public rocksdb::EventListener {
  public:
+  // 0 to 19; 0 leaves threads as they are.
+  explicit BackgroundNiceness(int niceness) : niceness_(niceness) {}
+
   const char* Name() const override { return "basalt.BackgroundNiceness"; }
 
   // Both on the thread that does the work, which is RocksDB's and does no other.
@@ -22,13 +23,14 @@ class BackgroundNiceness : public rocksdb::EventListener {
   void OnCompactionBegin(rocksdb::DB*, const rocksdb::CompactionJobInfo&) override { Lower(); }
 
  private:
-  static void Lower() {
-    thread_local bool lowered = false;
-    if (lowered) return;
-    lowered = true;
-    // To be nicer is allowed to everybody; 0 is the calling thread.
-    setpriority(PRIO_PROCESS, 0, kBackgroundNiceness);
+  void Lower() const {
+    thread_local int is = 0;
+    if (is >= niceness_) return;  // nobody may take it back
+    is = niceness_;
+    setpriority(PRIO_PROCESS, 0, niceness_);  // of the calling thread
   }
+
+  const int niceness_;
 };
 
 }  // namespace basalt::storage

@@ -51,6 +51,9 @@ struct RocksDbSizes {
   // Flushes and compactions of the node together; 0: no limit.
   uint64_t background_bytes_per_second = 0;
   int background_threads = 2;
+  // Of flushes and compactions, 0 to 19: beside a thread of niceness 0 that would never sleep, 15
+  // leaves them a thirtieth of a processor.
+  int background_niceness = 0;
 };
 
 // Of all instances of a node, since it started.

@@ -64,7 +64,8 @@ class RocksDbShared {
   std::shared_ptr<rocksdb::WriteBufferManager> memtables_;
   std::unique_ptr<HotRows> hot_rows_;
   const std::shared_ptr<RocksDbEvents> events_ = std::make_shared<RocksDbEvents>();
-  const std::shared_ptr<BackgroundNiceness> niceness_ = std::make_shared<BackgroundNiceness>();
+  const std::shared_ptr<BackgroundNiceness> niceness_ =
+      std::make_shared<BackgroundNiceness>(sizes_.background_niceness);
   std::shared_ptr<rocksdb::RateLimiter> rate_limiter_;  // null: no limit
   std::shared_ptr<rocksdb::TableFactory> data_tables_;
   std::shared_ptr<rocksdb::TableFactory> state_tables_;

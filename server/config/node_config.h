@@ -54,6 +54,7 @@ struct NodeConfig {
   uint64_t block_cache = 256ull << 20;     // at least 8 MiB; shared by all replicas
   uint64_t write_buffer = 256ull << 20;    // at least 8 MiB; memtables of all replicas together
   uint64_t checkpoint_rate = 64ull << 20;  // bytes a second sent to each follower; 0: no limit
+  uint32_t background_niceness = 15;       // 0 to 19; of flushes and compactions
   // How long a version is kept once another has replaced it; 100 ms to 30 days.
   std::chrono::milliseconds version_retention{600'000};
   // Of versions younger than that, in each replica; 0: no bound.

@@ -275,6 +275,10 @@ constexpr std::array kSettings = {
             "limit",
             "", ReadBytes<&C::checkpoint_rate, 64 * kKiB, kTiB, true>,
             PrintBytes<&C::checkpoint_rate>},
+    Setting{G::kStorage, "background-niceness", "N",
+            "by how much flushes and compactions let all other threads of the machine go first "
+            "where processors are short; 0 where other programs leave this one too little; 0 to 19",
+            "", ReadCount<&C::background_niceness, 0, 19>, PrintCount<&C::background_niceness>},
     Setting{G::kStorage, "version-retention", "TIME",
             "how long a version of a key is kept once another has replaced it; 100ms to 720h", "",
             ReadDuration<&C::version_retention, 100, 2'592'000'000>,

@@ -47,6 +47,7 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.sizes.block_cache_bytes = memory.block_cache;
   options.entry_bytes = memory.log_entries;
   options.sizes.memtables_bytes = config.write_buffer;
+  options.sizes.background_niceness = static_cast<int>(config.background_niceness);
   options.election_timeout_ticks = config.election_timeout_ticks();
   options.heartbeat_ticks = config.heartbeat_ticks();
   options.tick = config.tick();

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/random.h"
-#include "storage/background_niceness.h"
 #include "storage/key_encoding.h"
 #include "storage/rocksdb_engine.h"
 #include "tests/unit/engine/scratch_directory.h"
@@ -153,6 +152,7 @@ std::vector<int> NicenessOf(const std::string& prefix) {
 TEST_F(RocksDbEventsTest, FlushesAndCompactionsLetOthersGoFirst) {
   RocksDbSizes sizes = Sizes();
   sizes.memtable_bytes = size_t{64} << 10;
+  sizes.background_niceness = 7;
   Open(sizes);
   int row = 0;
   EXPECT_TRUE(Soon([&] {
@@ -163,7 +163,7 @@ TEST_F(RocksDbEventsTest, FlushesAndCompactionsLetOthersGoFirst) {
     const std::vector<int> niceness = NicenessOf(pool);
     EXPECT_FALSE(niceness.empty()) << pool;
     // A thread that has had nothing to do is as it was made.
-    EXPECT_TRUE(std::ranges::find(niceness, kBackgroundNiceness) != niceness.end()) << pool;
+    EXPECT_TRUE(std::ranges::find(niceness, 7) != niceness.end()) << pool;
   }
 }
 

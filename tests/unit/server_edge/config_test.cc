@@ -118,6 +118,7 @@ TEST(Config, EverySettingIsFlagVariableAndKey) {
       {"block-cache", "16MiB"},
       {"write-buffer", "32MiB"},
       {"checkpoint-rate", "1MiB"},
+      {"background-niceness", "5"},
       {"version-retention", "5s"},
       {"old-versions-max", "2MiB"},
       {"memory-limit", "1GiB"},
