@@ -67,7 +67,8 @@ class MemoryTest(ProcessTest):
     def test_the_allocator_asks_for_huge_pages(self):
         given = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
         if not given.exists() or "[madvise]" not in given.read_text():
-            self.skipTest("this kernel gives huge pages to all or to none")
+            self.skipTest("this kernel gives huge pages to all or none; "
+                          "ends where transparent_hugepage/enabled says madvise")
         cluster = self.start()
         maps = pathlib.Path(f"/proc/{cluster.pid(1)}/smaps").read_text()
         flags = [line.split()[1:] for line in maps.splitlines() if line.startswith("VmFlags:")]
