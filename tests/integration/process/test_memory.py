@@ -45,6 +45,12 @@ class MemoryTest(ProcessTest):
         pages = pathlib.Path(f"/proc/{cluster.pid(node)}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGESIZE")
 
+    @staticmethod
+    def niceness_of_flushes(cluster, node):
+        tasks = pathlib.Path(f"/proc/{cluster.pid(node)}/task")
+        stats = [(task / "stat").read_text().rsplit(")", 1) for task in tasks.iterdir()]
+        return [int(fields.split()[16]) for head, fields in stats if head.endswith("(rocksdb:high")]
+
     def refused_by(self, cluster, node):
         return self.metric(cluster, node, r'basalt_requests_total\{[^}]*code="overloaded"[^}]*\}')
 
@@ -58,6 +64,7 @@ class MemoryTest(ProcessTest):
         self.addCleanup(os.kill, cluster.pid(3), signal.SIGCONT)
         self.assert_bounded(self.load(cluster, "put", "256KiB", 2000, 12, 3000))
         self.assertGreater(self.refused_by(cluster, 1) + self.refused_by(cluster, 2), 0)
+        self.assertIn(15, self.niceness_of_flushes(cluster, 1))  # --background-niceness
 
     def test_gets_of_large_values(self):
         cluster = self.start()
