@@ -177,10 +177,11 @@ TEST_F(KvctlProcessTest, ExplainTellsOfEveryAttempt) {
 
 TEST_F(KvctlProcessTest, ExplainEndsAsTheVerbItselfWould) {
   Refuse(v1::CODE_UNAVAILABLE);
-  const Ended put = Run({"--timeout", "200ms", "-o", "json", "explain", "put", "k", "v"});
+  // Long enough that the deadline falls into a wait between attempts, not into the first of them.
+  const Ended put = Run({"--timeout", "2s", "-o", "json", "explain", "put", "k", "v"});
   EXPECT_EQ(put.code, 3) << put.err;
   const auto json = nlohmann::json::parse(put.out);
-  EXPECT_EQ(json["status"], "unavailable");
+  EXPECT_EQ(json["status"], "unavailable") << put.out;
   EXPECT_EQ(json["outcome"], "not applied");
   EXPECT_GT(json["attempts"].size(), 1U);
   Refuse(v1::CODE_INVALID);

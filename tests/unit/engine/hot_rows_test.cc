@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <limits>
 #include <optional>
 #include <string>
@@ -197,9 +198,10 @@ TEST(HotRowsOfAnEngine, ReadsBesideWritesAreLinearizable) {
   std::atomic<uint64_t> written{1};
   std::vector<std::atomic<uint64_t>> found(kKeys);
   std::atomic<uint64_t> stale{0};
+  std::atomic<bool> done{false};
   const auto read = [&](uint64_t seed) {
     base::Random random(seed);
-    while (written.load() < kBatches) {
+    while (!done.load()) {
       const size_t key = random.Below(kKeys);
       const uint64_t least = std::max(written.load(), found[key].load());
       const auto version = ReadNewestVersion(*engine, keys[key]);
@@ -212,10 +214,16 @@ TEST(HotRowsOfAnEngine, ReadsBesideWritesAreLinearizable) {
   };
   std::vector<std::thread> readers;
   for (uint64_t seed = 1; seed <= 3; ++seed) readers.emplace_back(read, seed);
-  for (uint64_t stamp = 2; stamp <= kBatches; ++stamp) {
+  // The writer must not end before the readers have met rows that are kept: on a busy machine it
+  // may run alone for a long while.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto met = [&] { return resources.HotRowCounts().found > 0; };
+  for (uint64_t stamp = 2; stamp < kBatches || !met(); ++stamp) {
     write(stamp);
     written.store(stamp);
+    if (stamp >= kBatches && std::chrono::steady_clock::now() > deadline) break;
   }
+  done.store(true);
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(stale.load(), 0u);
   EXPECT_GT(resources.HotRowCounts().found, 0u);
