@@ -14,6 +14,7 @@ class Measurement:
     name: str
     words: tuple  # for the generator
     half_rate_of: str = ""  # of etcd, in the same turn
+    shards: int = 0  # of Basalt's cluster; 0: as many as the run was asked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,9 @@ MEASUREMENTS = (
     _basalt("get_read_index_256", "get", 256, "--read", "read-index"),
     _basalt("get_unary_256", "get", 256, "--unary"),
     _basalt("put_half_rate", "put", 256, half_rate_of="put_256"),
+    _basalt("put_64_one_group", "put", 64, shards=1),
+    _basalt("put_256_one_group", "put", 256, shards=1),
+    _basalt("put_half_rate_one_group", "put", 256, half_rate_of="put_256", shards=1),
 )
 
 ROWS = (
@@ -71,6 +75,12 @@ ROWS = (
         "txn_1024"),
     Row("put_half_rate", "durable put at half of etcd's rate, 256 clients", "put_half_rate",
         "put_half_rate"),
+    Row("put_64_one_group", "durable put, 64 clients, streaming; one Raft group", "put_64_one_group",
+        "put_64"),
+    Row("put_256_one_group", "durable put, 256 clients, streaming; one Raft group",
+        "put_256_one_group", "put_256"),
+    Row("put_half_rate_one_group", "durable put at half of etcd's rate, 256 clients; one Raft group",
+        "put_half_rate_one_group", "put_half_rate"),
 )
 
 
@@ -144,6 +154,22 @@ def measurements_of(rows, system):
                                                        for row in rows)}
     return [measurement for measurement in MEASUREMENTS
             if measurement.system == system and measurement.name in wanted]
+
+
+def blocks_of(rows):
+    """The rows in blocks, in order: those that need a measurement in common stand in one. The turns
+    of a block follow each other closely, so that a machine whose speed drifts spreads them less."""
+    blocks = []  # of [rows, what they need]
+    for row in rows:
+        needs = {one for system in SYSTEMS for one in measurements_of([row], system)}
+        block = [[row], needs]
+        for other in [other for other in blocks if other[1] & needs]:
+            block = [other[0] + block[0], other[1] | block[1]]
+            blocks.remove(other)
+        blocks.append(block)
+    order = {row: place for place, row in enumerate(rows)}
+    ordered = [sorted(block, key=order.get) for block, _ in blocks]
+    return sorted(ordered, key=lambda block: order[block[0]])
 
 
 def spread(values):

@@ -84,6 +84,17 @@ class SideBySideTest(unittest.TestCase):
                           for name in side_by_side.measurements_of(side_by_side.ROWS, system)},
                          set(side_by_side.MEASUREMENTS))
 
+    def test_rows_that_share_a_measurement_stand_in_one_block(self):
+        blocks = side_by_side.blocks_of(side_by_side.ROWS)
+        self.assertEqual([[row.name for row in block] for block in blocks],
+                         [["put_1"], ["put_64", "put_64_one_group"],
+                          ["put_256", "put_unary_256", "put_txn_256", "put_half_rate",
+                           "put_256_one_group", "put_half_rate_one_group"],
+                          ["get_lease_256", "get_read_index_256", "get_unary_256"],
+                          ["put_txn_1024"]])
+        apart = side_by_side.rows_named(["put_half_rate", "put_1"])
+        self.assertEqual(side_by_side.blocks_of(apart), [[apart[0]], [apart[1]]])
+
     def test_half_a_rate_is_measured_after_the_rate(self):
         row = side_by_side.rows_named(["put_half_rate"])
         self.assertEqual([one.name for one in side_by_side.measurements_of(row, "etcd")],
