@@ -23,6 +23,7 @@ class Row:
     title: str
     basalt: str  # names of measurements
     etcd: str
+    wanted: str = ""  # of the ratios, at least or at most
 
 
 def _etcd(name, workload, clients, *words, **more):
@@ -58,23 +59,24 @@ MEASUREMENTS = (
 )
 
 ROWS = (
-    Row("put_1", "durable put, 1 client, streaming", "put_1", "put_1"),
-    Row("put_64", "durable put, 64 clients, streaming", "put_64", "put_64"),
-    Row("put_256", "durable put, 256 clients, streaming", "put_256", "put_256"),
+    Row("put_1", "durable put, 1 client, streaming", "put_1", "put_1", "p50 0.9x"),
+    Row("put_64", "durable put, 64 clients, streaming", "put_64", "put_64", "2.5x"),
+    Row("put_256", "durable put, 256 clients, streaming", "put_256", "put_256",
+        "4x; CPU 0.25x"),
     Row("put_unary_256", "durable put, 256 clients, one unary RPC each", "put_unary_256",
-        "put_256"),
+        "put_256", "1.2x"),
     Row("get_lease_256", "linearizable get by lease, 256 clients, streaming", "get_lease_256",
-        "get_256"),
+        "get_256", "10x"),
     Row("get_read_index_256", "linearizable get by ReadIndex, 256 clients, streaming",
-        "get_read_index_256", "get_256"),
+        "get_read_index_256", "get_256", "5x"),
     Row("get_unary_256", "linearizable get, 256 clients, one unary RPC each", "get_unary_256",
-        "get_256"),
+        "get_256", "2x"),
     Row("put_txn_256", "durable put, 256 clients, streaming; etcd 64 puts a Txn", "put_256",
         "txn_256"),
     Row("put_txn_1024", "durable put, 1,024 clients, streaming; etcd 64 puts a Txn", "put_1024",
         "txn_1024"),
     Row("put_half_rate", "durable put at half of etcd's rate, 256 clients", "put_half_rate",
-        "put_half_rate"),
+        "put_half_rate", "p99 0.5x"),
     Row("put_64_one_group", "durable put, 64 clients, streaming; one Raft group", "put_64_one_group",
         "put_64"),
     Row("put_256_one_group", "durable put, 256 clients, streaming; one Raft group",
@@ -200,7 +202,7 @@ def compare(row, samples):
     result = {"basalt": basalt, "etcd": etcd,
               "void": max(basalt["spread"], etcd["spread"]) > SPREAD_MAX}
     if not result["void"]:
-        result["ratio"] = {key: round(basalt[key] / etcd[key], 3) if etcd[key] else None
+        result["ratio"] = {key: round(basalt[key] / etcd[key], 6) if etcd[key] else None
                            for key in ("per_s", "p50_us", "p99_us", "server_cpu_us_per_op")}
     return result
 
@@ -209,6 +211,80 @@ def figures_of(rows, samples):
     """What a document may cite: nothing of a void row."""
     compared = {row.name: compare(row, samples) for row in rows}
     return {name: result for name, result in compared.items() if not result["void"]}
+
+
+def joined(earlier, figures, samples):
+    """These figures and samples, and those that an earlier record (or None) has of rows that were not
+    measured anew, not even in part. Attempts at rows that were add up."""
+    if earlier is None:
+        return figures, samples
+    anew = {(sample["system"], sample["measurement"]) for sample in samples}
+
+    def needs(name):
+        return {(one.system, one.name) for system in SYSTEMS
+                for one in measurements_of(rows_named([name]), system)}
+    before = earlier["figures"]
+    kept = {name for name in before["taken"] if not needs(name) & anew}
+    wanted = set().union(anew, *(needs(name) for name in kept))
+    taken = {name: before["taken"][name] for name in kept}
+    for name, how in figures["taken"].items():
+        earlier_attempts = before["taken"].get(name, {}).get("attempts", 0)
+        taken[name] = how | {"attempts": how["attempts"] + earlier_attempts}
+    rows = {name: row for name, row in before["rows"].items() if name in kept}
+    return (figures | {"rows": rows | figures["rows"], "taken": taken},
+            [sample for sample in earlier["samples"]
+             if (sample["system"], sample["measurement"]) in wanted - anew] + samples)
+
+
+def misfit(earlier, settings):
+    """Why rows measured with these settings do not belong into the record; empty: they do."""
+    if earlier is None:
+        return ""
+    theirs = earlier["figures"].get("settings")
+    if theirs == settings:
+        return ""
+    return f"the record of this commit is of other settings, {theirs}; these are {settings}"
+
+
+def page_table(figures, link):
+    """Markdown lines of a record's figures, for a document: rates and ratios, each with its link; "-"
+    where a row was not measured."""
+    def cell(row, path, form):
+        value = figures["rows"][row.name]
+        for key in path.split("."):
+            value = value[key]
+        return f"[{form.format(value)}]({link}#figures.rows.{row.name}.{path})"
+    heads = ["row", "wanted", "Basalt 1/s", "etcd 1/s", "ratio", "p50 ratio", "p99 ratio",
+             "CPU ratio"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for row in ROWS:
+        measured = row.name in figures.get("taken", figures.get("attempts", {}))
+        cells = ["void" if measured else "-", "", "", "", "", ""]
+        if row.name in figures["rows"]:
+            cells = [cell(row, "basalt.per_s", "{:,.0f}"), cell(row, "etcd.per_s", "{:,.0f}")]
+            cells += [cell(row, f"ratio.{key}", "{:.2f}x")
+                      for key in ("per_s", "p50_us", "p99_us", "server_cpu_us_per_op")]
+        wanted = f"{row.wanted} <!-- figure: goal -->" if row.wanted else ""
+        yield "| " + " | ".join([row.title, wanted, *cells]) + " |"
+
+
+def budget_page_table(figures, link):
+    """Likewise, of a budget."""
+    names = [name for name, _ in BUDGET_PARTS]
+    heads = ["load", "operations/s", "spread", "p50 ms", "p99 ms", "servers, CPU us", *names,
+             "generator"]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|" + "---|" * len(heads)
+    for measurement, side in figures.items():
+        workload, clients = measurement.split("_")
+        at = f"{link}#figures.{measurement}"
+        cells = [f"{workload}, {int(clients):,} client" + ("s" if clients != "1" else ""),
+                 f"[{side['per_s']:,.0f}]({at}.per_s)", f"[{side['spread']:.2f}]({at}.spread)",
+                 f"{side['p50_us'] / 1000:.2f}", f"{side['p99_us'] / 1000:.2f}",
+                 f"[{side['server_cpu_us_per_op']:.1f}]({at}.server_cpu_us_per_op)"]
+        cells += [f"{side['parts_us'][name]:.1f}" for name in names]
+        yield "| " + " | ".join([*cells, f"{side['generator_cpu_us_per_op']:.1f}"]) + " |"
 
 
 def faults_of(rows, samples, syncs):

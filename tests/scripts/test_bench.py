@@ -95,6 +95,50 @@ class SideBySideTest(unittest.TestCase):
         apart = side_by_side.rows_named(["put_half_rate", "put_1"])
         self.assertEqual(side_by_side.blocks_of(apart), [[apart[0]], [apart[1]]])
 
+    def test_what_is_not_measured_anew_stays_in_the_record(self):
+        old = {"figures": {"rows": {"put_64": "old", "put_1": "old"}, "facts": "old",
+                           "taken": {"put_64": {"attempts": 1}, "put_1": {"attempts": 2}}},
+               "samples": [sample("basalt", "put_64", 1), sample("etcd", "put_64", 1),
+                           sample("etcd", "put_1", 1)]}
+        fresh = [sample("basalt", "put_64", 2), sample("etcd", "put_64", 2)]
+        figures, samples = side_by_side.joined(
+            old, {"rows": {}, "taken": {"put_64": {"attempts": 3}}, "facts": "new"}, fresh)
+        self.assertEqual(figures, {"rows": {"put_1": "old"}, "facts": "new",
+                                   "taken": {"put_64": {"attempts": 4}, "put_1": {"attempts": 2}}})
+        self.assertEqual([(one["measurement"], one["throughput"]) for one in samples],
+                         [("put_1", 1), ("put_64", 2), ("put_64", 2)])
+        self.assertEqual(side_by_side.joined(None, {"rows": {}}, fresh), ({"rows": {}}, fresh))
+
+    def test_a_row_that_shares_a_measurement_with_a_new_one_goes(self):
+        old = {"figures": {"rows": {"put_unary_256": "old"},
+                           "taken": {"put_unary_256": {"attempts": 1}}},
+               "samples": [sample("basalt", "put_unary_256", 1), sample("etcd", "put_256", 1)]}
+        fresh = [sample("basalt", "put_256", 2), sample("etcd", "put_256", 2)]
+        figures, samples = side_by_side.joined(
+            old, {"rows": {"put_256": "new"}, "taken": {"put_256": {"attempts": 1}}}, fresh)
+        self.assertEqual(list(figures["rows"]), ["put_256"])
+        self.assertEqual(list(figures["taken"]), ["put_256"])
+        self.assertEqual(samples, fresh)
+
+    def test_only_rows_of_equal_settings_join(self):
+        record = {"figures": {"settings": {"runs": 5}}}
+        self.assertEqual(side_by_side.misfit(None, {"runs": 1}), "")
+        self.assertEqual(side_by_side.misfit(record, {"runs": 5}), "")
+        self.assertIn("{'runs': 5}", side_by_side.misfit(record, {"runs": 1}))
+
+    def test_a_page_tells_void_from_not_measured(self):
+        result = side_by_side.compare(PUT_64[0], samples_of([100, 100], [50, 50]))
+        lines = list(side_by_side.page_table(
+            {"rows": {"put_64": result}, "taken": {"put_64": {}, "put_1": {}}}, "r.json"))
+        by_title = {line.split(" | ")[0][2:]: line for line in lines}
+        self.assertIn("| [100](r.json#figures.rows.put_64.basalt.per_s) |",
+                      by_title[PUT_64[0].title])
+        self.assertIn("| [2.00x](r.json#figures.rows.put_64.ratio.per_s) |",
+                      by_title[PUT_64[0].title])
+        self.assertIn("| void |", by_title["durable put, 1 client, streaming"])
+        self.assertIn("| - |", by_title["durable put, 256 clients, streaming"])
+        self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")})
+
     def test_half_a_rate_is_measured_after_the_rate(self):
         row = side_by_side.rows_named(["put_half_rate"])
         self.assertEqual([one.name for one in side_by_side.measurements_of(row, "etcd")],

@@ -21,17 +21,18 @@ class BenchTest(unittest.TestCase):
 
     def test_all_kinds_of_rows(self):
         names = ["put_1", "put_unary_256", "get_lease_256", "get_read_index_256", "get_unary_256",
-                 "put_txn_256", "put_half_rate"]
+                 "put_txn_256", "put_half_rate_one_group"]
         done = self.run_script(*[word for name in names for word in ("--row", name)])
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         runs = re.findall(r"(?m)^run 1 (\w+) (\w+): ([\d,]+)/s.* [123] connections, 0 errors",
                           done.stdout)
         self.assertEqual([(system, name) for system, name, _ in runs], [
-            ("etcd", "put_1"), ("etcd", "put_256"), ("etcd", "get_256"), ("etcd", "txn_256"),
-            ("etcd", "put_half_rate"), ("basalt", "put_1"), ("basalt", "put_256"),
-            ("basalt", "put_unary_256"), ("basalt", "get_lease_256"),
-            ("basalt", "get_read_index_256"), ("basalt", "get_unary_256"),
-            ("basalt", "put_half_rate")])
+            ("etcd", "put_1"), ("basalt", "put_1"),
+            ("etcd", "put_256"), ("etcd", "put_half_rate"),
+            ("basalt", "put_unary_256"), ("basalt", "put_half_rate_one_group"),
+            ("etcd", "get_256"), ("basalt", "get_lease_256"), ("basalt", "get_read_index_256"),
+            ("basalt", "get_unary_256"),
+            ("etcd", "txn_256"), ("basalt", "put_256")])
         self.assertTrue(all(int(rate.replace(",", "")) > 0 for _, _, rate in runs), done.stdout)
         puts_each = re.search(r"etcd txn_256: .* ([\d.]+) puts a Txn", done.stdout)
         self.assertGreater(float(puts_each.group(1)), 32, done.stdout)
