@@ -3,6 +3,7 @@ line `<!-- NAME: end -->`."""
 
 import json
 import pathlib
+import sys
 
 
 def _bounds(name, text):
@@ -32,11 +33,16 @@ def lines_of(tables, record):
 
 
 def show(name, tables, record, page=None):
-    """Prints it, or puts it into the page; 0, as a program's exit code."""
-    lines = lines_of(tables, record)
-    if page is None:
-        print(*lines, sep="\n")
-        return 0
-    path = pathlib.Path(page)
-    path.write_text(replaced(name, path.read_text(encoding="utf-8"), lines), encoding="utf-8")
+    """Prints it, or puts it into the page; the program's exit code: 1 where the record cannot be read or
+    the page has no place for it."""
+    try:
+        lines = lines_of(tables, record)
+        if page is None:
+            print(*lines, sep="\n")
+            return 0
+        path = pathlib.Path(page)
+        path.write_text(replaced(name, path.read_text(encoding="utf-8"), lines), encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        print(f"no table {name} of {record}: {error}", file=sys.stderr)
+        return 1
     return 0

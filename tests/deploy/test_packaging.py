@@ -122,7 +122,7 @@ class DockerTest(unittest.TestCase):
     def test_compose_file_is_valid(self):
         command = self.compose_command()
         if not command:
-            self.skipTest("needs docker compose; ends with it")
+            self.skipTest("needs docker compose; ends where it is installed")
         done = run(*command, "-f", ROOT / "deploy" / "docker" / "compose.yaml", "config")
         self.assertEqual(done.returncode, 0, done.stderr)
         for node in ("node1", "node2", "node3"):
