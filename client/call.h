@@ -15,11 +15,11 @@
 
 namespace basalt::client {
 
-enum class OperationKind : uint8_t { kGet, kPut, kDelete, kScan };
+enum class OperationKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
 
 inline CallKind KindOf(OperationKind kind) {
-  return kind == OperationKind::kPut || kind == OperationKind::kDelete ? CallKind::kWrite
-                                                                       : CallKind::kRead;
+  return kind == OperationKind::kGet || kind == OperationKind::kScan ? CallKind::kRead
+                                                                     : CallKind::kWrite;
 }
 
 // One page of one shard.
@@ -42,14 +42,19 @@ struct Operation {
   ReadMode read_mode = ReadMode::kLinearizable;
   std::string key;
   std::string value;
-  PageRange page;  // kScan
+  PageRange page;       // kScan
+  Condition condition;  // kCompareAndSet
+  int64_t by = 0;       // kIncrement
   bool explain = false;
 
-  size_t bytes() const { return key.size() + value.size() + page.from.size() + page.to.size(); }
+  size_t bytes() const {
+    return key.size() + value.size() + condition.value.size() + page.from.size() + page.to.size();
+  }
 };
 
 // Of a mutation; see CommandId in proto/command.proto.
 struct CommandNumber {
+  uint32_t line = 0;  // see Numbering
   uint64_t sequence = 0;
   uint64_t lowest_open = 0;
   uint64_t issued = 0;
@@ -72,6 +77,8 @@ struct Payload {
   bool found = false;     // get
   bool existed = false;   // delete
   uint64_t version = 0;   // get, write
+  int64_t number = 0;     // increment
+  bool failed = false;    // compare-and-set: the condition did not hold
   std::string value;      // get
   std::vector<Row> rows;  // scan, as the three below
   uint64_t count = 0;

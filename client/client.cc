@@ -46,6 +46,11 @@ Result<std::optional<Value>> ToValue(CallResult result) {
   return std::optional<Value>(Value{std::move(result.payload.value), result.payload.version});
 }
 
+Result<int64_t> ToNumber(CallResult result) {
+  if (!result.status.ok()) return std::move(result.status);
+  return result.payload.number;
+}
+
 Result<bool> ToExisted(CallResult result) {
   if (!result.status.ok()) return std::move(result.status);
   return result.payload.existed;
@@ -98,6 +103,41 @@ Result<bool> Client::Delete(std::string_view key, const CallOptions& options) {
   Status limits = CheckLimits(key, {});
   if (!limits.ok()) return limits;
   return ToExisted(driver_->Run(Make(OperationKind::kDelete, key, {}, options), options.timeout));
+}
+
+Result<CompareAndSetResult> Client::CompareAndSet(std::string_view key, const Condition& condition,
+                                                  std::string_view value,
+                                                  const CallOptions& options) {
+  if (Status limits = CheckLimits(key, value); !limits.ok()) return limits;
+  if (value.size() + condition.value.size() > kValueBytesMax) {
+    return Refused("the value and the expected one have more than 8 MiB together");
+  }
+  Operation operation = Make(OperationKind::kCompareAndSet, key, value, options);
+  operation.condition = condition;
+  CallResult result = driver_->Run(std::move(operation), options.timeout);
+  if (!result.status.ok()) return std::move(result.status);
+  return CompareAndSetResult{.applied = !result.payload.failed, .version = result.payload.version};
+}
+
+Result<int64_t> Client::Increment(std::string_view key, int64_t by, const CallOptions& options) {
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  Operation operation = Make(OperationKind::kIncrement, key, {}, options);
+  operation.by = by;
+  return ToNumber(driver_->Run(std::move(operation), options.timeout));
+}
+
+void Client::IncrementAsync(std::string_view key, int64_t by, IncrementCallback done,
+                            const CallOptions& options) {
+  client::Continuation finish = [done = std::move(done)](CallResult result) {
+    done(ToNumber(std::move(result)));
+  };
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+    driver_->Post(std::move(finish), std::move(limits));
+    return;
+  }
+  Operation operation = Make(OperationKind::kIncrement, key, {}, options);
+  operation.by = by;
+  driver_->Start(std::move(operation), options.timeout, std::move(finish));
 }
 
 void Client::PutAsync(std::string_view key, std::string_view value, StatusCallback done,

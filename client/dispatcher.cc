@@ -35,12 +35,16 @@ bool AnyReplicaServes(const Operation& operation) {
 
 SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
 
-bool Fits(OperationKind kind, Payload::Kind payload) {
+bool Fits(OperationKind kind, const Payload& result) {
+  if (result.failed && kind != OperationKind::kCompareAndSet) return false;
+  const Payload::Kind payload = result.kind;
   switch (kind) {
     case OperationKind::kGet:
       return payload == Payload::Kind::kGet;
     case OperationKind::kPut:
     case OperationKind::kDelete:
+    case OperationKind::kCompareAndSet:
+    case OperationKind::kIncrement:
       return payload == Payload::Kind::kWrite;
     case OperationKind::kScan:
       return payload == Payload::Kind::kScan;
@@ -49,20 +53,6 @@ bool Fits(OperationKind kind, Payload::Kind payload) {
 }
 
 }  // namespace
-
-uint64_t OpenNumbers::Open() {
-  open_.push_back(true);
-  return lowest_ + open_.size() - 1;
-}
-
-void OpenNumbers::Close(uint64_t sequence) {
-  BASALT_CHECK(sequence >= lowest_ && sequence - lowest_ < open_.size());
-  open_[sequence - lowest_] = false;
-  while (!open_.empty() && !open_.front()) {
-    open_.pop_front();
-    ++lowest_;
-  }
-}
 
 Dispatcher::Dispatcher(uint64_t seed, ReadSpread spread)
     : policy_(seed),
@@ -96,7 +86,6 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
     call.story = std::make_unique<CallStory>();
     call.story->started = call.story->ended = now;
   }
-  if (KindOf(call.operation->kind) == CallKind::kWrite) call.number.sequence = numbers_.Open();
   ++open_calls_;
   open_bytes_ += call.operation->bytes();
   PushTimer({.when = deadline, .slot = slot, .call_id = call.call_id});
@@ -180,11 +169,7 @@ void Dispatcher::Hedge(uint32_t slot, Time now) {
 void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Time now) {
   Call& call = calls_[slot];
   open = {.id = (next_send_++ << kSlotBits) | slot, .node_id = to.node_id, .sent_at = now};
-  if (!call.numbered) {
-    call.numbered = true;
-    call.number.issued = highest_clock_;
-  }
-  call.number.lowest_open = numbers_.lowest_open();
+  if (KindOf(call.operation->kind) == CallKind::kWrite) Number(call, to.shard_id);
   if (call.story != nullptr) {
     call.story->attempts.push_back({.node_id = to.node_id, .shard_id = to.shard_id, .sent = now});
   }
@@ -197,6 +182,19 @@ void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Ti
                             .timeout_ms = ServerTimeoutMs(call.deadline - now),
                             .number = call.number,
                             .operation = call.operation});
+}
+
+void Dispatcher::Number(Call& call, uint64_t shard_id) {
+  if (call.number.sequence == 0) {
+    const Numbering::Number number = numbering_.Open(shard_id);
+    call.number = {.line = number.line, .sequence = number.sequence, .issued = highest_clock_};
+  }
+  call.number.lowest_open = numbering_.LowestOpen(call.number.line);
+}
+
+void Dispatcher::CloseNumber(Call& call) {
+  if (call.number.sequence != 0) numbering_.Close({call.number.line, call.number.sequence});
+  call.number = {};
 }
 
 void Dispatcher::Land(OpenSend& open) {
@@ -230,8 +228,18 @@ void Dispatcher::OnSendEnded(uint32_t slot, const SendReport& report, Time now) 
   Call& call = calls_[slot];
   EndAttempt(call, report, now);
   call.state = State::kDelayed;
+  SendReport judged = report;
+  if (report.end == SendEnd::kForgotten && !call.history.in_doubt) {
+    // Every earlier send under the number was answered "not applied" or never left: it did not run,
+    // and another one may. What the answer said of the shard's time lets that one pass.
+    CloseNumber(call);
+    judged = {.end = SendEnd::kUnavailable,
+              .outcome = Outcome::kNotApplied,
+              .rerouted = true,
+              .message = report.message};
+  }
   Verdict verdict =
-      policy_.OnSendEnded(KindOf(call.operation->kind), call.history, report, now, call.deadline);
+      policy_.OnSendEnded(KindOf(call.operation->kind), call.history, judged, now, call.deadline);
   if (!verdict.retry) {
     Finish(slot, {std::move(verdict.status), {}});
     return;
@@ -274,7 +282,9 @@ void Dispatcher::Learn(uint64_t shard_id, uint64_t node_id, Answer& answer, Time
 
 void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   Call& call = calls_[slot];
-  if (answer.report.end == SendEnd::kOk && !Fits(call.operation->kind, answer.payload.kind)) {
+  const OperationKind kind = call.operation->kind;
+  if ((answer.report.end == SendEnd::kOk && !Fits(kind, answer.payload)) ||
+      (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement)) {
     answer.report = {.end = SendEnd::kGarbled,
                      .message = "the answer fits no request of that kind"};
   }
@@ -332,7 +342,7 @@ void Dispatcher::StartTrials(Time now) {
 void Dispatcher::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids, Time now) {
   if (health_.OnConnectionFailed(node_id, now)) LoseNode(node_id, now);
   for (const uint64_t send_id : send_ids) {
-    const Call* call = FindSend(send_id);
+    Call* call = FindSend(send_id);
     if (call == nullptr || !EndSend(SlotOfSend(send_id), send_id)) continue;
     const std::optional<Destination> route = router_.RouteShard(call->shard_id);
     OnSendEnded(SlotOfSend(send_id),
@@ -442,7 +452,7 @@ void Dispatcher::CheckHealth(Time now) {
 
 void Dispatcher::Finish(uint32_t slot, CallResult result) {
   Call& call = calls_[slot];
-  if (call.number.sequence != 0) numbers_.Close(call.number.sequence);
+  CloseNumber(call);
   --open_calls_;
   open_bytes_ -= call.operation->bytes();
   const bool served = result.status.ok();

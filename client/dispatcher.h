@@ -8,10 +8,12 @@
 // Invariants:
 //  D1 a call has at most one open send, or two at different nodes if it is a read that any replica
 //     may answer; only an answer to an open one is taken, and only the first that serves the call;
-//  D2 every call ends exactly once, at its deadline at the latest; a write with an open send then,
-//  as
-//     soon as it is known whether that has left this process (OnWithdrawn);
-//  D3 `lowest_open` is at most the sequence of every open mutation.
+//  D2 every call ends exactly once, at its deadline at the latest; a write with an open send
+//     then, as soon as it is known whether that has left this process
+//     (OnWithdrawn);
+//  D3 a mutation has one number for all its sends, and all of them carry the same `issued`; it gets
+//     another only when a send of it was answered "forgotten" and no other one is in doubt;
+//  D4 `lowest_open` is at most the sequence of every open mutation of the line (Numbering).
 #pragma once
 
 #include <cstdint>
@@ -24,6 +26,7 @@
 #include "client/call.h"
 #include "client/hedge.h"
 #include "client/node_health.h"
+#include "client/numbering.h"
 #include "client/replica_choice.h"
 #include "client/retry_policy.h"
 #include "client/router.h"
@@ -31,18 +34,6 @@
 namespace basalt::client {
 
 inline constexpr Time kNever = Time(std::numeric_limits<int64_t>::max());
-
-// Sequence numbers of mutations, and the lowest one that is still open.
-class OpenNumbers {
- public:
-  uint64_t Open();
-  void Close(uint64_t sequence);
-  uint64_t lowest_open() const { return lowest_; }
-
- private:
-  uint64_t lowest_ = 1;
-  std::deque<bool> open_;  // open_[i]: whether lowest_ + i is open; the front one is
-};
 
 struct Finished {
   Continuation done;
@@ -136,8 +127,7 @@ class Dispatcher {
     Time hedge_at{0};
     Time deadline{0};
     Time retry_at{0};
-    bool numbered = false;  // `number.issued` is set
-    CommandNumber number;
+    CommandNumber number;  // of a mutation that was sent
     CallHistory history;
     std::shared_ptr<const Operation> operation;
     Continuation done;
@@ -153,6 +143,8 @@ class Dispatcher {
   uint32_t TakeSlot();
   // Sends the call to where its route leads now, if that is within reach.
   void Dispatch(uint32_t slot, Time now);
+  void Number(Call& call, uint64_t shard_id);
+  void CloseNumber(Call& call);
   void SendTo(uint32_t slot, OpenSend& open, const Destination& to, Time now);
   // A second send of a read, to another replica, if there is one and the budget allows it.
   void Hedge(uint32_t slot, Time now);
@@ -188,7 +180,7 @@ class Dispatcher {
   ReplicaChoice replica_choice_;
   std::vector<ReplicaCandidate> candidates_;  // ChooseReplica's, so that no choice allocates
   Hedging hedging_;
-  OpenNumbers numbers_;
+  Numbering numbering_;
   Effects effects_;
 
   std::deque<Call> calls_;  // by slot; elements stay where they are

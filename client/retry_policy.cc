@@ -16,7 +16,7 @@ bool IsNotApplied(const SendReport& report) {
   return report.end == SendEnd::kNotSent || report.outcome == Outcome::kNotApplied;
 }
 
-bool CanComeBack(CallKind kind, SendEnd end) {
+bool CanComeBack(SendEnd end) {
   switch (end) {
     case SendEnd::kWrongShard:
     case SendEnd::kNotLeader:
@@ -24,15 +24,16 @@ bool CanComeBack(CallKind kind, SendEnd end) {
     case SendEnd::kOverloaded:
     case SendEnd::kNotFormed:  // the cluster is known: that node is only starting
     case SendEnd::kNotSent:
-      return true;
     case SendEnd::kDeadline:
     case SendEnd::kInternal:
     case SendEnd::kLinkBroken:
     case SendEnd::kGarbled:
-      return kind == CallKind::kRead;
+      return true;
     case SendEnd::kOk:
     case SendEnd::kInvalid:
     case SendEnd::kReadOnly:
+    case SendEnd::kNotANumber:
+    case SendEnd::kForgotten:
       return false;
   }
   return false;
@@ -52,6 +53,10 @@ Code CodeOf(SendEnd end) {
       return Code::kReadOnly;
     case SendEnd::kNotFormed:
       return Code::kNotFormed;
+    case SendEnd::kNotANumber:
+      return Code::kNotANumber;
+    case SendEnd::kForgotten:
+      return Code::kForgotten;
     case SendEnd::kInternal:
     case SendEnd::kGarbled:
       return Code::kInternal;
@@ -80,16 +85,20 @@ Verdict RetryPolicy::OnSendEnded(CallKind kind, CallHistory& history, const Send
                                  Time now, Time deadline) {
   Verdict verdict;
   if (report.end == SendEnd::kOk) return verdict;
+  // What the number gave is known now, whatever was in doubt before.
+  if (report.end == SendEnd::kNotANumber) history.in_doubt = false;
   if (!IsNotApplied(report)) history.in_doubt = true;
   history.last_end = report.end;
   history.last_message = report.message;
 
+  // A full disk refuses before it looks whether the write was applied before: another leader may
+  // tell.
   const bool doubtful_write = kind == CallKind::kWrite && history.in_doubt;
-  if (doubtful_write || !CanComeBack(kind, report.end)) {
+  const bool may_be_told = doubtful_write && report.end == SendEnd::kReadOnly;
+  const bool applied = kind == CallKind::kWrite && report.outcome == Outcome::kApplied;
+  if (applied || (!CanComeBack(report.end) && !may_be_told)) {
     Outcome outcome = OutcomeOf(kind, history.in_doubt);
-    if (kind == CallKind::kWrite && report.outcome == Outcome::kApplied) {
-      outcome = Outcome::kApplied;
-    }
+    if (applied) outcome = Outcome::kApplied;
     verdict.status =
         Status(CodeOf(report.end), outcome, report.message,
                std::chrono::duration_cast<std::chrono::milliseconds>(report.retry_after));

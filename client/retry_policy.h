@@ -1,9 +1,9 @@
 // RetryPolicy: whether a call goes on after one of its sends ended, and how a call ends. Pure: the
 // time is an argument, jitter comes from a seeded generator.
 //
-// Rules. A read goes on until its deadline. A write goes on only while every send of it so far was
-// answered "not applied" or never left this process; the first doubt ends it as *unknown* (until
-// the servers keep sessions, a second copy could be applied twice). "Not applied" is claimed only
+// Rules. A call goes on until its deadline, but for answers that would be the same again. A write
+// whose sends are in doubt goes on as well: it carries one number, under which it is applied once
+// however often it is sent, and the shard tells what became of it. "Not applied" is claimed only
 // when every send was answered so or never left.
 #pragma once
 
@@ -34,6 +34,8 @@ enum class SendEnd : uint8_t {
   kReadOnly,
   kInternal,
   kNotFormed,
+  kNotANumber,  // a result: the number ran, and changed nothing
+  kForgotten,   // the shard does not remember whether it ran the number
   kNotSent,     // never left this process: no link, or no route
   kLinkBroken,  // handed to the wire, and no answer will come
   kGarbled,     // an answer came that makes no sense

@@ -16,6 +16,10 @@ std::string_view ToString(Code code) {
       return "overloaded";
     case Code::kReadOnly:
       return "read only";
+    case Code::kNotANumber:
+      return "not a number";
+    case Code::kForgotten:
+      return "forgotten";
     case Code::kNotFormed:
       return "no cluster yet";
     case Code::kInternal:

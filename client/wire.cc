@@ -21,6 +21,20 @@ void FillScan(const Operation& operation, v1::ScanRequest* scan) {
   scan->set_mode(ModeOf(operation.read_mode));
 }
 
+void FillCondition(const Condition& condition, v1::Condition* to) {
+  switch (condition.kind) {
+    case Condition::Kind::kValue:
+      to->set_value(condition.value);
+      break;
+    case Condition::Kind::kAbsent:
+      to->set_absent(true);
+      break;
+    case Condition::Kind::kVersion:
+      to->set_version(condition.version);
+      break;
+  }
+}
+
 SendEnd EndOf(v1::Code code) {
   switch (code) {
     case v1::CODE_OK:
@@ -43,6 +57,12 @@ SendEnd EndOf(v1::Code code) {
       return SendEnd::kInternal;
     case v1::CODE_NOT_FORMED:
       return SendEnd::kNotFormed;
+    case v1::CODE_CONDITION_FAILED:
+      return SendEnd::kOk;  // its payload tells
+    case v1::CODE_NOT_A_NUMBER:
+      return SendEnd::kNotANumber;
+    case v1::CODE_FORGOTTEN:
+      return SendEnd::kForgotten;
     default:
       return SendEnd::kGarbled;  // of a later release
   }
@@ -74,6 +94,8 @@ Payload TakePayload(v1::Response* response) {
       payload.kind = Payload::Kind::kWrite;
       payload.version = response->write().version();
       payload.existed = response->write().existed();
+      payload.number = response->write().number();
+      payload.failed = response->code() == v1::CODE_CONDITION_FAILED;
       break;
     case v1::Response::kScan: {
       v1::ScanResult* scan = response->mutable_scan();
@@ -120,7 +142,7 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
   if (KindOf(operation.kind) == CallKind::kWrite) {
     v1::CommandId* id = request->mutable_command_id();
     id->set_client_high(client_id.high);
-    id->set_client_low(client_id.low);
+    id->set_client_low(client_id.low + send.number.line);
     id->set_sequence(send.number.sequence);
     id->set_lowest_open(send.number.lowest_open);
     id->set_issued(send.number.issued);
@@ -136,6 +158,17 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
       break;
     case OperationKind::kDelete:
       request->mutable_delete_()->set_key(operation.key);
+      break;
+    case OperationKind::kCompareAndSet: {
+      v1::CompareAndSetRequest* set = request->mutable_compare_and_set();
+      set->set_key(operation.key);
+      set->set_value(operation.value);
+      FillCondition(operation.condition, set->mutable_condition());
+      break;
+    }
+    case OperationKind::kIncrement:
+      request->mutable_increment()->set_key(operation.key);
+      request->mutable_increment()->set_by(operation.by);
       break;
     case OperationKind::kScan:
       FillScan(operation, request->mutable_scan());

@@ -17,6 +17,7 @@ struct ClientId {
   uint64_t low = 0;
 };
 
+// Line k of the client's numbers has the id that lies k above its own.
 void ToRequest(const Send& send, ClientId client_id, v1::Request* request);
 // Moves the payload out of `response`.
 Answer ToAnswer(v1::Response* response);

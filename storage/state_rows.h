@@ -11,6 +11,7 @@
 //   are
 //                  still stored or not; missing: 0
 //   map            meta shard: serialized basalt.v1.ClusterMap
+//   session/<u64>, sessions   results of clients' commands: storage/sessions.h
 //
 // Pure functions.
 #pragma once
@@ -30,6 +31,9 @@ inline constexpr std::string_view kDescriptorRow = "descriptor";
 inline constexpr std::string_view kHashRowPrefix = "hash/";
 inline constexpr std::string_view kHorizonRow = "horizon";
 inline constexpr std::string_view kMapRow = "map";
+// storage/sessions.h
+inline constexpr std::string_view kSessionRowPrefix = "session/";
+inline constexpr std::string_view kForgottenRow = "sessions";
 
 struct AppliedRow {
   raft::LogBase base;          // index and term of the last applied entry; configuration as of it

@@ -15,6 +15,8 @@ enum class Verb : uint8_t {
   kPut,
   kGet,
   kDel,
+  kCas,
+  kIncr,
   kScan,
   kCount,
   kImport,
@@ -46,6 +48,8 @@ struct Arguments {
   std::string key;
   std::string value;
   bool value_from_stdin = false;
+  Condition condition;
+  int64_t by = 1;
   ReadMode read_mode = ReadMode::kLinearizable;
   ScanOptions scan;
   std::string file;  // import; "-": standard input

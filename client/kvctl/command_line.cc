@@ -29,6 +29,10 @@ struct Raw {
   std::string timeout = "5s";
   std::string key;
   std::string value;
+  std::string expect;
+  bool absent = false;
+  CLI::Option* expect_given = nullptr;
+  CLI::Option* version_given = nullptr;
   std::string prefix;
   std::string from;
   std::string to;
@@ -40,6 +44,15 @@ struct Raw {
 };
 
 // CLI::NonNegativeNumber names its bound, the greatest double, with all of its 309 digits.
+// The parser takes a leading 0 for octal, and 0x for hexadecimal.
+CLI::Validator Decimal() {
+  return {[](const std::string& text) {
+            const size_t digits = text.starts_with('-') ? 1 : 0;
+            const bool odd = text.size() > digits + 1 && text[digits] == '0';
+            return odd ? "'" + text + "' is no decimal number" : std::string();
+          },
+          ""};
+}
 CLI::Range AnyNumber() { return {uint64_t{0}, uint64_t{1} << 62}; }
 
 const std::map<std::string, OutputFormat> kOutputs = {
@@ -118,6 +131,29 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   CLI::App* del =
       AddVerb(app, raw, "del", Verb::kDel, "Delete a key; exit code 1 when it was absent", "Data");
   del->add_option("KEY", raw.key)->required();
+
+  CLI::App* cas = AddVerb(app, raw, "cas", Verb::kCas,
+                          "Write a key if a condition holds; exit code 1 when it does not", "Data");
+  cas->add_option("KEY", raw.key)->required();
+  cas->add_option("VALUE", raw.value, "The value; -: standard input")->required();
+  raw.expect_given = cas->add_option("--expect", raw.expect, "If this is the value now");
+  CLI::Option* const absent = cas->add_flag("--absent", raw.absent, "If there is no value");
+  raw.version_given = cas->add_option("--version", arguments.condition.version,
+                                      "If the value has this version (get -o json); 0: if there is "
+                                      "none");
+  for (CLI::Option* const option : {raw.expect_given, absent, raw.version_given}) {
+    for (CLI::Option* const other : {raw.expect_given, absent, raw.version_given}) {
+      if (option != other) option->excludes(other);
+    }
+  }
+
+  CLI::App* incr =
+      AddVerb(app, raw, "incr", Verb::kIncr,
+              "Add to a decimal number, 0 where there is no value, and print it", "Data");
+  incr->add_option("KEY", raw.key)->required();
+  incr->add_option("N", arguments.by, "What to add; behind '--' when below 0")
+      ->check(Decimal())
+      ->capture_default_str();
 
   CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kNotOneSnapshot, "Data");
   AddRange(scan, raw);
@@ -299,11 +335,21 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
     return "--timeout: '" + raw.timeout + "' is not a time above 0 with a unit (500ms, 5s, 1m)";
   }
   arguments.timeout = *timeout;
-  const bool takes_value = arguments.verb == Verb::kPut || arguments.verb == Verb::kExplainPut;
+  const bool takes_value = arguments.verb == Verb::kPut || arguments.verb == Verb::kCas ||
+                           arguments.verb == Verb::kExplainPut;
   arguments.value_from_stdin = takes_value && raw.value == "-";
   std::string problem = TakeBytes("KEY", raw.key, arguments.hex, &arguments.key);
   if (problem.empty() && !arguments.value_from_stdin) {
     problem = TakeBytes("VALUE", raw.value, arguments.hex, &arguments.value);
+  }
+  if (problem.empty()) {
+    problem = TakeBytes("--expect", raw.expect, arguments.hex, &arguments.condition.value);
+  }
+  if (raw.expect_given->count() > 0) arguments.condition.kind = Condition::Kind::kValue;
+  if (raw.version_given->count() > 0) arguments.condition.kind = Condition::Kind::kVersion;
+  if (problem.empty() && arguments.verb == Verb::kCas && !raw.absent &&
+      arguments.condition.kind == Condition::Kind::kAbsent) {
+    return "cas wants one of --expect, --absent, --version";
   }
   ScanOptions& scan = arguments.scan;
   if (problem.empty()) problem = TakeBytes("--prefix", raw.prefix, arguments.hex, &scan.prefix);

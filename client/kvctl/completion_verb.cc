@@ -21,6 +21,8 @@ constexpr VerbFlags kVerbs[] = {
     {"put", ""},
     {"get", "--read"},
     {"del", ""},
+    {"cas", "--expect --absent --version"},
+    {"incr", ""},
     {"scan", "--prefix --from --to --limit --keys-only --read"},
     {"count", "--prefix --from --to --limit --read"},
     {"import", "--format --base64 --from-line --in-flight"},

@@ -20,6 +20,7 @@ inline ExitCode ExitCodeOf(const Status& status) {
   switch (status.code()) {
     case Code::kInvalidArgument:
     case Code::kReadOnly:
+    case Code::kNotANumber:
       return kRefused;
     default:
       return kUnavailable;

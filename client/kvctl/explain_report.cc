@@ -41,6 +41,10 @@ std::string_view NameOf(SendEnd end) {
       return "internal";
     case SendEnd::kNotFormed:
       return "not_formed";
+    case SendEnd::kNotANumber:
+      return "not_a_number";
+    case SendEnd::kForgotten:
+      return "forgotten";
     case SendEnd::kNotSent:
       return "not_sent";
     case SendEnd::kLinkBroken:

@@ -1,4 +1,4 @@
-// put, get, del, scan, count.
+// put, get, del, cas, incr, scan, count.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -90,6 +90,43 @@ ExitCode RunDel(const Arguments& arguments) {
     return kNotFound;
   }
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
+  return kDone;
+}
+
+ExitCode RunCas(const Arguments& arguments) {
+  const std::optional<std::string> value =
+      arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
+  if (!value.has_value()) {
+    Complain("standard input cannot be read; nothing was written");
+    return kUsage;
+  }
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Result<CompareAndSetResult> result =
+      client->CompareAndSet(arguments.key, arguments.condition, *value);
+  if (!result.ok()) return Report(result.status());
+  if (arguments.output == OutputFormat::kJson) {
+    Print(fmt::format("{{\"outcome\":\"{}\",\"version\":\"{}\"}}\n",
+                      result->applied ? "applied" : "not applied", result->version));
+  }
+  if (!result->applied) {
+    Complain(result->version == 0
+                 ? std::string("the condition does not hold: the key has no value")
+                 : fmt::format("the condition does not hold: the value has version {}",
+                               result->version));
+    return kNotFound;
+  }
+  if (arguments.output == OutputFormat::kTable) Print("OK\n");
+  return kDone;
+}
+
+ExitCode RunIncr(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Result<int64_t> number = client->Increment(arguments.key, arguments.by);
+  if (!number.ok()) return Report(number.status());
+  Print(arguments.output == OutputFormat::kJson ? fmt::format("{{\"value\":{}}}\n", *number)
+                                                : fmt::format("{}\n", *number));
   return kDone;
 }
 

@@ -16,6 +16,10 @@ ExitCode Run(const Arguments& arguments) {
       return RunGet(arguments);
     case Verb::kDel:
       return RunDel(arguments);
+    case Verb::kCas:
+      return RunCas(arguments);
+    case Verb::kIncr:
+      return RunIncr(arguments);
     case Verb::kScan:
       return RunScan(arguments);
     case Verb::kCount:
@@ -52,7 +56,7 @@ ExitCode Run(const Arguments& arguments) {
 
 bool IsWrite(Verb verb) {
   return verb == Verb::kPut || verb == Verb::kExplainPut || verb == Verb::kDel ||
-         verb == Verb::kClusterInit;
+         verb == Verb::kCas || verb == Verb::kIncr || verb == Verb::kClusterInit;
 }
 
 int Main(int argc, char** argv) {

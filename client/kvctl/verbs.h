@@ -14,6 +14,8 @@ namespace basalt::kvctl {
 ExitCode RunPut(const Arguments& arguments);
 ExitCode RunGet(const Arguments& arguments);
 ExitCode RunDel(const Arguments& arguments);
+ExitCode RunCas(const Arguments& arguments);
+ExitCode RunIncr(const Arguments& arguments);
 ExitCode RunScan(const Arguments& arguments);
 ExitCode RunCount(const Arguments& arguments);
 ExitCode RunImport(const Arguments& arguments);

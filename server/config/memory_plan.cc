@@ -25,7 +25,7 @@ MemoryPlan PlanMemory(const NodeConfig& config) {
   plan.log_entries = kLogEntriesMax;
   plan.peer_link = kPeerLinkMax;
   if (config.memory_limit == 0) return plan;
-  const uint64_t caches = config.block_cache + config.write_buffer;
+  const uint64_t caches = config.block_cache + config.write_buffer + config.session_memory;
   const uint64_t rest = config.memory_limit - std::min(config.memory_limit, caches);
   // On its way a put lies here some four times: as it came, as an entry, in a frame to each peer.
   plan.requests = std::max(kRequestsMin, rest / 8);

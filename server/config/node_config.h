@@ -59,6 +59,9 @@ struct NodeConfig {
   std::chrono::milliseconds version_retention{600'000};
   // Of versions younger than that, in each replica; 0: no bound.
   uint64_t old_versions_max = 1024ull << 20;
+  // How long a client's writes are known for repeated ones after its last one; 100 ms to 30 days.
+  std::chrono::milliseconds session_retention{3'600'000};
+  uint64_t session_memory = 64ull << 20;  // at least 1 MiB; of all replicas together
   // What the process should stay under; the budget of requests under way is made from it. At least
   // block_cache + write_buffer + 128 MiB. 0: not given.
   uint64_t memory_limit = 2048ull << 20;

@@ -288,10 +288,23 @@ constexpr std::array kSettings = {
             "were written meanwhile, the oldest go earlier; 1MiB to 1024TiB, 0: no bound",
             "", ReadBytes<&C::old_versions_max, kMiB, 1024 * kTiB, true>,
             PrintBytes<&C::old_versions_max>},
+    Setting{
+        G::kStorage, "session-retention", "TIME",
+        "how long a shard remembers what the writes of a client gave that sends it no more; one "
+        "that is sent again later is refused, its outcome unknown; 100ms to 720h",
+        "", ReadDuration<&C::session_retention, 100, 2'592'000'000>,
+        PrintDuration<&C::session_retention>},
+    Setting{
+        G::kStorage, "session-memory", "SIZE",
+        "what may be held in memory to remember clients by, some 900 bytes for each that was "
+        "heard of lately; shared by the replicas, each of which may hold 256KiB; beyond it those "
+        "that were silent longest are forgotten earlier; 1MiB to 1TiB",
+        "", ReadBytes<&C::session_memory, kMiB, kTiB>, PrintBytes<&C::session_memory>},
     Setting{G::kStorage, "memory-limit", "SIZE",
-            "what the process should stay under: of what --block-cache and --write-buffer leave, "
-            "requests under way may hold an eighth, and are refused as overloaded beyond it; at "
-            "least both and 128MiB together; 0: requests may hold 512MiB",
+            "what the process should stay under: of what --block-cache, --write-buffer and "
+            "--session-memory leave, requests under way may hold an eighth, and are refused as "
+            "overloaded beyond it; at least the first two and 128MiB together; 0: requests may "
+            "hold 512MiB",
             "", ReadBytes<&C::memory_limit, kMiB, 1024 * kTiB, true>, PrintBytes<&C::memory_limit>},
 
     Setting{G::kLogging, "log-level", "LEVEL", "debug, info, warn or error", "", ReadLogLevel,

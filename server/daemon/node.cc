@@ -42,6 +42,8 @@ ShardHostOptions MakeHostOptions(const NodeConfig& config, const NodeDirectory& 
   options.log_segment_bytes = config.log_segment_size;
   options.log_retained_bytes = config.log_retain;
   options.versions = {config.version_retention, config.old_versions_max};
+  options.session_retention = config.session_retention;
+  options.session_bytes = config.session_memory;
   const MemoryPlan memory = PlanMemory(config);
   options.sizes.hot_rows_bytes = memory.hot_rows;
   options.sizes.block_cache_bytes = memory.block_cache;
@@ -112,7 +114,7 @@ absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeConfig& config, Logg
   node->host_ = std::make_unique<ShardHost>(
       MakeHostOptions(config, *node->directory_),
       ShardHost::Ports{
-          *node->files_, node->clock_, node->view_, logger, node->metrics_,
+          *node->files_, node->clock_, node->time_, node->view_, logger, node->metrics_,
           [raw = node.get()](const CheckpointToSend& checkpoint) {
             return raw->SendCheckpoint(checkpoint);
           },
@@ -261,7 +263,7 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
   for (const v1::ShardDescriptor& shard : layout.shards()) {
     view_.OnLeader(raft::GroupId(shard.shard_id()), raft::NodeId(0), raft::Term(0));
   }
-  transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, clock_,
+  transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, time_,
                                                PlanMemory(config_).peer_link);
   receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(), *transport_,
                                                    *host_);

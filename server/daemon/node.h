@@ -80,6 +80,7 @@ class Node {
   const NodeConfig config_;
   Logger& logger_;
   SystemClock clock_;
+  KnownTime time_{clock_};
   const MonotonicTime started_at_;
   const uint64_t process_;
   std::unique_ptr<storage::FileSystem> files_;

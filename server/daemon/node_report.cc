@@ -58,8 +58,9 @@ std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>&
 
 void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
                                  MonotonicTime took) {
-  constexpr Operation kOperations[] = {Operation::kGet, Operation::kPut, Operation::kDelete,
-                                       Operation::kScan};
+  constexpr Operation kOperations[kRequestKinds] = {
+      Operation::kGet,  Operation::kPut,           Operation::kDelete,
+      Operation::kScan, Operation::kCompareAndSet, Operation::kIncrement};
   const Operation operation = kOperations[static_cast<size_t>(kind)];
   metrics_.Record(operation, code, std::chrono::duration<double>(took).count());
   if (slow_.count() > 0 && took >= slow_) {
@@ -71,8 +72,9 @@ void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code c
 
 void RequestReporter::OnStage(RequestKind kind, Stage stage, MonotonicTime took,
                               uint64_t requests) {
-  constexpr StagedOperation kOperations[] = {StagedOperation::kGet, StagedOperation::kPut,
-                                             StagedOperation::kDelete, StagedOperation::kScan};
+  constexpr StagedOperation kOperations[kRequestKinds] = {
+      StagedOperation::kGet,  StagedOperation::kPut,           StagedOperation::kDelete,
+      StagedOperation::kScan, StagedOperation::kCompareAndSet, StagedOperation::kIncrement};
   stages_.Record(kOperations[static_cast<size_t>(kind)], stage, took, requests);
 }
 
@@ -98,6 +100,7 @@ std::vector<PulledSample> Node::Samples() const {
                                     {"memtables", resources.MemtableBytes()},
                                     {"requests", budget_.bytes()},
                                     {"log_entries", host_->entry_bytes()},
+                                    {"sessions", host_->session_bytes()},
                                     {"peer_outboxes", outboxes}}) {
     samples.push_back({"basalt_memory_bytes",
                        "Bytes that the bounded parts of the node hold.",

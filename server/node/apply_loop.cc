@@ -10,12 +10,20 @@
 namespace basalt::server {
 namespace {
 
+constexpr uint32_t kRetryAfterTooManyOpenMs = 20;
+
 v1::Response MakeWriteAnswer(const PendingWrite& write, v1::Code code, v1::Outcome outcome) {
   v1::Response response;
   response.set_id(write.request_id);
   response.set_code(code);
   response.set_outcome(outcome);
   return response;
+}
+
+// 0 where there is much to look at: the node's own status asks, too, and apply waits meanwhile.
+uint64_t SessionsDigestOf(const ReplicaStateMachine& machine) {
+  constexpr uint64_t kBytesMost = uint64_t{1} << 20;
+  return machine.totals().sessions.bytes > kBytesMost ? 0 : machine.sessions_digest();
 }
 
 }  // namespace
@@ -133,8 +141,7 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   }
   counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
   applied_.emplace_back(EntriesApplied{replica.machine->group(), entries.back().index,
-                                       entries.back().term, replica.machine->highest_stamp(),
-                                       replica.machine->versions()});
+                                       entries.back().term, replica.machine->totals()});
   if (entries.back().term != replica.reported_term) new_term_applied_ = true;
   replica.reported_term = entries.back().term;
   ServeWaitingReads(replica);
@@ -164,17 +171,62 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
   }
 }
 
+void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
+                                 CommandOutcome::Verdict verdict) {
+  using Verdict = CommandOutcome::Verdict;
+  v1::Response response;
+  switch (verdict) {
+    case Verdict::kTooManyOpen:
+      response = MakeWriteAnswer(write, v1::CODE_OVERLOADED, v1::OUTCOME_NOT_APPLIED);
+      response.set_message("the client has too many writes that it has not heard of");
+      response.set_retry_after_ms(kRetryAfterTooManyOpenMs);
+      counters_.turned_away.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case Verdict::kForgotten:
+      response = MakeWriteAnswer(write, v1::CODE_FORGOTTEN, v1::OUTCOME_UNKNOWN);
+      response.set_message(
+          "the shard remembers this client no more, or was told to forget the write");
+      // So that the client's next number is above all that was dropped.
+      response.set_clock(Find(group).machine->highest_stamp());
+      counters_.forgotten.fetch_add(1, std::memory_order_relaxed);
+      break;
+    case Verdict::kConditionFailed:
+    case Verdict::kNotANumber:
+    case Verdict::kApplied:
+    case Verdict::kWrongShard:
+    case Verdict::kNoEffect:
+      response = MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
+      response.set_message("the key's slot had moved to another shard");
+      break;
+  }
+  replies_.Answer(group, write, std::move(response));
+}
+
 void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
                               const PendingWrite& write, const CommandOutcome& outcome) {
-  if (outcome.verdict != CommandOutcome::Verdict::kApplied) {
-    v1::Response response = MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
-    response.set_message("the key's slot had moved to another shard");
-    replies_.Answer(group, write, std::move(response));
+  using Verdict = CommandOutcome::Verdict;
+  const bool failed =
+      outcome.verdict == Verdict::kConditionFailed || outcome.verdict == Verdict::kNotANumber;
+  if (outcome.verdict != Verdict::kApplied && !failed) {
+    AnswerTurnedAway(group, write, outcome.verdict);
     return;
   }
-  v1::Response response = MakeWriteAnswer(write, v1::CODE_OK, v1::OUTCOME_APPLIED);
+  if (outcome.repeated) counters_.repeated.fetch_add(1, std::memory_order_relaxed);
+  v1::Response response =
+      outcome.verdict == Verdict::kApplied
+          ? MakeWriteAnswer(write, v1::CODE_OK, v1::OUTCOME_APPLIED)
+          : MakeWriteAnswer(write,
+                            outcome.verdict == Verdict::kNotANumber ? v1::CODE_NOT_A_NUMBER
+                                                                    : v1::CODE_CONDITION_FAILED,
+                            v1::OUTCOME_NOT_APPLIED);
+  if (outcome.verdict == Verdict::kConditionFailed)
+    response.set_message("the condition did not hold");
+  if (outcome.verdict == Verdict::kNotANumber) {
+    response.set_message("the value is no number of 64 bits, or would not be one");
+  }
   response.mutable_write()->set_version(outcome.version);
   response.mutable_write()->set_existed(outcome.existed);
+  response.mutable_write()->set_number(outcome.number);
   response.set_clock(outcome.version);
   if (write.explain) {
     Explain(waiting.term.value(), write.arrived,
@@ -261,9 +313,8 @@ void ApplyLoop::On(InstallCheckpoint& work) {
                     "a checkpoint took the place of the entry");
     }
   }
-  ports_.groups.Put(CheckpointInstalled{work.group, applied.index, applied.term,
-                                        replica.machine->highest_stamp(),
-                                        replica.machine->versions()});
+  ports_.groups.Put(
+      CheckpointInstalled{work.group, applied.index, applied.term, replica.machine->totals()});
   work.done({});
   ServeWaitingReads(replica);
 }
@@ -279,7 +330,8 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
   std::vector<AppliedState> states;
   for (const auto& [group, replica] : replicas_) {
     states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
-                      replica.machine->applied_hash(), replica.machine->versions().horizon});
+                      replica.machine->applied_hash(), replica.machine->versions().horizon,
+                      SessionsDigestOf(*replica.machine)});
   }
   work.reply(std::move(states));
 }

@@ -34,6 +34,11 @@ struct ApplyLoopCounters {
   std::atomic<uint64_t> checkpoints_installed{0};
   std::atomic<uint64_t> lease_reads{0};
   std::atomic<uint64_t> round_reads{0};
+  // Answers to writes: with the result of an earlier run; to a client with too many open ones; to
+  // one that was forgotten.
+  std::atomic<uint64_t> repeated{0};
+  std::atomic<uint64_t> turned_away{0};
+  std::atomic<uint64_t> forgotten{0};
 };
 
 class ApplyLoop final : public ApplyObserver {
@@ -118,6 +123,8 @@ class ApplyLoop final : public ApplyObserver {
                      const char* why);
   void AnswerApplied(raft::GroupId group, const Waiting& waiting, const PendingWrite& write,
                      const CommandOutcome& outcome);
+  void AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
+                        CommandOutcome::Verdict verdict);
   void AnswerLost(raft::GroupId group, const PendingWrite& write);
 
   const Options options_;

@@ -16,18 +16,17 @@ GroupLoop::GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock h
 GroupLoop::~GroupLoop() = default;
 
 void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                         uint64_t highest_stamp, const VersionTotals& versions, bool campaign) {
-  hybrid_clock_.Pass(highest_stamp);
+                         const StateTotals& totals, bool campaign) {
   const raft::LogBase applied = recovered.applied;
   LogRetention retention({options_.retained_log_bytes, options_.checkpoint_log_bytes_max});
   retention.Recovered(recovered.entries);
-  auto hosted = std::make_unique<Hosted>(options, std::move(recovered), std::move(retention),
-                                         options_.versions);
+  auto hosted =
+      std::make_unique<Hosted>(options, std::move(recovered), std::move(retention), options_);
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
   hosted->campaign = campaign;
   TakeTime();
-  hosted->versions.Applied(TakenTime(), highest_stamp, versions);
+  NoteTotals(*hosted, totals);
   hosted->group.core().SetNow(now_);
   if (campaign) hosted->group.core().Campaign();
   MarkDirty(*hosted);
@@ -58,6 +57,7 @@ void GroupLoop::On(TickPassed&) {
   ++ticks_;
   uint64_t disks_stalled = 0;
   uint64_t entry_bytes = 0;
+  uint64_t session_bytes = 0;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().SetNow(now_);
@@ -65,16 +65,27 @@ void GroupLoop::On(TickPassed&) {
     if (hosted->campaign && ticks_ % 2 == 0) CampaignAgain(*hosted);
     ExpireGathered(*hosted);
     ProposeHorizon(*hosted);
+    ProposeForgetting(*hosted);
     if (check_compaction) {
       Compact(*hosted);
       entry_bytes += hosted->group.core().status().memory_bytes;
+      session_bytes += hosted->sessions.bytes();
     }
     if (hosted->disk_stalled) ++disks_stalled;
     MarkDirty(*hosted);
   }
   counters_.disks_stalled.store(disks_stalled, std::memory_order_relaxed);
-  if (check_compaction) counters_.entry_bytes.store(entry_bytes, std::memory_order_relaxed);
+  if (check_compaction) {
+    counters_.entry_bytes.store(entry_bytes, std::memory_order_relaxed);
+    counters_.session_bytes.store(session_bytes, std::memory_order_relaxed);
+  }
   ports_.apply.PutQuietly(SweepDeadlines{});
+}
+
+void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {
+  hybrid_clock_.Pass(totals.highest_stamp);
+  hosted.versions.Applied(TakenTime(), totals.highest_stamp, totals.versions);
+  hosted.sessions.Applied(TakenTime(), totals.highest_stamp, totals.sessions);
 }
 
 // The first time, peers may not have been reachable yet.
@@ -127,9 +138,8 @@ void GroupLoop::On(WritesPersisted& event) {
 void GroupLoop::On(EntriesApplied& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
-  hybrid_clock_.Pass(event.highest_stamp);
   hosted->applied_term = event.term;
-  hosted->versions.Applied(TakenTime(), event.highest_stamp, event.versions);
+  NoteTotals(*hosted, event.totals);
   hosted->group.core().OnApplied(event.index);
   MarkDirty(*hosted);
 }
@@ -176,11 +186,10 @@ void GroupLoop::On(CheckpointStaged& event) {
 void GroupLoop::On(CheckpointInstalled& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
-  hybrid_clock_.Pass(event.highest_stamp);
   hosted->applied_term = event.term;
   hosted->flushed = event.index;
   hosted->installing = false;
-  hosted->versions.Applied(TakenTime(), event.highest_stamp, event.versions);
+  NoteTotals(*hosted, event.totals);
   hosted->group.core().OnCheckpointInstalled(event.index);
   MarkDirty(*hosted);
 }
@@ -292,8 +301,7 @@ void GroupLoop::Abandon() {
 }
 
 void GroupLoop::On(GroupAdded& event) {
-  AddGroup(event.options, std::move(event.recovered), event.highest_stamp, event.versions,
-           /*campaign=*/false);
+  AddGroup(event.options, std::move(event.recovered), event.totals, /*campaign=*/false);
 }
 
 void GroupLoop::On(GroupRemoved& event) {

@@ -17,6 +17,8 @@
 #include "raft/group.h"
 #include "raft/transport.h"
 #include "server/clock/hybrid_clock.h"
+#include "server/clock/known_time.h"
+#include "server/node/session_retention.h"
 #include "server/node/version_retention.h"
 #include "server/node/work.h"
 
@@ -32,7 +34,8 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> proposals_refused{0};
   std::atomic<uint64_t> commands{0};  // in those entries
   std::atomic<uint64_t> read_rounds{0};
-  std::atomic<uint64_t> horizons{0};  // proposed
+  std::atomic<uint64_t> horizons{0};     // proposed
+  std::atomic<uint64_t> forgettings{0};  // of sessions, proposed
   std::atomic<uint64_t> checkpoint_logs_given_up{0};
   // By followers of this node (raft::CoreStatus); looked at with compaction.
   std::atomic<uint64_t> heartbeats_missed{0};
@@ -40,6 +43,8 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> disks_stalled{0};
   // Bytes of entries in memory; likewise.
   std::atomic<uint64_t> entry_bytes{0};
+  // Bytes by which clients are remembered; likewise.
+  std::atomic<uint64_t> session_bytes{0};
 };
 
 struct GroupLoopOptions {
@@ -57,6 +62,7 @@ struct GroupLoopOptions {
   uint64_t checkpoint_log_bytes_max = 4ull << 30;
   uint32_t ticks_per_compaction_check = 20;
   VersionRetention::Limits versions;
+  SessionRetention::Limits sessions;
 };
 
 class GroupLoop {
@@ -69,17 +75,18 @@ class GroupLoop {
     FeedInbox& feed;
     LeaderObserver& leaders;
     const Clock& clock;
+    const KnownTime& time;
     RequestObserver* observer = nullptr;
   };
 
   GroupLoop(const GroupLoopOptions& options, Ports ports, HybridClock hybrid_clock);
   ~GroupLoop();
 
-  // Before the first event. `highest_stamp` and `versions` are the state machine's. `campaign`:
+  // Before the first event. `totals` are the state machine's. `campaign`:
   // stand for election again and again, without waiting for timeouts, until the group has its first
   // leader.
   void AddGroup(const raft::CoreOptions& options, raft::RecoveredState recovered,
-                uint64_t highest_stamp, const VersionTotals& versions, bool campaign);
+                const StateTotals& totals, bool campaign);
 
   void Handle(GroupEvent event);
   void FinishTurn();
@@ -132,6 +139,10 @@ class GroupLoop {
   void ExpireGathered(Hosted& hosted);
   void CampaignAgain(Hosted& hosted);
   void ProposeHorizon(Hosted& hosted);
+  void ProposeForgetting(Hosted& hosted);
+  void ProposeOwn(Hosted& hosted, const v1::Command& command);
+  void NoteTotals(Hosted& hosted, const StateTotals& totals);
+  bool IsPlausible(Stamp issued);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
   void RefuseAll(Hosted& hosted, v1::Code code, const char* why);

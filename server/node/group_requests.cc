@@ -12,6 +12,9 @@ namespace {
 
 constexpr uint32_t kRetryAfterNoLeaderMs = 50;
 constexpr uint32_t kRetryAfterOverloadMs = 20;
+// By then heartbeats have brought what time other nodes know.
+constexpr uint32_t kRetryAfterOddTimeMs = 200;
+constexpr uint64_t kAheadMaxMs = 10'000;
 
 // CommandBatch.first_stamp: field 1, fixed64. The commands follow, each with its own tag.
 std::string StartBatch(Stamp first_stamp, size_t command_bytes) {
@@ -46,12 +49,23 @@ void GroupLoop::On(WritesArrived& event) {
       Refuse(*hosted, write, v1::CODE_NOT_LEADER);
     } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
       Refuse(*hosted, write, v1::CODE_OVERLOADED);
+    } else if (!IsPlausible(write.issued)) {
+      v1::Response response = MakeRefusal(write.request_id, v1::CODE_UNAVAILABLE, true);
+      response.set_message("the client's timestamp lies far above the time that this node knows");
+      response.set_retry_after_ms(kRetryAfterOddTimeMs);
+      replies_.Answer(event.group, write, std::move(response));
     } else {
       hosted->writes_bytes += write.encoded_command.size();
       write.taken_up = TakenTime();
       hosted->writes.push_back(std::move(write));
     }
   }
+}
+
+bool GroupLoop::IsPlausible(Stamp issued) {
+  // Most are of the past.
+  if (issued <= hybrid_clock_.Read(TakenTime())) return true;
+  return StampMilliseconds(issued) <= ports_.time.Milliseconds() + kAheadMaxMs;
 }
 
 void GroupLoop::On(ReadsArrived& event) {
@@ -86,6 +100,22 @@ void GroupLoop::ProposeHorizon(Hosted& hosted) {
   v1::Command command;
   command.mutable_advance_horizon()->set_horizon(*horizon);
   Count(counters_.horizons);
+  ProposeOwn(hosted, command);
+}
+
+void GroupLoop::ProposeForgetting(Hosted& hosted) {
+  hosted.sessions.Tick(TakenTime());
+  if (!Serves(hosted)) return;
+  const std::optional<SessionRetention::Proposal> due = hosted.sessions.Due(TakenTime());
+  if (!due) return;
+  v1::Command command;
+  command.mutable_forget_sessions()->set_through(due->through);
+  command.mutable_forget_sessions()->set_bytes_max(due->bytes_max);
+  Count(counters_.forgettings);
+  ProposeOwn(hosted, command);
+}
+
+void GroupLoop::ProposeOwn(Hosted& hosted, const v1::Command& command) {
   hosted.writes.push_back(
       {nullptr, nullptr, 0, MonotonicTime::max(), EncodeCommandElement(command)});
 }
@@ -105,6 +135,7 @@ void GroupLoop::ProposeGathered(Hosted& hosted) {
 }
 
 bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
+  for (size_t i = 0; i < count; ++i) hybrid_clock_.Pass(hosted.writes[i].issued);
   std::string payload = StartBatch(hybrid_clock_.Take(ports_.clock.Now(), count), bytes);
   for (size_t i = 0; i < count; ++i) payload += hosted.writes[i].encoded_command;
   const auto result = hosted.group.core().Propose(raft::EntryKind::kCommands,

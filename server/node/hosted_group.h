@@ -12,15 +12,17 @@
 #include "raft/core/configuration.h"
 #include "server/node/group_loop.h"
 #include "server/node/log_retention.h"
+#include "server/node/session_retention.h"
 #include "server/node/version_retention.h"
 
 namespace basalt::server {
 
 struct GroupLoop::Hosted {
   Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered, LogRetention retains,
-         const VersionRetention::Limits& version_limits)
+         const GroupLoopOptions& loop_options)
       : retention(std::move(retains)),
-        versions(version_limits),
+        versions(loop_options.versions),
+        sessions(loop_options.sessions),
         group(options, std::move(recovered)) {}
 
   struct Staged {
@@ -41,6 +43,7 @@ struct GroupLoop::Hosted {
   raft::LogIndex flushed;
   LogRetention retention;
   VersionRetention versions;
+  SessionRetention sessions;
   raft::Group group;
   bool campaign = false;
   bool leads = false;  // as the last effect said

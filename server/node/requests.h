@@ -24,7 +24,8 @@ class ReplySink {
   virtual void Deliver(std::vector<v1::Response> responses) = 0;
 };
 
-enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan };
+enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
+inline constexpr size_t kRequestKinds = 6;
 
 // Told of every answer; must be quick. Called on the loops' threads.
 class RequestObserver {
@@ -48,6 +49,7 @@ struct PendingWrite {
   MonotonicTime arrived{};
   bool explain = false;
   MonotonicTime taken_up{};  // by the group loop
+  uint64_t issued = 0;       // CommandId's: the entry's stamps are above it
 };
 
 struct PendingRead {

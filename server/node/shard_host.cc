@@ -19,6 +19,8 @@ namespace {
 
 // What each group may keep of its entries in memory, whatever there is for all.
 constexpr size_t kGroupMemoryMin = 64u << 10;
+// A client and all the results that one may have take a quarter of it.
+constexpr uint64_t kSessionBytesMin = 256u << 10;
 
 const char* RoleName(raft::Role role) {
   switch (role) {
@@ -41,6 +43,10 @@ std::vector<State> Await(Ask ask) {
   ask([promise](std::vector<State> states) { promise->set_value(std::move(states)); });
   if (future.wait_for(std::chrono::seconds(1)) != std::future_status::ready) return {};
   return future.get();
+}
+
+PulledSample CounterSample(const char* name, const char* help, const std::atomic<uint64_t>& value) {
+  return {name, help, true, {}, static_cast<double>(value.load(std::memory_order_relaxed))};
 }
 
 }  // namespace
@@ -93,8 +99,7 @@ absl::Status ShardHost::Open(const v1::ClusterMap& layout) {
   for (OpenedReplica& replica : opened) {
     apply_loop_.AddReplica(*replica.machine);
     recovered_.push_back({CoreOptionsOf(replica), std::move(replica.recovered),
-                          replica.machine->highest_stamp(), replica.machine->versions(),
-                          replica.founds});
+                          replica.machine->totals(), replica.founds});
     Host(replica.group, {replica.self, std::move(replica.machine)});
   }
   storage::LogWriterOptions writer_options;
@@ -167,13 +172,12 @@ absl::Status ShardHost::MakeReplica(const v1::ShardDescriptor& descriptor,
   BASALT_ASSIGN_OR_RETURN(OpenedReplica opened, replicas_.Open(log_->log(), group, descriptor));
   raft::CoreOptions options = CoreOptionsOf(opened);
   BoundMemory(options);
-  const uint64_t highest_stamp = opened.machine->highest_stamp();
-  const VersionTotals versions = opened.machine->versions();
+  const StateTotals totals = opened.machine->totals();
   ReplicaStateMachine* const machine = opened.machine.get();
   Host(group, {replica, std::move(opened.machine)});
   // The apply loop knows it before anything can be handed to it.
   Put(ApplyWork(ReplicaAdded{machine}));
-  Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), highest_stamp, versions}));
+  Put(GroupEvent(GroupAdded{options, std::move(opened.recovered), totals}));
   return absl::OkStatus();
 }
 
@@ -256,19 +260,23 @@ void ShardHost::Start(raft::Transport& transport) {
                           },
                           ports_.send_checkpoint, ports_.reachable},
       options_.checkpoints_directory);
+  const size_t groups = std::max<size_t>(1, recovered_.size());
   GroupLoopOptions loop_options;
-  loop_options.retained_log_bytes = std::max<uint64_t>(
-      1u << 20, options_.log_retained_bytes / std::max<size_t>(1, recovered_.size()));
+  loop_options.retained_log_bytes =
+      std::max<uint64_t>(1u << 20, options_.log_retained_bytes / groups);
   loop_options.versions = options_.versions;
-  group_loop_ = std::make_unique<GroupLoop>(
-      loop_options,
-      GroupLoop::Ports{transport, *log_, *this, *feed_, *this, ports_.clock, ports_.observer},
-      HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
-  groups_at_start_ = std::max<size_t>(1, recovered_.size());
+  loop_options.sessions = {options_.session_retention,
+                           std::max(kSessionBytesMin, options_.session_bytes / groups)};
+  group_loop_ =
+      std::make_unique<GroupLoop>(loop_options,
+                                  GroupLoop::Ports{transport, *log_, *this, *feed_, *this,
+                                                   ports_.clock, ports_.time, ports_.observer},
+                                  HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
+  groups_at_start_ = groups;
   for (Recovered& recovered : recovered_) {
     BoundMemory(recovered.options);
-    group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.highest_stamp,
-                          recovered.versions, recovered.campaign);
+    group_loop_->AddGroup(recovered.options, std::move(recovered.state), recovered.totals,
+                          recovered.campaign);
   }
   recovered_.clear();
   next_tick_ = ports_.clock.Now() + options_.tick;
@@ -428,10 +436,6 @@ void ShardHost::OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono:
 std::vector<PulledSample> ShardHost::Samples() const {
   const GroupLoopCounters& groups = group_loop_->counters();
   const ApplyLoopCounters& apply = apply_loop_.counters();
-  const auto counter = [](const char* name, const char* help, const std::atomic<uint64_t>& value) {
-    return PulledSample{
-        name, help, true, {}, static_cast<double>(value.load(std::memory_order_relaxed))};
-  };
   const auto reads = [](const char* mode, const char* thread, uint64_t count) {
     return PulledSample{"basalt_reads_total",
                         "Linearizable reads served, by what confirmed them and on whose thread.",
@@ -440,27 +444,29 @@ std::vector<PulledSample> ShardHost::Samples() const {
                         static_cast<double>(count)};
   };
   std::vector<PulledSample> samples = {
-      counter("basalt_raft_campaigns_total", "Elections begun by this node.", groups.campaigns),
-      counter("basalt_raft_heartbeats_missed_total",
-              "Heartbeats that followers here should have heard and did not, from two intervals of "
-              "silence on.",
-              groups.heartbeats_missed),
-      counter("basalt_raft_ticks_missed_total",
-              "Ticks of the Raft groups' thread that were left out because it was held up.",
-              ticks_missed_),
-      counter("basalt_raft_leaderships_won_total", "Times a replica here won.",
-              groups.leaderships_won),
-      counter("basalt_raft_leaderships_lost_total", "Times a leader here stepped down.",
-              groups.leaderships_lost),
-      counter("basalt_raft_transfers_total", "Transfers of leadership begun on request.",
-              groups.transfers),
-      counter("basalt_raft_proposals_total", "Entries proposed.", groups.proposals),
-      counter("basalt_raft_proposals_refused_total", "Proposals put off: too much under way.",
-              groups.proposals_refused),
-      counter("basalt_raft_proposed_commands_total", "Commands in proposed entries.",
-              groups.commands),
-      counter("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
-              groups.read_rounds),
+      CounterSample("basalt_raft_campaigns_total", "Elections begun by this node.",
+                    groups.campaigns),
+      CounterSample(
+          "basalt_raft_heartbeats_missed_total",
+          "Heartbeats that followers here should have heard and did not, from two intervals of "
+          "silence on.",
+          groups.heartbeats_missed),
+      CounterSample("basalt_raft_ticks_missed_total",
+                    "Ticks of the Raft groups' thread that were left out because it was held up.",
+                    ticks_missed_),
+      CounterSample("basalt_raft_leaderships_won_total", "Times a replica here won.",
+                    groups.leaderships_won),
+      CounterSample("basalt_raft_leaderships_lost_total", "Times a leader here stepped down.",
+                    groups.leaderships_lost),
+      CounterSample("basalt_raft_transfers_total", "Transfers of leadership begun on request.",
+                    groups.transfers),
+      CounterSample("basalt_raft_proposals_total", "Entries proposed.", groups.proposals),
+      CounterSample("basalt_raft_proposals_refused_total", "Proposals put off: too much under way.",
+                    groups.proposals_refused),
+      CounterSample("basalt_raft_proposed_commands_total", "Commands in proposed entries.",
+                    groups.commands),
+      CounterSample("basalt_raft_read_barriers_total", "Rounds asked for to confirm reads.",
+                    groups.read_rounds),
       {"basalt_raft_leases_held",
        "Groups that this node may read by a lease.",
        false,
@@ -474,18 +480,37 @@ std::vector<PulledSample> ShardHost::Samples() const {
       reads("lease", "arrival", lease_reads_.reads()),
       reads("lease", "apply", apply.lease_reads.load(std::memory_order_relaxed)),
       reads("read-index", "apply", apply.round_reads.load(std::memory_order_relaxed)),
-      counter("basalt_raft_checkpoint_logs_given_up_total",
-              "Followers for which too much log would have been kept behind a checkpoint.",
-              groups.checkpoint_logs_given_up),
-      counter("basalt_apply_entries_total", "Log entries applied.", apply.entries),
-      counter("basalt_apply_commands_total", "Commands applied.", apply.commands),
-      counter("basalt_checkpoints_installed_total", "Checkpoints installed.",
-              apply.checkpoints_installed),
-      counter("basalt_version_horizons_proposed_total", "Horizons proposed by leaders here.",
-              groups.horizons),
+      CounterSample("basalt_raft_checkpoint_logs_given_up_total",
+                    "Followers for which too much log would have been kept behind a checkpoint.",
+                    groups.checkpoint_logs_given_up),
+      CounterSample("basalt_apply_entries_total", "Log entries applied.", apply.entries),
+      CounterSample("basalt_apply_commands_total", "Commands applied.", apply.commands),
+      CounterSample("basalt_checkpoints_installed_total", "Checkpoints installed.",
+                    apply.checkpoints_installed),
+      CounterSample("basalt_version_horizons_proposed_total", "Horizons proposed by leaders here.",
+                    groups.horizons),
   };
+  AddSessionSamples(samples);
   AddVersionSamples(samples);
   return samples;
+}
+
+void ShardHost::AddSessionSamples(std::vector<PulledSample>& samples) const {
+  const ApplyLoopCounters& apply = apply_loop_.counters();
+  const std::vector<PulledSample> added = {
+      CounterSample("basalt_session_replays_total",
+                    "Writes answered with the result of an earlier run.", apply.repeated),
+      CounterSample("basalt_session_refusals_total",
+                    "Writes turned away: their client has too many that it has not heard of.",
+                    apply.turned_away),
+      CounterSample("basalt_session_forgotten_total",
+                    "Writes refused: the shard no longer remembers whether it ran them.",
+                    apply.forgotten),
+      CounterSample("basalt_session_forgettings_proposed_total",
+                    "Times that leaders here had clients forgotten.",
+                    group_loop_->counters().forgettings),
+  };
+  samples.insert(samples.end(), added.begin(), added.end());
 }
 
 void ShardHost::AddVersionSamples(std::vector<PulledSample>& samples) const {

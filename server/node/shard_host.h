@@ -40,6 +40,8 @@ struct ShardHostOptions {
   uint64_t log_retained_bytes = 64u << 20;  // all groups together
   storage::RocksDbSizes sizes;
   VersionRetention::Limits versions;
+  MonotonicTime session_retention = std::chrono::hours(1);
+  uint64_t session_bytes = uint64_t{64} << 20;  // of all replicas together
   // Recent log entries that all groups together keep in memory.
   uint64_t entry_bytes = 128u << 20;
   uint32_t election_timeout_ticks = 12;
@@ -67,6 +69,7 @@ class ShardHost final : public GroupInbox,
   struct Ports {
     storage::FileSystem& files;
     const Clock& clock;
+    const KnownTime& time;
     ClusterView& view;
     Logger& logger;
     Metrics& metrics;
@@ -122,6 +125,10 @@ class ShardHost final : public GroupInbox,
   uint64_t entry_bytes() const {
     return group_loop_->counters().entry_bytes.load(std::memory_order_relaxed);
   }
+  // Likewise, by which clients are remembered.
+  uint64_t session_bytes() const {
+    return group_loop_->counters().session_bytes.load(std::memory_order_relaxed);
+  }
   LeaseReads& lease_reads() { return lease_reads_; }
 
   void Put(GroupEvent event) override { group_thread_.mailbox().Put(std::move(event)); }
@@ -149,8 +156,7 @@ class ShardHost final : public GroupInbox,
   struct Recovered {
     raft::CoreOptions options;
     raft::RecoveredState state;
-    uint64_t highest_stamp = 0;
-    VersionTotals versions;
+    StateTotals totals;
     bool campaign = false;
   };
 
@@ -167,6 +173,7 @@ class ShardHost final : public GroupInbox,
   void RemoveRetired();
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();
+  void AddSessionSamples(std::vector<PulledSample>& samples) const;
   void AddVersionSamples(std::vector<PulledSample>& samples) const;
   void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
 

@@ -69,7 +69,7 @@ void StageReport::Tell(RequestKind kind, Stage stage, MonotonicTime took, uint64
 void StageReport::Applied(std::span<const PendingWrite> writes, const EntryMoments& entry,
                           MonotonicTime apply_began, MonotonicTime applied) {
   if (observer_ == nullptr || entry.proposed == MonotonicTime(0)) return;
-  std::array<uint64_t, 2> counts{};  // deletes behind puts
+  std::array<uint64_t, kRequestKinds> counts{};
   const auto answered = [](const PendingWrite& write) { return write.sink != nullptr; };
   for (auto at = std::find_if(writes.begin(), writes.end(), answered); at != writes.end();) {
     const PendingWrite& first = *at;
@@ -82,11 +82,12 @@ void StageReport::Applied(std::span<const PendingWrite> writes, const EntryMomen
     StageLaps laps(first.arrived);
     Tell(first.kind, Stage::kTakeUp, laps.EndAt(first.taken_up), run);
     Tell(first.kind, Stage::kGather, laps.EndAt(entry.proposed), run);
-    counts[first.kind == RequestKind::kPut ? 0 : 1] += run;
+    counts[static_cast<size_t>(first.kind)] += run;
     at = std::find_if(at, writes.end(), answered);
   }
-  for (const RequestKind kind : {RequestKind::kPut, RequestKind::kDelete}) {
-    const uint64_t requests = counts[kind == RequestKind::kPut ? 0 : 1];
+  for (size_t i = 0; i < kRequestKinds; ++i) {
+    const auto kind = static_cast<RequestKind>(i);
+    const uint64_t requests = counts[i];
     if (requests == 0) continue;
     StageLaps laps(entry.proposed);
     Tell(kind, Stage::kLog, laps.EndAt(entry.durable), requests);

@@ -63,8 +63,7 @@ struct EntriesApplied {
   raft::GroupId group;
   raft::LogIndex index;
   raft::Term term;  // of the entry at `index`
-  uint64_t highest_stamp = 0;
-  VersionTotals versions = {};
+  StateTotals totals = {};
 };
 
 struct EntriesFetched {
@@ -100,8 +99,7 @@ struct CheckpointInstalled {
   raft::GroupId group;
   raft::LogIndex index;
   raft::Term term;
-  uint64_t highest_stamp = 0;
-  VersionTotals versions = {};
+  StateTotals totals = {};
 };
 
 // What came was not what its sender said. The replica holds what it held.
@@ -134,8 +132,7 @@ struct StateFlushed {
 struct GroupAdded {
   raft::CoreOptions options;
   raft::RecoveredState recovered;
-  uint64_t highest_stamp = 0;
-  VersionTotals versions = {};
+  StateTotals totals = {};
 };
 
 // The replica says nothing any more: refuses what waits for it and forgets it, then calls `done`.
@@ -225,13 +222,15 @@ struct ReplicaRemoved {
   std::function<void()> done;
 };
 
-// What a replica has applied, all of one moment: equal indexes must have equal hashes and horizons.
+// What a replica has applied, all of one moment: equal indexes must have equal hashes, horizons and
+// sessions.
 struct AppliedState {
   raft::GroupId group;
   raft::LogIndex index;
   uint64_t highest_stamp = 0;
   uint64_t hash = 0;
   uint64_t horizon = 0;
+  uint64_t sessions = 0;  // storage::SessionTable::Digest
 };
 
 struct AppliedStatesAsked {

@@ -29,12 +29,22 @@ class Registry;
 
 namespace basalt::server {
 
-enum class Operation : uint8_t { kGet, kPut, kDelete, kScan, kGetMap, kStatus, kInit };
-inline constexpr size_t kOperationCount = 7;
+enum class Operation : uint8_t {
+  kGet,
+  kPut,
+  kDelete,
+  kScan,
+  kCompareAndSet,
+  kIncrement,
+  kGetMap,
+  kStatus,
+  kInit
+};
+inline constexpr size_t kOperationCount = 9;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.
-inline constexpr size_t kCodeCount = 10;
+inline constexpr size_t kCodeCount = 13;
 std::string_view CodeName(size_t code);
 
 class RequestMetrics {

@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::array<std::string_view, kStageCount> kStageNames = {
     "take_up", "gather", "log", "quorum", "confirm", "hand_over", "apply", "read", "reply"};
-constexpr std::array<std::string_view, kStagedOperationCount> kOperationNames = {"get", "put",
-                                                                                 "delete", "scan"};
+constexpr std::array<std::string_view, kStagedOperationCount> kOperationNames = {
+    "get", "put", "delete", "scan", "compare_and_set", "increment"};
 
 constexpr Stage kOfWrites[] = {Stage::kTakeUp,   Stage::kGather, Stage::kLog,  Stage::kQuorum,
                                Stage::kHandOver, Stage::kApply,  Stage::kReply};
@@ -20,7 +20,7 @@ constexpr Stage kOfReads[] = {Stage::kTakeUp, Stage::kConfirm, Stage::kHandOver,
 
 std::span<const Stage> StagesOf(size_t operation) {
   const auto kind = static_cast<StagedOperation>(operation);
-  const bool writes = kind == StagedOperation::kPut || kind == StagedOperation::kDelete;
+  const bool writes = kind != StagedOperation::kGet && kind != StagedOperation::kScan;
   return writes ? std::span<const Stage>(kOfWrites) : std::span<const Stage>(kOfReads);
 }
 

@@ -47,8 +47,8 @@ class StageLaps {
   std::chrono::nanoseconds latest_;
 };
 
-enum class StagedOperation : uint8_t { kGet, kPut, kDelete, kScan };
-inline constexpr size_t kStagedOperationCount = 4;
+enum class StagedOperation : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
+inline constexpr size_t kStagedOperationCount = 6;
 
 // Thread-safe, without a lock: a search among the bounds and two atomic additions, whatever the
 // number of requests.

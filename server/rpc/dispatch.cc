@@ -17,13 +17,20 @@ namespace {
 
 // What a request counts for beside its bytes; a read's answer, when it is a small one, is in it.
 constexpr uint64_t kRequestBytes = 64;
+// Leaves every clock room to go on.
+constexpr uint64_t kIssuedMax = uint64_t{1} << 62;
 constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
 
-bool IsWrite(const v1::Request& request) { return request.has_put() || request.has_delete_(); }
+bool IsWrite(const v1::Request& request) {
+  return request.has_put() || request.has_delete_() || request.has_compare_and_set() ||
+         request.has_increment();
+}
 
 RequestKind KindOf(const v1::Request& request) {
   if (request.has_put()) return RequestKind::kPut;
   if (request.has_delete_()) return RequestKind::kDelete;
+  if (request.has_compare_and_set()) return RequestKind::kCompareAndSet;
+  if (request.has_increment()) return RequestKind::kIncrement;
   return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
 }
 
@@ -44,19 +51,50 @@ std::optional<std::string> KeyProblem(const std::string& key) {
   return std::nullopt;
 }
 
+std::optional<std::string> ValueProblem(const std::string& value) {
+  if (value.size() <= kValueBytesMax) return std::nullopt;
+  return "the value has " + std::to_string(value.size()) +
+         " bytes; a value has at most 8388608 bytes";
+}
+
+// A write without an id runs as often as it is sent.
+std::optional<std::string> IdProblem(const v1::Request& request) {
+  if (!request.has_command_id()) return std::nullopt;
+  const v1::CommandId& id = request.command_id();
+  if (id.sequence() == 0 || id.lowest_open() == 0 || id.lowest_open() > id.sequence()) {
+    return "a write's number is at least 1, and so is the lowest open one, which is not above it";
+  }
+  if (id.issued() > kIssuedMax) return "the write's timestamp is out of range";
+  return std::nullopt;
+}
+
 // What is wrong with the request by itself, whatever the cluster looks like.
 std::optional<std::string> Problem(const v1::Request& request) {
   switch (request.operation_case()) {
     case v1::Request::kGet:
       return KeyProblem(request.get().key());
     case v1::Request::kDelete:
+      if (std::optional<std::string> problem = IdProblem(request)) return problem;
       return KeyProblem(request.delete_().key());
     case v1::Request::kPut:
-      if (request.put().value().size() > kValueBytesMax) {
-        return "the value has " + std::to_string(request.put().value().size()) +
-               " bytes; a value has at most 8388608 bytes";
-      }
+      if (std::optional<std::string> problem = IdProblem(request)) return problem;
+      if (std::optional<std::string> problem = ValueProblem(request.put().value())) return problem;
       return KeyProblem(request.put().key());
+    case v1::Request::kCompareAndSet: {
+      const v1::CompareAndSetRequest& set = request.compare_and_set();
+      if (std::optional<std::string> problem = IdProblem(request)) return problem;
+      // Both travel in one command, which must fit where a value does.
+      if (set.value().size() + set.condition().value().size() > kValueBytesMax) {
+        return "the value and the expected one have more than 8388608 bytes together";
+      }
+      if (set.condition().what_case() == v1::Condition::WHAT_NOT_SET) {
+        return "the condition is none that this release knows";
+      }
+      return KeyProblem(set.key());
+    }
+    case v1::Request::kIncrement:
+      if (std::optional<std::string> problem = IdProblem(request)) return problem;
+      return KeyProblem(request.increment().key());
     case v1::Request::kScan:
       if (request.shard_id() == 0) return "a scan must name its shard";
       if (request.scan().from().size() > kKeyBytesMax + 1 ||
@@ -83,6 +121,8 @@ bool MayReadByLease(const v1::Request& request) {
 const std::string& KeyOf(const v1::Request& request) {
   if (request.has_get()) return request.get().key();
   if (request.has_put()) return request.put().key();
+  if (request.has_compare_and_set()) return request.compare_and_set().key();
+  if (request.has_increment()) return request.increment().key();
   return request.delete_().key();
 }
 
@@ -98,6 +138,16 @@ std::string EncodeCommand(v1::Request& request) {
   if (request.has_put()) {
     command.mutable_put()->mutable_key()->swap(*request.mutable_put()->mutable_key());
     command.mutable_put()->mutable_value()->swap(*request.mutable_put()->mutable_value());
+  } else if (request.has_compare_and_set()) {
+    v1::CompareAndSetRequest& from = *request.mutable_compare_and_set();
+    v1::CompareAndSetCommand& to = *command.mutable_compare_and_set();
+    to.mutable_key()->swap(*from.mutable_key());
+    to.mutable_value()->swap(*from.mutable_value());
+    to.mutable_condition()->Swap(from.mutable_condition());
+    to.mutable_condition()->DiscardUnknownFields();
+  } else if (request.has_increment()) {
+    command.mutable_increment()->mutable_key()->swap(*request.mutable_increment()->mutable_key());
+    command.mutable_increment()->set_by(request.increment().by());
   } else {
     command.mutable_delete_()->mutable_key()->swap(*request.mutable_delete_()->mutable_key());
   }
@@ -282,11 +332,12 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
                                           "the node's disk is nearly full: it serves reads only"));
       return;
     }
-    const bool is_put = request.has_put();
+    const RequestKind kind = KindOf(request);
+    const uint64_t issued = request.command_id().issued();
     const bool explain = request.explain();
     Sorted::Of(sorted.writes, shard_id)
-        .push_back({sink, charge, request.id(), deadline, EncodeCommand(request),
-                    is_put ? RequestKind::kPut : RequestKind::kDelete, sorted.now, explain});
+        .push_back({sink, charge, request.id(), deadline, EncodeCommand(request), kind, sorted.now,
+                    explain, MonotonicTime{}, issued});
     return;
   }
   const v1::ReadMode mode = request.has_get() ? request.get().mode() : request.scan().mode();

@@ -46,6 +46,7 @@ void PeerLink::WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& fram
 std::shared_ptr<FrameWriter> PeerLink::TakeFrame(v1::PeerFrame& frame) {
   if (writing_ || writer_ == nullptr || gathered_.messages_size() == 0) return nullptr;
   frame.Swap(&gathered_);
+  frame.set_time_ms(time_.Milliseconds());
   gathered_bytes_ = 0;
   writing_ = true;
   return writer_;
@@ -55,7 +56,7 @@ bool PeerLink::Attach(std::shared_ptr<FrameWriter> writer, uint64_t process) {
   std::shared_ptr<FrameWriter> old;
   {
     base::MutexLock lock(mutex_);
-    const MonotonicTime now = clock_.Now();
+    const MonotonicTime now = time_.clock().Now();
     if (writer_ != nullptr && process_ != process && now - heard_ < kHeardRecently) return false;
     old = std::exchange(writer_, std::move(writer));
     process_ = process;
@@ -91,7 +92,7 @@ void PeerLink::OnWritten(const FrameWriter* writer) {
 
 void PeerLink::OnHeard(const FrameWriter* writer) {
   base::MutexLock lock(mutex_);
-  if (writer_.get() == writer) heard_ = clock_.Now();
+  if (writer_.get() == writer) heard_ = time_.clock().Now();
 }
 
 bool PeerLink::IsCarriedBy(const FrameWriter* writer) const {

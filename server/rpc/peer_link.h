@@ -7,7 +7,7 @@
 
 #include "base/mutex.h"
 #include "proto/peer.pb.h"
-#include "server/clock/clock.h"
+#include "server/clock/known_time.h"
 
 namespace basalt::server {
 
@@ -28,8 +28,8 @@ class PeerLink {
   // Holds so many bytes of messages that no frame has room for yet, at least those of one entry.
   static constexpr size_t kGatheredBytesMax = size_t{64} << 20;
 
-  explicit PeerLink(const Clock& clock, size_t gathered_bytes_max = kGatheredBytesMax)
-      : clock_(clock), gathered_bytes_max_(gathered_bytes_max) {}
+  explicit PeerLink(const KnownTime& time, size_t gathered_bytes_max = kGatheredBytesMax)
+      : time_(time), gathered_bytes_max_(gathered_bytes_max) {}
   // Every stream has been detached, the last one perhaps just now on its own thread.
   ~PeerLink() { const base::MutexLock lock(mutex_); }
   PeerLink(const PeerLink&) = delete;
@@ -55,7 +55,7 @@ class PeerLink {
   void WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& frame) BASALT_EXCLUDES(mutex_);
   std::shared_ptr<FrameWriter> TakeFrame(v1::PeerFrame& frame) BASALT_REQUIRES(mutex_);
 
-  const Clock& clock_;
+  const KnownTime& time_;
   const size_t gathered_bytes_max_;
   mutable base::Mutex mutex_;
   std::shared_ptr<FrameWriter> writer_ BASALT_GUARDED_BY(mutex_);

@@ -11,10 +11,10 @@
 namespace basalt::server {
 
 PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
-                             GroupInbox& inbox, const Clock& clock, size_t link_bytes_max)
-    : self_(std::move(self)), view_(view), inbox_(inbox), clock_(clock) {
+                             GroupInbox& inbox, KnownTime& time, size_t link_bytes_max)
+    : self_(std::move(self)), view_(view), inbox_(inbox), time_(time) {
   for (const raft::NodeId peer : peers)
-    links_.emplace(peer, std::make_unique<PeerLink>(clock, link_bytes_max));
+    links_.emplace(peer, std::make_unique<PeerLink>(time, link_bytes_max));
 }
 
 void PeerTransport::Send(std::vector<raft::Message> messages) {
@@ -78,6 +78,7 @@ std::vector<raft::NodeId> PeerTransport::Peers() const {
 }
 
 std::string PeerTransport::Receive(v1::PeerFrame& frame) {
+  if (frame.time_ms() != 0) time_.Hear(frame.time_ms());
   PeerMessagesArrived arrived;
   arrived.messages.reserve(static_cast<size_t>(frame.messages_size()));
   for (v1::RaftMessage& encoded : *frame.mutable_messages()) {

@@ -22,13 +22,13 @@ class PeerTransport final : public raft::Transport {
  public:
   // `peers`: the ids of all other nodes of the cluster.
   PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
-                GroupInbox& inbox, const Clock& clock,
+                GroupInbox& inbox, KnownTime& time,
                 size_t link_bytes_max = PeerLink::kGatheredBytesMax);
 
   void Send(std::vector<raft::Message> messages) override;
 
   const v1::Hello& self() const { return self_; }
-  const Clock& clock() const { return clock_; }
+  const Clock& clock() const { return time_.clock(); }
   // Checks a peer's hello: empty when the two may talk, else the reason why not. Takes note of
   // changed addresses.
   std::string CheckHello(const v1::Hello& hello);
@@ -52,7 +52,7 @@ class PeerTransport final : public raft::Transport {
   const v1::Hello self_;
   ClusterView& view_;
   GroupInbox& inbox_;
-  const Clock& clock_;
+  KnownTime& time_;
   std::map<raft::NodeId, std::unique_ptr<PeerLink>> links_;
   std::atomic<uint64_t> unknown_messages_{0};
 };

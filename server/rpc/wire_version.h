@@ -5,6 +5,6 @@
 
 namespace basalt::server {
 
-inline constexpr uint32_t kWireVersion = 2;
+inline constexpr uint32_t kWireVersion = 3;
 
 }  // namespace basalt::server

@@ -16,10 +16,19 @@ struct CommandOutcome {
     kApplied,
     kWrongShard,  // turned away: the shard does not own the key's slot. Not applied.
     kNoEffect,    // understood, and there was nothing to do (or nothing it may do). Not applied.
+    // Ran, and changed nothing; a retry gives the same. `version` is that of the key's value, 0:
+    // none.
+    kConditionFailed,
+    kNotANumber,
+    // Turned away by what the shard remembers of the client (storage/sessions.h):
+    kTooManyOpen,  // not applied; the number may come again
+    kForgotten,    // it may have run once, and what it gave is not known any more
   };
   Verdict verdict = Verdict::kNoEffect;
-  uint64_t version = 0;  // kApplied: the stamp of what was written
-  bool existed = false;  // delete: whether there was a value
+  uint64_t version = 0;   // kApplied: the stamp of what was written
+  bool existed = false;   // delete: whether there was a value
+  int64_t number = 0;     // increment: what the value is now
+  bool repeated = false;  // it ran before, and this is what it gave then
 
   bool operator==(const CommandOutcome&) const = default;
 };
@@ -30,6 +39,20 @@ struct VersionTotals {
   // Of the rows of all versions applied since the replica was opened, and of what it held then
   // above the horizon at least 1. Rises.
   uint64_t bytes = 0;
+};
+
+// Of what a replica remembers of its clients.
+struct SessionTotals {
+  uint64_t bytes = 0;      // in memory
+  uint64_t oldest = 0;     // the last stamp of the client that was silent for longest; 0: none
+  uint64_t forgotten = 0;  // no client that was dropped had a stamp above it
+};
+
+// Of what a replica has applied.
+struct StateTotals {
+  uint64_t highest_stamp = 0;
+  VersionTotals versions;
+  SessionTotals sessions;
 };
 
 class ApplyObserver {

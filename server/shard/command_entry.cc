@@ -40,8 +40,17 @@ bool OperationHasUnknownFields(const v1::Command& command) {
       return HasUnknownFields(command.put());
     case v1::Command::kDelete:
       return HasUnknownFields(command.delete_());
+    case v1::Command::kCompareAndSet: {
+      const v1::CompareAndSetCommand& set = command.compare_and_set();
+      // A condition that this release does not know is one that it cannot judge.
+      return HasUnknownFields(set) || HasUnknownFields(set.condition());
+    }
+    case v1::Command::kIncrement:
+      return HasUnknownFields(command.increment());
     case v1::Command::kAdvanceHorizon:
       return HasUnknownFields(command.advance_horizon());
+    case v1::Command::kForgetSessions:
+      return HasUnknownFields(command.forget_sessions());
     case v1::Command::kFormCluster:
       return HasUnknownFields(command.form_cluster());
     case v1::Command::kSetNode:

@@ -4,6 +4,7 @@
 #include <google/protobuf/arena.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -16,6 +17,45 @@
 namespace basalt::server {
 
 using storage::Family;
+
+namespace {
+
+// On disk: kinds of a SessionResult, the verdict above.
+constexpr uint8_t kExisted = 1;
+constexpr uint8_t kConditionFailed = 2;
+constexpr uint8_t kNotANumber = 4;
+
+// Whether the command ran, so that a retry must give the same.
+bool Ran(const CommandOutcome& outcome) {
+  using Verdict = CommandOutcome::Verdict;
+  return outcome.verdict == Verdict::kApplied || outcome.verdict == Verdict::kConditionFailed ||
+         outcome.verdict == Verdict::kNotANumber;
+}
+
+storage::CommandKey KeyOf(const v1::CommandId& id) {
+  return {{id.client_high(), id.client_low()}, id.sequence(), id.lowest_open(), id.issued()};
+}
+
+storage::SessionResult ResultOf(const CommandOutcome& outcome) {
+  uint8_t kinds = outcome.existed ? kExisted : 0;
+  if (outcome.verdict == CommandOutcome::Verdict::kConditionFailed) kinds |= kConditionFailed;
+  if (outcome.verdict == CommandOutcome::Verdict::kNotANumber) kinds |= kNotANumber;
+  return {
+      .version = outcome.version, .number = static_cast<uint64_t>(outcome.number), .kinds = kinds};
+}
+
+CommandOutcome OutcomeOf(const storage::SessionResult& result) {
+  using Verdict = CommandOutcome::Verdict;
+  return {.verdict = (result.kinds & kConditionFailed) != 0 ? Verdict::kConditionFailed
+                     : (result.kinds & kNotANumber) != 0    ? Verdict::kNotANumber
+                                                            : Verdict::kApplied,
+          .version = result.version,
+          .existed = (result.kinds & kExisted) != 0,
+          .number = static_cast<int64_t>(result.number),
+          .repeated = true};
+}
+
+}  // namespace
 
 absl::StatusOr<v1::ShardDescriptor> ReadDescriptor(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
@@ -71,6 +111,7 @@ absl::Status ReplicaStateMachine::Load() {
   BASALT_ASSIGN_OR_RETURN(descriptor_, ReadDescriptor(*engine));
   BASALT_CHECK(descriptor_.shard_id() == group_.value());  // what is installed is checked for it
   BASALT_RETURN_IF_ERROR(hash_.Load(*engine->NewIterator(Family::kState, nullptr)));
+  BASALT_RETURN_IF_ERROR(sessions_.Load(*engine));
   return commands_->Load(*engine);
 }
 
@@ -125,7 +166,7 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
                     commands.first_stamp(), applied.highest_stamp));
     uint64_t stamp = commands.first_stamp();
     for (const v1::Command& command : commands.commands()) {
-      auto outcome = commands_->Apply(command, stamp++, *engine, batch_, hash_);
+      auto outcome = Run(command, stamp++, *engine);
       if (!outcome.ok()) {
         return base::MakeStatus(outcome.status().code(),
                                 fmt::format("entry {} of term {}: {}", entry.index.value(),
@@ -134,6 +175,7 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
       outcomes_.push_back(*outcome);
     }
     applied.highest_stamp = LastStamp(commands);
+    sessions_.EndEntry(entry.index.value(), batch_);
   }
   hash_.StageChanged(batch_);
   store_->Commit(batch_, std::move(applied));
@@ -146,6 +188,50 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
     rest = rest.subspan(count);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& command, uint64_t stamp,
+                                                        storage::Engine& engine) {
+  using SessionVerdict = storage::SessionTable::Verdict;
+  if (!command.has_id()) return RunAnew(command, stamp, engine);
+  const storage::CommandKey key = KeyOf(command.id());
+  const storage::SessionTable::Judged judged = sessions_.Judge(key);
+  switch (judged.verdict) {
+    case SessionVerdict::kRuns:
+      break;
+    case SessionVerdict::kRepeated:
+      return OutcomeOf(judged.result);
+    case SessionVerdict::kTooMany:
+      return CommandOutcome{.verdict = CommandOutcome::Verdict::kTooManyOpen};
+    case SessionVerdict::kGivenUp:
+    case SessionVerdict::kForgotten:
+      return CommandOutcome{.verdict = CommandOutcome::Verdict::kForgotten};
+  }
+  absl::StatusOr<CommandOutcome> outcome = RunAnew(command, stamp, engine);
+  if (outcome.ok() && Ran(*outcome)) {
+    sessions_.Record(key, stamp, ResultOf(*outcome));
+  }
+  return outcome;
+}
+
+absl::StatusOr<CommandOutcome> ReplicaStateMachine::RunAnew(const v1::Command& command,
+                                                            uint64_t stamp,
+                                                            storage::Engine& engine) {
+  if (!command.has_forget_sessions()) {
+    return commands_->Apply(command, stamp, engine, batch_, hash_);
+  }
+  const v1::ForgetSessionsCommand& forget = command.forget_sessions();
+  const uint64_t bytes_max =
+      forget.bytes_max() == 0 ? std::numeric_limits<uint64_t>::max() : forget.bytes_max();
+  const size_t dropped = sessions_.Forget(forget.through(), bytes_max, batch_);
+  return CommandOutcome{.verdict = dropped > 0 ? CommandOutcome::Verdict::kApplied
+                                               : CommandOutcome::Verdict::kNoEffect,
+                        .version = stamp};
+}
+
+StateTotals ReplicaStateMachine::totals() const {
+  return {
+      highest_stamp(), versions(), {sessions_.bytes(), sessions_.oldest(), sessions_.forgotten()}};
 }
 
 absl::StatusOr<raft::LogBase> ReplicaStateMachine::CreateCheckpoint(const std::string& directory) {
@@ -170,6 +256,8 @@ absl::Status ReplicaStateMachine::CheckCheckpoint(storage::Engine& engine,
   }
   storage::AppliedHash hash;
   BASALT_RETURN_IF_ERROR(hash.Load(*engine.NewIterator(Family::kState, nullptr)));
+  storage::SessionTable sessions;
+  BASALT_RETURN_IF_ERROR(sessions.Load(engine));
   return commands_->CheckLoad(engine);
 }
 

@@ -2,7 +2,13 @@
 // raft::StateMachine; what commands mean is its CommandSet's (shard_commands.h, meta_commands.h).
 //
 // Each run of entries becomes one batch with the applied row (index, term, configuration, highest
-// stamp) and the changed sums of the applied hash: all of it or nothing is there after a crash.
+// stamp), the changed sums of the applied hash and the results of clients' commands: all of it or
+// nothing is there after a crash.
+//
+// Exactly once: a command with an id runs only if the sessions have no result of it and none can
+// have been dropped (storage/sessions.h); else it gives again what it gave first. One that is
+// turned away (another shard's key, a full session) leaves no result, and may come again under its
+// number.
 //
 // Invariants, checked: entries arrive without a gap; stamps rise strictly along the log, so that no
 // stored version is newer than the highest stamp, and along each key.
@@ -24,6 +30,7 @@
 #include "server/shard/apply_observer.h"
 #include "storage/applied_hash.h"
 #include "storage/replica_store.h"
+#include "storage/sessions.h"
 
 namespace basalt::server {
 
@@ -75,6 +82,8 @@ class ReplicaStateMachine : public raft::StateMachine {
   uint64_t highest_stamp() const { return store_->applied().highest_stamp; }
   VersionTotals versions() const { return commands_->versions(); }
   uint64_t applied_hash() const { return hash_.total(); }
+  StateTotals totals() const;
+  uint64_t sessions_digest() const { return sessions_.Digest(); }
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
 
  private:
@@ -91,6 +100,11 @@ class ReplicaStateMachine : public raft::StateMachine {
   absl::Status CheckCheckpoint(storage::Engine& engine, const raft::LogBase& base) const;
   absl::Status ApplyRun(std::span<const raft::Entry> entries,
                         std::span<const v1::CommandBatch* const> batches);
+  // Once, if it has an id.
+  absl::StatusOr<CommandOutcome> Run(const v1::Command& command, uint64_t stamp,
+                                     storage::Engine& engine);
+  absl::StatusOr<CommandOutcome> RunAnew(const v1::Command& command, uint64_t stamp,
+                                         storage::Engine& engine);
   absl::Status Stop(const absl::Status& why);
 
   const raft::GroupId group_;
@@ -99,6 +113,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   ApplyObserver* const observer_;
   v1::ShardDescriptor descriptor_;
   storage::AppliedHash hash_;
+  storage::SessionTable sessions_;
   storage::Batch batch_;
   std::vector<CommandOutcome> outcomes_;
   absl::Status stopped_;  // not OK: for good

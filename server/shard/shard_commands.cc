@@ -1,7 +1,10 @@
 #include "server/shard/shard_commands.h"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "base/check.h"
 #include "base/slot.h"
@@ -11,6 +14,23 @@ namespace basalt::server {
 
 using storage::VersionKind;
 using Verdict = CommandOutcome::Verdict;
+
+namespace {
+
+// Whether what a command does depends on what there is.
+bool Looks(const v1::Command& command) {
+  return command.has_delete_() || command.has_compare_and_set() || command.has_increment();
+}
+
+// All of `text` and nothing else, as std::to_string writes it or with leading zeros.
+std::optional<int64_t> ToNumber(std::string_view text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
 
 absl::Status ShardCommands::Load(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor descriptor, ReadDescriptor(engine));
@@ -28,11 +48,15 @@ absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
 }
 
 void ShardCommands::BeginRun(std::span<const v1::CommandBatch* const> batches) {
-  written_.clear();
+  EndRun();
   remembers_ = std::any_of(batches.begin(), batches.end(), [](const v1::CommandBatch* batch) {
-    return std::any_of(batch->commands().begin(), batch->commands().end(),
-                       [](const v1::Command& command) { return command.has_delete_(); });
+    return std::any_of(batch->commands().begin(), batch->commands().end(), Looks);
   });
+}
+
+void ShardCommands::EndRun() {
+  written_.clear();
+  made_.clear();
 }
 
 absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, uint64_t stamp,
@@ -43,11 +67,16 @@ absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, 
       return Put(command.put(), stamp, engine, batch, hash);
     case v1::Command::kDelete:
       return Delete(command.delete_(), stamp, engine, batch, hash);
+    case v1::Command::kCompareAndSet:
+      return CompareAndSet(command.compare_and_set(), stamp, engine, batch, hash);
+    case v1::Command::kIncrement:
+      return Increment(command.increment(), stamp, engine, batch, hash);
     case v1::Command::kAdvanceHorizon:
       return AdvanceHorizon(command.advance_horizon().horizon(), stamp, batch);
     case v1::Command::kFormCluster:
     case v1::Command::kSetNode:
       return CommandOutcome{Verdict::kWrongShard};  // the meta shard's
+    case v1::Command::kForgetSessions:              // the state machine's own
     case v1::Command::OPERATION_NOT_SET:
       break;  // refused when the entry was decoded
   }
@@ -62,11 +91,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::Put(const v1::PutCommand& put, uin
   if (options_.check_every_key) {
     BASALT_RETURN_IF_ERROR(HasValue(put.key(), stamp, engine).status());
   }
-  const std::string_view row =
-      storage::StageVersion(batch, put.key(), stamp, VersionKind::kValue, put.value());
-  versions_.bytes += row.size();
-  hash.Add(slot, row);
-  Note(put.key(), VersionKind::kValue);
+  Stage(slot, put.key(), stamp, VersionKind::kValue, put.value(), batch, hash);
   return CommandOutcome{Verdict::kApplied, stamp};
 }
 
@@ -77,12 +102,64 @@ absl::StatusOr<CommandOutcome> ShardCommands::Delete(const v1::DeleteCommand& co
   const uint32_t slot = base::SlotOf(command.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
   BASALT_ASSIGN_OR_RETURN(const bool existed, HasValue(command.key(), stamp, engine));
-  const std::string_view row =
-      storage::StageVersion(batch, command.key(), stamp, VersionKind::kTombstone, {});
+  Stage(slot, command.key(), stamp, VersionKind::kTombstone, {}, batch, hash);
+  return CommandOutcome{.verdict = Verdict::kApplied, .version = stamp, .existed = existed};
+}
+
+absl::StatusOr<CommandOutcome> ShardCommands::CompareAndSet(const v1::CompareAndSetCommand& command,
+                                                            uint64_t stamp, storage::Engine& engine,
+                                                            storage::Batch& batch,
+                                                            storage::AppliedHash& hash) {
+  const uint32_t slot = base::SlotOf(command.key());
+  if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  BASALT_ASSIGN_OR_RETURN(const std::optional<Newest> newest,
+                          NewestOf(command.key(), stamp, engine));
+  const uint64_t version = newest ? newest->stamp : 0;
+  const v1::Condition& condition = command.condition();
+  bool holds = false;
+  switch (condition.what_case()) {
+    case v1::Condition::kValue:
+      holds = newest && newest->value == condition.value();
+      break;
+    case v1::Condition::kAbsent:
+      holds = newest.has_value() != condition.absent();
+      break;
+    case v1::Condition::kVersion:
+      holds = version == condition.version();
+      break;
+    case v1::Condition::WHAT_NOT_SET:
+      break;
+  }
+  if (!holds) return CommandOutcome{.verdict = Verdict::kConditionFailed, .version = version};
+  Stage(slot, command.key(), stamp, VersionKind::kValue, command.value(), batch, hash);
+  return CommandOutcome{.verdict = Verdict::kApplied, .version = stamp};
+}
+
+absl::StatusOr<CommandOutcome> ShardCommands::Increment(const v1::IncrementCommand& command,
+                                                        uint64_t stamp, storage::Engine& engine,
+                                                        storage::Batch& batch,
+                                                        storage::AppliedHash& hash) {
+  const uint32_t slot = base::SlotOf(command.key());
+  if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  BASALT_ASSIGN_OR_RETURN(const std::optional<Newest> newest,
+                          NewestOf(command.key(), stamp, engine));
+  const std::optional<int64_t> number = newest ? ToNumber(newest->value) : 0;
+  int64_t sum = 0;
+  if (!number || __builtin_add_overflow(*number, command.by(), &sum)) {
+    return CommandOutcome{.verdict = Verdict::kNotANumber, .version = newest ? newest->stamp : 0};
+  }
+  const std::string& value = made_.emplace_back(std::to_string(sum));
+  Stage(slot, command.key(), stamp, VersionKind::kValue, value, batch, hash);
+  return CommandOutcome{.verdict = Verdict::kApplied, .version = stamp, .number = sum};
+}
+
+void ShardCommands::Stage(uint32_t slot, std::string_view key, uint64_t stamp, VersionKind kind,
+                          std::string_view value, storage::Batch& batch,
+                          storage::AppliedHash& hash) {
+  const std::string_view row = storage::StageVersion(batch, key, stamp, kind, value);
   versions_.bytes += row.size();
   hash.Add(slot, row);
-  Note(command.key(), VersionKind::kTombstone);
-  return CommandOutcome{Verdict::kApplied, stamp, existed};
+  if (remembers_) written_.insert_or_assign(key, Written{stamp, kind, value});
 }
 
 CommandOutcome ShardCommands::AdvanceHorizon(uint64_t horizon, uint64_t stamp,
@@ -101,7 +178,7 @@ bool ShardCommands::Owns(uint32_t slot) const {
 absl::StatusOr<bool> ShardCommands::HasValue(std::string_view key, uint64_t stamp,
                                              storage::Engine& engine) {
   if (const auto place = written_.find(key); place != written_.end()) {
-    return place->second == VersionKind::kValue;
+    return place->second.kind == VersionKind::kValue;
   }
   BASALT_ASSIGN_OR_RETURN(const std::optional<storage::VersionHead> head,
                           storage::ReadNewestHead(engine, key));
@@ -109,8 +186,18 @@ absl::StatusOr<bool> ShardCommands::HasValue(std::string_view key, uint64_t stam
   return head && head->kind == VersionKind::kValue;
 }
 
-void ShardCommands::Note(std::string_view key, VersionKind kind) {
-  if (remembers_) written_.insert_or_assign(key, kind);
+absl::StatusOr<std::optional<ShardCommands::Newest>> ShardCommands::NewestOf(
+    std::string_view key, uint64_t stamp, storage::Engine& engine) {
+  if (const auto place = written_.find(key); place != written_.end()) {
+    const Written& written = place->second;
+    if (written.kind != VersionKind::kValue) return std::nullopt;
+    return Newest{written.stamp, std::string(written.value)};
+  }
+  BASALT_ASSIGN_OR_RETURN(std::optional<storage::Version> version,
+                          storage::ReadNewestVersion(engine, key));
+  BASALT_CHECK(!version || version->stamp < stamp);
+  if (!version || version->kind != VersionKind::kValue) return std::nullopt;
+  return Newest{version->stamp, std::move(version->value)};
 }
 
 }  // namespace basalt::server

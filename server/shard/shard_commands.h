@@ -1,10 +1,17 @@
-// ShardCommands: what Put and Delete do to a shard of user keys: each makes a version at its stamp.
-// And what AdvanceHorizon does: it lets old versions go (storage/version_filter.h).
+// ShardCommands: what the commands of clients do to a shard of user keys: each that is done makes a
+// version at its stamp. And what AdvanceHorizon does: it lets old versions go
+// (storage/version_filter.h).
+//
+// A conditional command is judged against the newest version, a tombstone counting as none: whether
+// one below the horizon is still stored must decide nothing.
 //
 // Whether the shard owns a key's slot is decided here, when the command is applied, and nowhere
 // else: what routing let through on an older map is turned away.
 #pragma once
 
+#include <deque>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,7 +38,7 @@ class ShardCommands : public CommandSet {
   absl::StatusOr<CommandOutcome> Apply(const v1::Command& command, uint64_t stamp,
                                        storage::Engine& engine, storage::Batch& batch,
                                        storage::AppliedHash& hash) override;
-  void EndRun() override { written_.clear(); }
+  void EndRun() override;
   VersionTotals versions() const override { return versions_; }
 
  private:
@@ -41,20 +48,40 @@ class ShardCommands : public CommandSet {
   absl::StatusOr<CommandOutcome> Delete(const v1::DeleteCommand& command, uint64_t stamp,
                                         storage::Engine& engine, storage::Batch& batch,
                                         storage::AppliedHash& hash);
+  absl::StatusOr<CommandOutcome> CompareAndSet(const v1::CompareAndSetCommand& command,
+                                               uint64_t stamp, storage::Engine& engine,
+                                               storage::Batch& batch, storage::AppliedHash& hash);
+  absl::StatusOr<CommandOutcome> Increment(const v1::IncrementCommand& command, uint64_t stamp,
+                                           storage::Engine& engine, storage::Batch& batch,
+                                           storage::AppliedHash& hash);
+  void Stage(uint32_t slot, std::string_view key, uint64_t stamp, storage::VersionKind kind,
+             std::string_view value, storage::Batch& batch, storage::AppliedHash& hash);
   CommandOutcome AdvanceHorizon(uint64_t horizon, uint64_t stamp, storage::Batch& batch);
   bool Owns(uint32_t slot) const;
   // The newest version of `key`, of this run or stored; CHECKs that `stamp` is newer.
   absl::StatusOr<bool> HasValue(std::string_view key, uint64_t stamp, storage::Engine& engine);
-  void Note(std::string_view key, storage::VersionKind kind);
+  struct Newest {
+    uint64_t stamp = 0;
+    std::string value;
+  };
+  // Of this run or stored; nothing: there is no value.
+  absl::StatusOr<std::optional<Newest>> NewestOf(std::string_view key, uint64_t stamp,
+                                                 storage::Engine& engine);
 
   const ShardCommandsOptions options_;
   uint32_t first_slot_ = 0;
   uint32_t slot_count_ = 0;
   VersionTotals versions_;
-  // The newest version that this run gave a key; kept only in runs that hold a delete. Looked up,
-  // never walked. The keys are the run's own bytes.
+  // The newest version that this run gave a key; kept only in runs that hold a command that looks.
+  // Looked up, never walked. The bytes are the run's own, or made_'s.
+  struct Written {
+    uint64_t stamp = 0;
+    storage::VersionKind kind = storage::VersionKind::kValue;
+    std::string_view value;
+  };
   bool remembers_ = false;
-  absl::flat_hash_map<std::string_view, storage::VersionKind> written_;
+  absl::flat_hash_map<std::string_view, Written> written_;
+  std::deque<std::string> made_;  // values that no client sent
 };
 
 }  // namespace basalt::server

@@ -20,7 +20,8 @@ client::Send MakeSend(base::Random& random, uint64_t id) {
   operation->kind = client::OperationKind::kPut;
   operation->key = RandomBytes(random, kKeyBytes);
   operation->value = RandomBytes(random, kValueBytes);
-  return {id, {1, 1, 3}, 5000, {id, 1, id}, std::move(operation)};
+  return {
+      id, {1, 1, 3}, 5000, {.sequence = id, .lowest_open = 1, .issued = id}, std::move(operation)};
 }
 
 // The client: open calls to the bytes of one message of puts.

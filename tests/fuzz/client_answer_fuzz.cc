@@ -23,7 +23,7 @@ void TryAnswer(FuzzInput& input) {
   const v1::Response sent = response;
   const Answer answer = ToAnswer(&response);
   BASALT_CHECK(answer.send_id == sent.id() && answer.clock == sent.clock());
-  if (sent.code() == v1::CODE_OK) {
+  if (sent.code() == v1::CODE_OK || sent.code() == v1::CODE_CONDITION_FAILED) {
     BASALT_CHECK(answer.report.end == SendEnd::kOk);
     const Payload& payload = answer.payload;
     BASALT_CHECK((payload.kind == Payload::Kind::kGet) == sent.has_get());
@@ -47,7 +47,7 @@ void TryAnswer(FuzzInput& input) {
 
 Operation MakeOperation(FuzzInput& input) {
   Operation operation;
-  operation.kind = static_cast<OperationKind>(input.Below(4));
+  operation.kind = static_cast<OperationKind>(input.Below(6));
   operation.key = input.Text(8);
   operation.value = input.Text(8);
   operation.page.from = input.Text(8);
@@ -59,7 +59,10 @@ void TryRequest(FuzzInput& input) {
   Send send;
   send.send_id = input.Number();
   send.to = {input.Number(), input.Number(), input.Number()};
-  send.number = {input.Number(), input.Number(), input.Number()};
+  send.number = {.line = static_cast<uint32_t>(input.Below(3)),
+                 .sequence = input.Number(),
+                 .lowest_open = input.Number(),
+                 .issued = input.Number()};
   const auto operation = std::make_shared<const Operation>(MakeOperation(input));
   send.operation = operation;
   v1::Request request;

@@ -85,6 +85,20 @@ void CheckWrite(raft::GroupId group, const PendingWrite& write, const v1::Reques
     BASALT_CHECK(command.put().value().size() <= kValueBytesMax);
     CheckKey(command.put().key());
     BASALT_CHECK(Owns(group, command.put().key()));
+  } else if (request.has_compare_and_set()) {
+    const v1::CompareAndSetCommand& set = command.compare_and_set();
+    BASALT_CHECK(write.kind == RequestKind::kCompareAndSet);
+    BASALT_CHECK(set.key() == request.compare_and_set().key());
+    BASALT_CHECK(KnownBytes(set.condition()) == KnownBytes(request.compare_and_set().condition()));
+    BASALT_CHECK(set.value().size() + set.condition().value().size() <= kValueBytesMax);
+    CheckKey(set.key());
+    BASALT_CHECK(Owns(group, set.key()));
+  } else if (request.has_increment()) {
+    BASALT_CHECK(write.kind == RequestKind::kIncrement);
+    BASALT_CHECK(command.increment().key() == request.increment().key());
+    BASALT_CHECK(command.increment().by() == request.increment().by());
+    CheckKey(command.increment().key());
+    BASALT_CHECK(Owns(group, command.increment().key()));
   } else {
     BASALT_CHECK(write.kind == RequestKind::kDelete);
     BASALT_CHECK(command.delete_().key() == request.delete_().key());
@@ -106,7 +120,8 @@ void CheckRead(raft::GroupId group, const PendingRead& read, const v1::Request& 
 
 void CheckAnswer(const v1::Response& answer, const v1::Request& request) {
   BASALT_CHECK(answer.code() != v1::CODE_OK && !answer.message().empty());
-  const bool is_write = request.has_put() || request.has_delete_();
+  const bool is_write = request.has_put() || request.has_delete_() ||
+                        request.has_compare_and_set() || request.has_increment();
   BASALT_CHECK(answer.outcome() == (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
 }
 

@@ -145,8 +145,58 @@ void AddUnknownField(bool in_operation, v1::Command& command) {
   google::protobuf::Message* message = &command;
   if (in_operation && command.has_put()) message = command.mutable_put();
   if (in_operation && command.has_delete_()) message = command.mutable_delete_();
+  if (in_operation && command.has_compare_and_set()) message = command.mutable_compare_and_set();
+  if (in_operation && command.has_increment()) message = command.mutable_increment();
+  if (in_operation && command.has_forget_sessions()) message = command.mutable_forget_sessions();
   if (in_operation && command.has_advance_horizon()) message = command.mutable_advance_horizon();
   message->GetReflection()->MutableUnknownFields(message)->AddVarint(1999, 1);
+}
+
+// Few clients and numbers, so that they come again.
+void FillId(FuzzInput& input, v1::CommandId& id) {
+  if (input.OneIn(16)) return Fill(input, id);
+  id.set_client_low(input.Below(3));
+  id.set_sequence(1 + input.Below(4));
+  id.set_lowest_open(1 + input.Below(4));
+  id.set_issued(input.Number());
+}
+
+void FillCondition(FuzzInput& input, v1::Condition& condition) {
+  switch (input.Below(4)) {
+    case 0:
+      condition.set_value(input.Text(5));
+      break;
+    case 1:
+      condition.set_absent(input.Flag());
+      break;
+    case 2:
+      condition.set_version(input.Number());
+      break;
+    default:
+      break;  // none that this release knows
+  }
+}
+
+void FillKeyCommand(FuzzInput& input, const std::string& key, v1::Command& command) {
+  switch (input.Below(6)) {
+    case 0:
+      command.mutable_compare_and_set()->set_key(key);
+      command.mutable_compare_and_set()->set_value(input.Text(5));
+      FillCondition(input, *command.mutable_compare_and_set()->mutable_condition());
+      break;
+    case 1:
+      command.mutable_increment()->set_key(key);
+      command.mutable_increment()->set_by(static_cast<int64_t>(input.U64()));
+      break;
+    case 2:
+    case 3:
+      command.mutable_delete_()->set_key(key);
+      break;
+    default:
+      command.mutable_put()->set_key(key);
+      command.mutable_put()->set_value(input.Flag() ? std::to_string(input.Below(100))
+                                                    : input.Text(5));
+  }
 }
 
 v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
@@ -160,13 +210,13 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
       FillMetaCommand(input, command);
     } else if (input.OneIn(8)) {
       command.mutable_advance_horizon()->set_horizon(input.Number());
-    } else if (input.Flag()) {
-      command.mutable_put()->set_key(key);
-      command.mutable_put()->set_value(input.Text(5));
+    } else if (input.OneIn(8)) {
+      command.mutable_forget_sessions()->set_through(input.Number());
+      command.mutable_forget_sessions()->set_bytes_max(input.Below(2) * 2000);
     } else {
-      command.mutable_delete_()->set_key(key);
+      FillKeyCommand(input, key, command);
     }
-    if (input.OneIn(8)) Fill(input, *command.mutable_id());
+    if (input.Flag()) FillId(input, *command.mutable_id());
     if (input.OneIn(32)) AddUnknownField(input.Flag(), command);
   }
   batch.set_first_stamp(input.OneIn(16) ? input.U64() : input.Number());
@@ -253,10 +303,16 @@ raft::LogBase Misstated(FuzzInput& input, raft::LogBase base) {
 
 // One of the rows that a replica reads when it is opened.
 void SpoilRow(FuzzInput& input, Replica& replica) {
-  const std::string keys[] = {std::string(storage::kMapRow), std::string(storage::kAppliedRow),
-                              std::string(storage::kDescriptorRow), storage::HashRowKey(0)};
-  const std::string& key = keys[input.Below(4)];
   const std::shared_ptr<storage::Engine> engine = replica.machine().store().engine();
+  std::vector<std::string> keys{std::string(storage::kMapRow), std::string(storage::kAppliedRow),
+                                std::string(storage::kDescriptorRow), storage::HashRowKey(0),
+                                std::string(storage::kForgottenRow)};
+  const auto rows = engine->NewIterator(storage::Family::kState, nullptr);
+  rows->Seek(storage::kSessionRowPrefix);
+  if (rows->Valid() && rows->key().starts_with(storage::kSessionRowPrefix)) {
+    keys.emplace_back(rows->key());
+  }
+  const std::string& key = keys[input.Below(keys.size())];
   const auto row = engine->Get(storage::Family::kState, key);
   BASALT_CHECK(row.ok());
   storage::Batch batch;

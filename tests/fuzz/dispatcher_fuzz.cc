@@ -49,6 +49,7 @@ v1::ClusterMap MakeMap(FuzzInput& input) {
 struct Asked {
   std::shared_ptr<const Operation> operation;
   Time deadline{0};
+  uint32_t line = 0;
   uint64_t sequence = 0;  // of a mutation, once one was sent
   uint64_t issued = 0;
   uint64_t open_send = 0;
@@ -113,7 +114,7 @@ class Client {
  private:
   void Start() {
     auto operation = std::make_shared<Operation>();
-    operation->kind = static_cast<OperationKind>(input_.Below(4));
+    operation->kind = static_cast<OperationKind>(input_.Below(6));
     operation->key = std::string(1, static_cast<char>('a' + input_.Below(4)));
     operation->value = input_.Text(4);
     operation->page.shard_id = 1 + input_.Below(2);
@@ -175,13 +176,18 @@ class Client {
     asked.open_send = send.send_id;
     asked.open_node = send.to.node_id;
     if (!asked.is_write()) return;
-    BASALT_CHECK(!asked.in_doubt && send.number.sequence != 0);
-    BASALT_CHECK(asked.sequence == 0 ||
-                 (asked.sequence == send.number.sequence && asked.issued == send.number.issued));
+    BASALT_CHECK(send.number.sequence != 0);
+    if (asked.sequence == 0) {
+      BASALT_CHECK(numbers_.emplace(send.number.line, send.number.sequence).second);
+    } else {
+      BASALT_CHECK(asked.line == send.number.line && asked.sequence == send.number.sequence &&
+                   asked.issued == send.number.issued);
+    }
+    asked.line = send.number.line;
     asked.sequence = send.number.sequence;
     asked.issued = send.number.issued;
     for (const Asked& other : asked_) {
-      if (other.ended || other.sequence == 0) continue;
+      if (other.ended || other.sequence == 0 || other.line != send.number.line) continue;
       BASALT_CHECK(send.number.lowest_open <= other.sequence);
     }
   }
@@ -215,7 +221,7 @@ class Client {
   v1::Response MakeResponse(uint64_t send_id) {
     auto response = MakeMessage<v1::Response>(input_);
     response.set_id(send_id);
-    if (!input_.OneIn(6)) response.set_code(static_cast<v1::Code>(input_.Below(12)));
+    if (!input_.OneIn(6)) response.set_code(static_cast<v1::Code>(input_.Below(14)));
     if (input_.OneIn(3)) response.set_outcome(v1::OUTCOME_NOT_APPLIED);
     if (!input_.OneIn(4)) response.set_retry_after_ms(static_cast<uint32_t>(input_.Below(40)));
     if (input_.OneIn(4)) *response.mutable_shard() = MakeShard(input_, 1 + input_.Below(2));
@@ -225,14 +231,21 @@ class Client {
 
   void Hear() {
     v1::Response response = MakeResponse(SomeSend());
-    const bool ok = response.code() == v1::CODE_OK;
+    const bool ok = response.code() == v1::CODE_OK || response.code() == v1::CODE_CONDITION_FAILED;
     const bool refused = !ok && response.outcome() == v1::OUTCOME_NOT_APPLIED;
     Asked* waiter = WaiterOf(response.id());
     if (waiter != nullptr) {
       if (ok) {
         served_send_ = waiter->open_send;
+      } else if (response.code() == v1::CODE_FORGOTTEN && !waiter->in_doubt) {
+        // It never ran, and the next send is the first of another number.
+        waiter->sequence = 0;
+        waiter->open_send = 0;
       } else {
-        waiter->in_doubt = waiter->in_doubt || !refused;
+        // What an increment gave is known then, whatever was in doubt before.
+        const bool known = response.code() == v1::CODE_NOT_A_NUMBER &&
+                           waiter->operation->kind == OperationKind::kIncrement;
+        waiter->in_doubt = (waiter->in_doubt && !known) || !refused;
         waiter->open_send = 0;
       }
     }
@@ -250,7 +263,6 @@ class Client {
     const uint64_t send_id = asked.open_send;
     Effects effects = dispatcher_.TakeEffects();
     for (Finished& finished : effects.finished) finished.done(std::move(finished.result));
-    BASALT_CHECK(asked.ended || !asked.is_write());
     if (!asked.ended) {
       BASALT_CHECK(asked.open_send == send_id);
       asked.open_send = 0;
@@ -352,6 +364,7 @@ class Client {
   Dispatcher dispatcher_;
   Time now_{1000};
   std::vector<Asked> asked_;
+  std::set<std::pair<uint32_t, uint64_t>> numbers_;  // ever sent, by line
   std::map<const Operation*, size_t> by_operation_;
   std::map<uint64_t, size_t> sends_;  // all that there ever were
   uint64_t served_send_ = 0;          // the answer under way says that it was done

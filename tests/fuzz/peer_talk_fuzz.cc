@@ -260,7 +260,8 @@ void TryTransport(FuzzInput& input) {
   self.set_cluster_id("0123456789abcdef");
   *self.mutable_node() = testing::MakeNode(kSelf);
   const std::vector<raft::NodeId> ids = {raft::NodeId(1), raft::NodeId(3)};
-  PeerTransport transport(ids, self, view, inbox, clock);
+  KnownTime time(clock);
+  PeerTransport transport(ids, self, view, inbox, time);
   BASALT_CHECK(transport.Peers() == ids);
   transport.Link(raft::NodeId(1))->Attach(std::make_shared<TakenFrames>(), 1);
   while (!input.empty()) {

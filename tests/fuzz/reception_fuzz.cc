@@ -289,7 +289,8 @@ class Node final : public GroupInbox {
   testing::FakeFileSystem files_;
   ClusterView view_;
   const std::array<raft::NodeId, 2> peers_ = {raft::NodeId(1), raft::NodeId(3)};
-  PeerTransport transport_{peers_, HelloOf(2), view_, *this, clock_};
+  KnownTime time_{clock_};
+  PeerTransport transport_{peers_, HelloOf(2), view_, *this, time_};
   CheckpointReceiver receiver_{files_, kIncoming, transport_, *this};
   std::array<std::unique_ptr<Stream>, 3> streams_;
   std::array<std::optional<CheckpointStaged>, 3>

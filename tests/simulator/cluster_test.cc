@@ -50,7 +50,8 @@ TEST(ClusterTest, OneNodeDiesAtAnyEvent) {
   });
   EXPECT_GT(reached["kills"], Least(30));
   EXPECT_GT(reached["deaths in the midst of a change to the disk"], Least(5));
-  EXPECT_GT(reached["writes unknown"], Least(10));
+  // What a death leaves in doubt is sent again: few stay unknown.
+  EXPECT_GT(reached["a command came again"], Least(10));
   EXPECT_GT(reached["leaders elected"], Least(30));
 }
 

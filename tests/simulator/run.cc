@@ -76,6 +76,11 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   // Short, so that versions are collected while clients are at it.
   cluster.process.versions.retention = milliseconds(random.Between(300, 5'000));
   if (random.OneIn(3)) cluster.process.versions.bytes_max = random.Between(500, 20'000);
+  // Clients are forgotten while they are at it, in a quarter of the runs within what a call may
+  // take.
+  const uint64_t shortest = random.OneIn(4) ? 300 : 5'000;
+  cluster.process.sessions.retention = milliseconds(random.Between(shortest, 20'000));
+  if (random.OneIn(3)) cluster.process.sessions.bytes_max = random.Between(1'000, 12'000);
   return cluster;
 }
 

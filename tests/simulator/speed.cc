@@ -59,7 +59,8 @@ bool MeasureSpeed(double least) {
     injector.Plan(FaultEachSecond(static_cast<uint64_t>(sample) + 1));
     cluster.RunFor(kDuration);
     injector.Stop();
-    const uint64_t operations = cluster.workload().history().size();
+    const Workload& workload = cluster.workload();
+    const uint64_t operations = workload.history().size() + workload.increments().size();
     // Healing and judging cost, and what goes by meanwhile does not count.
     const RunReport report = cluster.Finish();
     const double took = ProcessorSeconds() - before;

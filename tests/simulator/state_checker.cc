@@ -10,7 +10,7 @@ void StateChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
 }
 
 void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
-  const Seen seen{state.hash, state.horizon};
+  const Seen seen{state.hash, state.horizon, state.sessions};
   const auto [place, is_new] = applied_.try_emplace({state.group, state.index}, seen);
   if (!is_new) findings_.Mark("applied hashes compared");
   if (place->second != seen) {

@@ -1,5 +1,5 @@
-// StateChecker: equal applied hash and horizon at equal applied index, over all replicas and lives;
-// term, commit and applied index never go back within a life.
+// StateChecker: equal applied hash, horizon and sessions at equal applied index, over all replicas
+// and lives; term, commit and applied index never go back within a life.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,7 @@ class StateChecker final : public ReplicaWatcher {
   struct Seen {
     uint64_t hash = 0;
     uint64_t horizon = 0;
+    uint64_t sessions = 0;
     bool operator==(const Seen&) const = default;
   };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 
 #include "base/check.h"
@@ -27,10 +28,20 @@ void VersionModel::Commit(Shard& shard, const raft::Entry& entry) {
   BASALT_CHECK(server::DecodeEntry(entry, batch).ok());
   uint64_t stamp = batch.first_stamp();
   for (const v1::Command& command : batch.commands()) {
+    if (!shard.sessions.Runs(command, stamp, findings_)) {
+      ++stamp;
+      continue;
+    }
     if (command.has_put()) {
       shard.versions[command.put().key()][stamp] = command.put().value();
     } else if (command.has_delete_()) {
       shard.versions[command.delete_().key()][stamp] = std::nullopt;
+    } else if (command.has_increment()) {
+      check::VersionsOfKey& of_key = shard.versions[command.increment().key()];
+      // The workload's are numbers.
+      const bool has_value = !of_key.empty() && of_key.rbegin()->second;
+      const int64_t before = has_value ? std::stoll(*of_key.rbegin()->second) : 0;
+      of_key[stamp] = std::to_string(before + command.increment().by());
     } else if (command.has_advance_horizon()) {
       Advance(shard, command.advance_horizon().horizon());
     }

@@ -9,6 +9,7 @@
 
 #include "check/history.h"
 #include "tests/simulator/replica_watcher.h"
+#include "tests/simulator/session_model.h"
 #include "tests/simulator/virtual_time.h"
 
 namespace basalt::testing {
@@ -37,6 +38,7 @@ class VersionModel final : public ReplicaWatcher {
     raft::LogIndex last;
     uint64_t horizon = 0;
     check::StoredVersions versions;
+    SessionModel sessions;
     std::vector<Committed> entries;
   };
 

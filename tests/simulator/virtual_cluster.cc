@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "check/acknowledged.h"
+#include "check/counters.h"
 #include "check/linearizability.h"
 #include "check/version_order.h"
 #include "server/placement/initial_layout.h"
@@ -560,11 +561,15 @@ void VirtualCluster::CompareReplicas() {
     check::StoredVersions committed = versions_.All(group);
     all.merge(committed);
   }
-  JudgeHistory(all);
+  JudgeHistory(std::move(all));
 }
 
-void VirtualCluster::JudgeHistory(const check::StoredVersions& stored) {
+void VirtualCluster::JudgeHistory(check::StoredVersions stored) {
   const check::History& history = workload_.history();
+  const std::vector<std::string> of_counters =
+      check::FindCounterViolations(workload_.increments(), stored);
+  for (const std::string& violation : of_counters) findings_.Violation(violation);
+  for (const check::Increment& increment : workload_.increments()) stored.erase(increment.key);
   for (const auto& violations :
        {leases_.FindViolations(), check::FindVersionOrderViolations(history, &stored),
         check::FindStoredViolations(history, stored),
@@ -634,6 +639,9 @@ RunReport VirtualCluster::Finish() {
 }
 
 void VirtualCluster::CountOperations() {
+  for (const check::Increment& increment : workload_.increments()) {
+    if (increment.outcome == check::Outcome::kApplied) findings_.Mark("increments acknowledged");
+  }
   for (const check::Operation& operation : workload_.history()) {
     if (!operation.writes()) {
       findings_.Mark(operation.applied() ? "reads served" : "reads not served");

@@ -180,7 +180,7 @@ class VirtualCluster final : public ProcessDirectory {
   Convergence Converge();
   void CompareReplicas();
   check::StoredVersions Store(uint64_t shard_id, uint64_t node);
-  void JudgeHistory(const check::StoredVersions& stored);
+  void JudgeHistory(check::StoredVersions stored);
   void CountOperations();
   RunReport Report();
 

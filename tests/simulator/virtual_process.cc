@@ -25,6 +25,7 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
     : options_(options),
       ports_(std::move(ports)),
       random_(options.seed),
+      known_time_(ports_.clock),
       engines_(ports_.disk, {.flush_every_bytes = options.flush_every_bytes}),
       budget_(kRequestBytesMax),
       dispatch_({}, {view_, *this, budget_, ports_.clock, lease_reads_, this}),
@@ -67,15 +68,17 @@ absl::Status VirtualProcess::Start(const v1::ClusterMap& founding, const v1::Clu
   loop_options.retained_log_bytes = options_.retained_log_bytes;
   loop_options.ticks_per_compaction_check = 4;
   loop_options.versions = options_.versions;
+  loop_options.sessions = options_.sessions;
   group_loop_ = std::make_unique<server::GroupLoop>(
-      loop_options, server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock},
+      loop_options,
+      server::GroupLoop::Ports{*this, *log_, *this, *this, *this, ports_.clock, known_time_},
       server::HybridClock(ports_.clock.WallMilliseconds(), ports_.clock.Now()));
   for (server::OpenedReplica& replica : opened) {
     const raft::CoreOptions core_options = Host(replica);
     server::ReplicaStateMachine& opened_machine = machine(replica.group);
     apply_loop_.AddReplica(opened_machine);
-    group_loop_->AddGroup(core_options, std::move(replica.recovered),
-                          opened_machine.highest_stamp(), opened_machine.versions(), false);
+    group_loop_->AddGroup(core_options, std::move(replica.recovered), opened_machine.totals(),
+                          false);
   }
   view_.Set(map);
   ports_.after(milliseconds(random_.Between(0, 50)), [this] { Tick(); });
@@ -301,15 +304,19 @@ void VirtualProcess::Send(std::vector<raft::Message> messages) {
     raft::ToWire(message, encoded);
     const uint64_t to = message.to_node.value();
     const std::string bytes = encoded.SerializeAsString();
+    const uint64_t time_ms = known_time_.Milliseconds();
     ports_.network.Send(options_.node, to, DigestOf(bytes), [&] {
-      return [&others = ports_.others, to, bytes] {
-        others.Visit(to, 0, [bytes](VirtualProcess& there) { there.ReceiveMessage(bytes); });
+      return [&others = ports_.others, to, bytes, time_ms] {
+        others.Visit(to, 0, [bytes, time_ms](VirtualProcess& there) {
+          there.ReceiveMessage(bytes, time_ms);
+        });
       };
     });
   }
 }
 
-void VirtualProcess::ReceiveMessage(const std::string& bytes) {
+void VirtualProcess::ReceiveMessage(const std::string& bytes, uint64_t time_ms) {
+  known_time_.Hear(time_ms);
   v1::RaftMessage encoded;
   BASALT_CHECK(encoded.ParseFromString(bytes));
   auto message = raft::FromWire(std::move(encoded), raft::NodeId(options_.node));

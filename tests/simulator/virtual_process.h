@@ -18,6 +18,7 @@
 
 #include "proto/types.pb.h"
 #include "raft/transport.h"
+#include "server/clock/known_time.h"
 #include "server/node/apply_loop.h"
 #include "server/node/cluster_view.h"
 #include "server/node/group_loop.h"
@@ -46,6 +47,7 @@ struct ProcessOptions {
   size_t append_bytes_max = 1u << 20;
   uint64_t free_bytes_min = 64u << 10;
   server::VersionRetention::Limits versions = {seconds(3), 0};
+  server::SessionRetention::Limits sessions = {seconds(10), 1u << 20};
   bool leases = true;
   uint32_t drift_percent_max = 20;  // that the node trusts all clocks to keep within
   uint32_t leader_priority = 1;
@@ -122,7 +124,7 @@ class VirtualProcess final : public server::GroupInbox,
   void Send(std::vector<raft::Message> messages) override;
 
   // From the network.
-  void ReceiveMessage(const std::string& bytes);
+  void ReceiveMessage(const std::string& bytes, uint64_t time_ms);
   void ReceiveRequests(const std::shared_ptr<server::ReplySink>& sink, const std::string& bytes);
 
   const ProcessOptions& options() const { return options_; }
@@ -172,6 +174,7 @@ class VirtualProcess final : public server::GroupInbox,
   const ProcessOptions options_;
   Ports ports_;
   base::Random random_;
+  server::KnownTime known_time_;
   storage::MemoryEngineFactory engines_;
   std::unique_ptr<VirtualLog> log_;
   server::ClusterView view_;

@@ -49,8 +49,8 @@ void VirtualProcess::OpenMade(const v1::ShardDescriptor& founding) {
   server::ReplicaStateMachine& made = machine(opened->group);
   // The apply loop knows it before anything can be handed to it.
   Put(server::ApplyWork(server::ReplicaAdded{&made}));
-  Put(server::GroupEvent(server::GroupAdded{core_options, std::move(opened->recovered),
-                                            made.highest_stamp(), made.versions()}));
+  Put(server::GroupEvent(
+      server::GroupAdded{core_options, std::move(opened->recovered), made.totals()}));
   ports_.findings.Mark("replicas made");
 }
 

@@ -30,12 +30,13 @@ std::optional<uint64_t> VersionOf(uint64_t version) {
 }
 
 // As many for each shard as for any other, and at least one.
-std::vector<std::string> SpreadKeys(const server::RoutingTable& routing, size_t count) {
+std::vector<std::string> SpreadKeys(const server::RoutingTable& routing, size_t count,
+                                    const std::string& prefix = "key-") {
   const size_t shards = routing.ranges().size();
   std::vector<std::string> keys;
   std::map<uint64_t, size_t> of_shard;
   for (size_t number = 0; keys.size() < std::max(count, shards); ++number) {
-    std::string key = "key-" + std::to_string(number);
+    std::string key = prefix + std::to_string(number);
     size_t& here = of_shard[routing.OwnerOf(base::SlotOf(key)).shard_id];
     if (here * shards > keys.size()) continue;
     ++here;
@@ -52,7 +53,8 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       ports_(ports),
       routing_(std::move(routing)),
       random_(random),
-      keys_(SpreadKeys(routing_, options.keys)) {
+      keys_(SpreadKeys(routing_, options.keys)),
+      counters_(SpreadKeys(routing_, 0, "count-")) {
   std::map<uint64_t, std::vector<std::string>> of_shard;
   for (const std::string& key : keys_) {
     of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
@@ -86,6 +88,10 @@ void Workload::Begin(size_t call) {
   if (stopped_) return;
   const size_t client = call % options_.clients;
   const bool only_reads = options_.half_only_read && client % 2 == 0;
+  if (!only_reads && options_.increment_one_in > 0 && random_.OneIn(options_.increment_one_in)) {
+    BeginIncrement(call);
+    return;
+  }
   client::Operation asked;
   check::Operation operation;
   operation.client = client;
@@ -105,13 +111,52 @@ void Workload::Begin(size_t call) {
   if (!only_reads && random_.OneIn(4)) asked.read_mode = ReadMode::kReadIndex;
   asked.key = operation.key;
   operation.invoked_ns = ports_.time.Now().count();
+  history_.push_back(std::move(operation));
+  StartCall(client, std::move(asked),
+            [this, call, number](const client::CallResult& result) { End(call, number, result); });
+}
+
+void Workload::StartCall(size_t client, client::Operation asked, client::Continuation done) {
   ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + client,
                           Mix(DigestOf(asked.key), DigestOf(asked.value)));
-  history_.push_back(std::move(operation));
   ++open_calls_;
   clients_[client]->Start(
-      std::move(asked), options_.keeps_deadlines ? options_.timeout : kNoDeadline,
-      [this, call, number](const client::CallResult& result) { End(call, number, result); });
+      std::move(asked), options_.keeps_deadlines ? options_.timeout : kNoDeadline, std::move(done));
+}
+
+void Workload::BeginIncrement(size_t call) {
+  const size_t client = call % options_.clients;
+  client::Operation asked;
+  asked.kind = client::OperationKind::kIncrement;
+  asked.key = counters_[random_.Below(counters_.size())];
+  asked.by = 1;
+  const size_t number = increments_.size();
+  increments_.push_back(
+      {.client = client, .key = asked.key, .invoked_ns = ports_.time.Now().count()});
+  StartCall(client, std::move(asked), [this, call, number](const client::CallResult& result) {
+    EndIncrement(call, number, result);
+  });
+}
+
+void Workload::EndIncrement(size_t call, size_t number, const client::CallResult& result) {
+  check::Increment& increment = increments_[number];
+  --open_calls_;
+  increment.responded_ns = ports_.time.Now().count();
+  increment.outcome = OutcomeOf(result.status.outcome());
+  increment.number = result.payload.number;
+  if (increment.outcome == check::Outcome::kApplied) {
+    NoteAcknowledged(increment.key, increment.invoked_ns);
+  }
+  ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + increment.client,
+                          Mix(static_cast<uint64_t>(result.status.code()),
+                              static_cast<uint64_t>(result.payload.number)));
+  PlanNext(call, result.status.ok());
+}
+
+void Workload::NoteAcknowledged(const std::string& key, int64_t invoked_ns) {
+  const uint64_t shard = routing_.OwnerOf(base::SlotOf(key)).shard_id;
+  server::MonotonicTime& newest = newest_write_[shard];
+  newest = std::max(newest, server::MonotonicTime(invoked_ns));
 }
 
 void Workload::End(size_t call, size_t number, const client::CallResult& result) {
@@ -121,11 +166,7 @@ void Workload::End(size_t call, size_t number, const client::CallResult& result)
   if (operation.writes()) {
     operation.outcome = OutcomeOf(result.status.outcome());
     operation.version = VersionOf(result.payload.version);
-    if (operation.applied()) {
-      const uint64_t shard = routing_.OwnerOf(base::SlotOf(operation.key)).shard_id;
-      server::MonotonicTime& newest = newest_write_[shard];
-      newest = std::max(newest, server::MonotonicTime(operation.invoked_ns));
-    }
+    if (operation.applied()) NoteAcknowledged(operation.key, operation.invoked_ns);
   } else if (result.status.ok()) {
     operation.outcome = check::Outcome::kApplied;
     operation.version = VersionOf(result.payload.version);
@@ -133,10 +174,13 @@ void Workload::End(size_t call, size_t number, const client::CallResult& result)
   }
   ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + operation.client,
                           Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
+  PlanNext(call, result.status.ok());
+}
+
+void Workload::PlanNext(size_t call, bool served) {
   const auto think_max = static_cast<uint64_t>(options_.think_max.count());
-  const microseconds think = result.status.ok()
-                                 ? microseconds(random_.Between(think_max / 8, think_max))
-                                 : microseconds(random_.Between(5000, 40000));
+  const microseconds think = served ? microseconds(random_.Between(think_max / 8, think_max))
+                                    : microseconds(random_.Between(5000, 40000));
   ports_.time.After(think, [this, call] { Begin(call); });
 }
 

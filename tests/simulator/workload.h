@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "check/counters.h"
 #include "check/history.h"
 #include "server/routing/routing_table.h"
 #include "tests/simulator/virtual_client.h"
@@ -24,6 +25,8 @@ struct WorkloadOptions {
   uint64_t puts = 5;
   uint64_t deletes = 1;
   size_t value_bytes_max = 300;
+  // Of so many operations one increments a counter, of which each shard has one; 0: none does.
+  uint64_t increment_one_in = 6;
   // Every other client, from the first on, only reads, and in the way that is the nodes' default.
   bool half_only_read = false;
 };
@@ -40,7 +43,9 @@ class Workload {
   size_t CountUnanswered();
   void OnProcessEnded(uint64_t node);
 
+  // Without the counters.
   const check::History& history() const { return history_; }
+  const std::vector<check::Increment>& increments() const { return increments_; }
   // When the newest acknowledged write of the shard began; 0: there was none.
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
 
@@ -48,6 +53,11 @@ class Workload {
   // `call` is one of those that the client has under way at a time.
   void Begin(size_t call);
   void End(size_t call, size_t number, const client::CallResult& result);
+  void BeginIncrement(size_t call);
+  void EndIncrement(size_t call, size_t number, const client::CallResult& result);
+  void StartCall(size_t client, client::Operation asked, client::Continuation done);
+  void NoteAcknowledged(const std::string& key, int64_t invoked_ns);
+  void PlanNext(size_t call, bool served);
   // Half of the calls keep to one shard each, so that one without a leader does not stop them all.
   const std::string& DrawKey(size_t call);
 
@@ -61,6 +71,8 @@ class Workload {
   bool stopped_ = false;
   size_t open_calls_ = 0;
   check::History history_;
+  std::vector<check::Increment> increments_;
+  std::vector<std::string> counters_;
   std::map<uint64_t, server::MonotonicTime> newest_write_;
 };
 

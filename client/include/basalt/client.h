@@ -12,10 +12,12 @@
 // one is refused (kInvalidArgument). One that gets kCancelled starts nothing more: the client is
 // being closed.
 //
-// Retries. A read is sent again, elsewhere if need be, until its deadline. A write is sent again
-// only when every answer so far says that it was not applied, or when it never left this process;
-// else it ends with Outcome::kUnknown. One that has not left when its time is up (its connection is
-// still being made, or is busy with what came before) is taken back: not applied.
+// Retries. A call is sent again, elsewhere if need be, until its deadline. A write has one number
+// for all its sends, under which it is applied once (RIFL, Lee et al., SOSP 2015); it ends with
+// Outcome::kUnknown when one of them may have been applied and no answer told until then, or when
+// the shard has forgotten the number (kForgotten). A write that has not left when its time is up
+// (its connection is still being made, or is busy with what came before) is taken back: not
+// applied.
 //
 // Dead nodes. A node whose connection breaks or cannot be made, or which says nothing while a call
 // runs out of time, is out of reach: calls go to other replicas, and the node is asked in the
@@ -38,6 +40,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "basalt/result.h"
@@ -101,9 +104,30 @@ struct Value {
   uint64_t version = 0;  // timestamp of the write; rises with each write of the key
 };
 
+// What must hold of a key for CompareAndSet to write.
+struct Condition {
+  enum class Kind : uint8_t { kValue, kAbsent, kVersion } kind = Kind::kAbsent;
+  std::string value;     // kValue: the key has a value, and this one
+  uint64_t version = 0;  // kVersion: its value has this version; 0: it has none
+
+  static Condition ValueIs(std::string value) {
+    return {.kind = Kind::kValue, .value = std::move(value)};
+  }
+  static Condition Absent() { return {}; }
+  static Condition VersionIs(uint64_t version) {
+    return {.kind = Kind::kVersion, .value = {}, .version = version};
+  }
+};
+
+struct CompareAndSetResult {
+  bool applied = false;
+  uint64_t version = 0;  // of what was written; else of the value that there was, 0: none
+};
+
 using StatusCallback = std::function<void(Status)>;
 using GetCallback = std::function<void(Result<std::optional<Value>>)>;
 using DeleteCallback = std::function<void(Result<bool>)>;
+using IncrementCallback = std::function<void(Result<int64_t>)>;
 
 namespace client {
 class CallDriver;
@@ -125,10 +149,20 @@ class Client {
   // Whether there was a value.
   Result<bool> Delete(std::string_view key, const CallOptions& options = {});
 
+  // Writes if the condition holds. An error says nothing of the condition.
+  Result<CompareAndSetResult> CompareAndSet(std::string_view key, const Condition& condition,
+                                            std::string_view value,
+                                            const CallOptions& options = {});
+  // Adds `by` to a value that is a decimal number of 64 bits with a sign, 0 where there is none,
+  // and says what it is then. kNotANumber: it is not one, or would pass its range; not applied.
+  Result<int64_t> Increment(std::string_view key, int64_t by = 1, const CallOptions& options = {});
+
   void PutAsync(std::string_view key, std::string_view value, StatusCallback done,
                 const CallOptions& options = {});
   void GetAsync(std::string_view key, GetCallback done, const CallOptions& options = {});
   void DeleteAsync(std::string_view key, DeleteCallback done, const CallOptions& options = {});
+  void IncrementAsync(std::string_view key, int64_t by, IncrementCallback done,
+                      const CallOptions& options = {});
 
   // All rows of a range in key order, merged over the shards as they are read. Each page read of
   // a shard is linearizable; the whole is not one snapshot. The timeout holds for each page.

@@ -22,8 +22,12 @@ enum class Code : uint8_t {
   kOverloaded,        // a queue, here or at the server, was full
   kReadOnly,          // the server's disk is nearly full: reads only
   kNotFormed,         // the nodes answer but belong to no cluster yet
-  kInternal,          // damage or a bug at the server, or an answer that makes no sense
-  kCancelled,         // the client was closed while the call was open
+  kNotANumber,        // an increment of a value that is none, or past 64 bits
+  // The shard does not remember whether it applied the write: it was sent again long after, or the
+  // client's writes were too many to remember (--session-retention, --session-memory).
+  kForgotten,
+  kInternal,   // damage or a bug at the server, or an answer that makes no sense
+  kCancelled,  // the client was closed while the call was open
 };
 
 enum class Outcome : uint8_t { kNotApplied = 0, kApplied, kUnknown };

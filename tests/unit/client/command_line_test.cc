@@ -48,6 +48,11 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"put k v", Verb::kPut},
       {"get k --read read-index", Verb::kGet},
       {"del k", Verb::kDel},
+      {"cas k v --expect u", Verb::kCas},
+      {"cas k v --absent", Verb::kCas},
+      {"cas k v --version 7", Verb::kCas},
+      {"incr k", Verb::kIncr},
+      {"incr k -- -5", Verb::kIncr},
       {"explain get k --read read-index", Verb::kExplainGet},
       {"explain put k v", Verb::kExplainPut},
       {"scan --prefix p --limit 3 --keys-only", Verb::kScan},
@@ -167,11 +172,11 @@ std::set<std::string> FlagsIn(const std::string& text) {
   return flags;
 }
 
-const char* const kVerbsWithHelp[] = {"put",        "get",        "del",      "scan",
-                                      "count",      "import",     "export",   "status",
-                                      "nodes",      "shards",     "shard of", "cluster init",
-                                      "bench",      "completion", "version",  "debug scan-replica",
-                                      "explain get"};
+const char* const kVerbsWithHelp[] = {"put",         "get",        "del",      "scan",
+                                      "count",       "import",     "export",   "status",
+                                      "nodes",       "shards",     "shard of", "cluster init",
+                                      "bench",       "completion", "version",  "debug scan-replica",
+                                      "explain get", "cas",        "incr"};
 
 TEST(CommandLineTest, TheManualNamesEveryVerbAndFlag) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it; ends when the check allows getenv

@@ -210,20 +210,21 @@ TEST_F(DispatcherTest, AHintIsFollowedAtOnceUnderAFreshId) {
   EXPECT_TRUE(results_.at(call).status.ok());
 }
 
-TEST_F(DispatcherTest, ABrokenLinkEndsWritesAsUnknownAndSendsReadsAgain) {
-  const int put = Start(OperationKind::kPut);
-  const int get = Start(OperationKind::kGet);
-  const auto sends = Turn();
-  ASSERT_EQ(sends.size(), 2U);
-  dispatcher_.OnLinkBroken(1, {}, now_);
-  auto again = RunUntilSend(milliseconds(500));
-  ASSERT_TRUE(results_.contains(put));
-  EXPECT_EQ(results_[put].status.outcome(), Outcome::kUnknown);
-  ASSERT_EQ(again.size(), 1U);
-  EXPECT_EQ(again[0].operation->kind, OperationKind::kGet);
-  EXPECT_NE(again[0].to.node_id, 1U);
-  EXPECT_FALSE(results_.contains(get));
-  EXPECT_GT(map_fetches_, 0);
+TEST_F(DispatcherTest, WhatWasUnderWayOnABrokenLinkIsSentAgain) {
+  for (const OperationKind kind : {OperationKind::kPut, OperationKind::kGet}) {
+    const int call = Start(kind);
+    const Send first = Turn().at(0);
+    dispatcher_.OnLinkBroken(first.to.node_id, {}, now_);
+    const auto again = RunUntilSend(milliseconds(500));
+    ASSERT_EQ(again.size(), 1U);
+    EXPECT_EQ(again[0].operation->kind, kind);
+    EXPECT_NE(again[0].to.node_id, first.to.node_id);
+    EXPECT_FALSE(results_.contains(call));
+    EXPECT_GT(map_fetches_, 0);
+    Give(again[0].to.node_id, Ok(again[0]));
+    Turn();
+    EXPECT_TRUE(results_.at(call).status.ok());
+  }
 }
 
 TEST_F(DispatcherTest, WhatABrokenLinkNeverSentIsSentElsewhere) {
@@ -316,9 +317,24 @@ TEST_F(DispatcherTest, AnAnswerOfAnotherKindIsNoSuccess) {
   Answer answer{.send_id = Turn().at(0).send_id};
   answer.payload.kind = Payload::Kind::kGet;
   Give(1, std::move(answer));
+  EXPECT_TRUE(Turn().empty());
+  EXPECT_FALSE(results_.contains(put));  // it goes on, and is in doubt
+  now_ += seconds(5);
+  dispatcher_.OnTime(now_);
   Turn();
-  EXPECT_EQ(results_.at(put).status.code(), Code::kInternal);
   EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+}
+
+// A result that another kind of operation has is none.
+TEST_F(DispatcherTest, AResultOfAnotherKindIsNoSuccess) {
+  const int put = Start(OperationKind::kPut);
+  Answer failed = Ok(Turn().at(0));
+  failed.payload.failed = true;
+  Give(1, std::move(failed));
+  EXPECT_FALSE(results_.contains(put));
+  const Send again = RunUntilSend().at(0);
+  Give(again.to.node_id, Refused(again, SendEnd::kNotANumber));
+  EXPECT_FALSE(results_.contains(put));
 }
 
 TEST_F(DispatcherTest, AnswersToIdsNeverGivenAreIgnored) {
@@ -388,6 +404,113 @@ TEST_F(DispatcherTest, IssuedStaysWhatItWasAtTheFirstSend) {
   answer.clock = 500;
   Give(1, std::move(answer));
   EXPECT_EQ(Turn().at(0).number.issued, first.number.issued);
+}
+
+// A retry under its number is the point of numbers.
+TEST_F(DispatcherTest, AWriteInDoubtIsSentAgainUnderItsNumber) {
+  const int put = Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  dispatcher_.OnLinkBroken(1, {}, now_);
+  EXPECT_FALSE(results_.contains(put));
+  dispatcher_.OnMap(MapOf(3, 2, 2));
+  const Send second = RunUntilSend().at(0);
+  EXPECT_EQ(second.to.node_id, 2U);
+  EXPECT_EQ(second.number.sequence, first.number.sequence);
+  EXPECT_EQ(second.number.line, first.number.line);
+  EXPECT_EQ(second.number.issued, first.number.issued);
+  Give(2, Ok(second));
+  Turn();
+  EXPECT_TRUE(results_.at(put).status.ok());
+}
+
+TEST_F(DispatcherTest, OneSendThatTheShardForgotIsMadeAnew) {
+  const int put = Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  Answer forgotten{.send_id = first.send_id, .clock = 900};
+  forgotten.report = {.end = SendEnd::kForgotten, .message = "who?"};
+  Give(1, std::move(forgotten));
+  const Send second = RunUntilSend().at(0);
+  EXPECT_GT(second.number.sequence, first.number.sequence);
+  EXPECT_EQ(second.number.issued, 900U);
+  EXPECT_EQ(second.number.lowest_open, second.number.sequence);
+  Give(1, Ok(second));
+  Turn();
+  EXPECT_TRUE(results_.at(put).status.ok());
+}
+
+// What was refused for certain is no doubt.
+TEST_F(DispatcherTest, ARefusalBeforeItWasForgottenIsNoDoubt) {
+  const int put = Start(OperationKind::kPut);
+  Give(1, Refused(Turn().at(0), SendEnd::kNotLeader, {.shard_id = 1, .node_id = 2, .term = 2}));
+  const Send second = RunUntilSend().at(0);
+  Answer forgotten{.send_id = second.send_id, .clock = 900};
+  forgotten.report = {.end = SendEnd::kForgotten, .message = "who?"};
+  Give(2, std::move(forgotten));
+  const Send third = RunUntilSend().at(0);
+  EXPECT_GT(third.number.sequence, second.number.sequence);
+  Give(third.to.node_id, Ok(third));
+  Turn();
+  EXPECT_TRUE(results_.at(put).status.ok());
+}
+
+TEST_F(DispatcherTest, OfTwoSendsThatTheShardForgotTheOutcomeIsUnknown) {
+  const int put = Start(OperationKind::kPut);
+  Turn();
+  dispatcher_.OnLinkBroken(1, {}, now_);
+  dispatcher_.OnMap(MapOf(3, 2, 2));
+  const Send second = RunUntilSend().at(0);
+  Answer forgotten{.send_id = second.send_id, .clock = 900};
+  forgotten.report = {.end = SendEnd::kForgotten, .message = "who?"};
+  Give(2, std::move(forgotten));
+  Turn();
+  EXPECT_EQ(results_.at(put).status.code(), Code::kForgotten);
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+}
+
+// That it could not be sent to another node, meanwhile, takes back no doubt.
+TEST_F(DispatcherTest, ADoubtfulSendAndOneThatNeverLeftAreNotOne) {
+  const int put = Start(OperationKind::kPut);
+  const Send first = Turn().at(0);
+  dispatcher_.OnLinkBroken(1, {}, now_);
+  dispatcher_.OnMap(MapOf(3, 2, 2));
+  const Send second = RunUntilSend().at(0);
+  dispatcher_.OnUnsent(2, {second.send_id}, now_);
+  dispatcher_.OnMap(MapOf(3, 3, 3));
+  const Send third = RunUntilSend().at(0);
+  EXPECT_EQ(third.number.sequence, first.number.sequence);
+  Answer forgotten{.send_id = third.send_id, .clock = 900};
+  forgotten.report = {.end = SendEnd::kForgotten, .message = "who?"};
+  Give(3, std::move(forgotten));
+  Turn();
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kUnknown);
+}
+
+TEST(NumberingTest, EachShardHasLinesOfItsOwn) {
+  Numbering numbering;
+  const auto a = numbering.Open(1);
+  const auto b = numbering.Open(2);
+  EXPECT_NE(a.line, b.line);
+  EXPECT_EQ(a.sequence, 1U);
+  EXPECT_EQ(b.sequence, 1U);
+  numbering.Close(b);
+  EXPECT_EQ(numbering.LowestOpen(a.line), 1U);
+  EXPECT_EQ(numbering.LowestOpen(b.line), 2U);
+}
+
+TEST(NumberingTest, AFullLineIsLeftAndTakenUpAgain) {
+  Numbering numbering;
+  const auto oldest = numbering.Open(1);
+  std::vector<Numbering::Number> rest;
+  for (size_t i = 1; i < kOpenPerLine; ++i) rest.push_back(numbering.Open(1));
+  for (const auto& number : rest) EXPECT_EQ(number.line, oldest.line);
+  // All but the oldest have ended: the shard keeps their results for its sake.
+  for (const auto& number : rest) numbering.Close(number);
+  const auto next = numbering.Open(1);
+  EXPECT_NE(next.line, oldest.line);
+  numbering.Close(oldest);
+  EXPECT_EQ(numbering.LowestOpen(oldest.line), kOpenPerLine + 1);
+  for (size_t i = 1; i < kOpenPerLine; ++i) EXPECT_EQ(numbering.Open(1).line, next.line);
+  EXPECT_EQ(numbering.Open(1).line, oldest.line);
 }
 
 TEST_F(DispatcherTest, ClosingEndsEveryCall) {
@@ -522,7 +645,7 @@ class RandomWorld {
     dispatcher_.OnTime(now_);
     late_is_fine_ = true;
     Turn();
-    for (const auto& [sequence, write] : writes_) {
+    for (const auto& [operation, write] : writes_) {
       ASSERT_TRUE(write.result.has_value()) << "D2";
       ASSERT_LE(write.times_applied, 1U) << "applied twice";
       const Outcome outcome = write.result->status.outcome();
@@ -536,15 +659,17 @@ class RandomWorld {
 
  private:
   struct Write {
+    std::shared_ptr<const Operation> operation;
     Time deadline{0};
     uint32_t times_applied = 0;
     std::optional<CallResult> result;
   };
 
   void StartPut() {
-    Write& write = writes_[++started_];
-    write.deadline = now_ + milliseconds(random_.Between(1, 3000));
     auto put = std::make_shared<Operation>(Operation{.kind = OperationKind::kPut, .key = "k"});
+    Write& write = writes_[put.get()];
+    write.operation = put;
+    write.deadline = now_ + milliseconds(random_.Between(1, 3000));
     dispatcher_.Start(put, now_, write.deadline, [this, &write](CallResult result) {
       ASSERT_FALSE(write.result.has_value()) << "D2";
       ASSERT_TRUE(late_is_fine_ || now_ <= write.deadline + milliseconds(50));
@@ -560,9 +685,13 @@ class RandomWorld {
   void AnswerSend(const Send& send) {
     std::vector<Answer> answers(1);
     answers[0].send_id = send.send_id;
-    if (random_.OneIn(applied_one_in_)) {
-      ++writes_.at(send.number.sequence).times_applied;
+    answers[0].clock = ++clock_;
+    if (applied_.contains(NumberOf(send)) || random_.OneIn(applied_one_in_)) {
+      Apply(send);
       answers[0].payload.kind = Payload::Kind::kWrite;
+    } else if (random_.OneIn(8)) {
+      forgotten_.insert(NumberOf(send));
+      answers[0].report = {.end = SendEnd::kForgotten};
     } else {
       const SendEnd ends[] = {SendEnd::kNotLeader, SendEnd::kUnavailable, SendEnd::kOverloaded,
                               SendEnd::kWrongShard};
@@ -572,6 +701,14 @@ class RandomWorld {
     lost_.erase(send.to.node_id);
     dispatcher_.OnAnswers(send.to.node_id, answers, now_);
   }
+  // As a shard does: a number runs once, and never once its client was told that it is forgotten.
+  void Apply(const Send& send) {
+    if (forgotten_.contains(NumberOf(send)) || !applied_.insert(NumberOf(send)).second) return;
+    ++writes_.at(send.operation.get()).times_applied;
+  }
+  static std::pair<uint32_t, uint64_t> NumberOf(const Send& send) {
+    return {send.number.line, send.number.sequence};
+  }
   // Of what was under way, some never left, some was applied, and some was lost.
   void BreakLink(uint64_t node) {
     std::vector<uint64_t> unsent;
@@ -580,7 +717,7 @@ class RandomWorld {
       if (random_.OneIn(2)) {
         unsent.push_back(send.send_id);
       } else if (random_.OneIn(2)) {
-        ++writes_.at(send.number.sequence).times_applied;
+        Apply(send);
       }
       return true;
     });
@@ -620,11 +757,11 @@ class RandomWorld {
     Turn();
   }
   void CheckSends() {
-    std::set<uint64_t> sequences;
+    std::set<std::pair<uint32_t, uint64_t>> sequences;
     for (const Send& send : open_) {
-      ASSERT_LE(send.number.lowest_open, send.number.sequence) << "D3";
-      if (writes_.at(send.number.sequence).result.has_value()) continue;  // its deadline passed
-      ASSERT_TRUE(sequences.insert(send.number.sequence).second) << "D1";
+      ASSERT_LE(send.number.lowest_open, send.number.sequence) << "D4";
+      if (writes_.at(send.operation.get()).result.has_value()) continue;  // its deadline passed
+      ASSERT_TRUE(sequences.insert(NumberOf(send)).second) << "D1";
     }
   }
 
@@ -632,11 +769,14 @@ class RandomWorld {
   Dispatcher dispatcher_;
   const uint64_t applied_one_in_;  // answers; the others refuse
   Time now_ = seconds(1);
-  std::map<uint64_t, Write> writes_;  // by sequence
+  std::map<const Operation*, Write> writes_;
+  // Numbers, by line.
+  std::set<std::pair<uint32_t, uint64_t>> applied_;
+  std::set<std::pair<uint32_t, uint64_t>> forgotten_;
   std::vector<Send> open_;
   std::set<uint64_t> lost_;  // their links broke, and no word came since
   std::map<Outcome, int> outcomes_;
-  uint64_t started_ = 0;
+  uint64_t clock_ = 0;
   bool late_is_fine_ = false;
 };
 

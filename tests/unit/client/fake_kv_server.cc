@@ -121,6 +121,8 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
 
   void FillStatus(v1::StatusReply* reply);
   void Serve(const v1::Request& request, v1::Response* response) BASALT_REQUIRES(mutex_);
+  void ServeCompareAndSet(const v1::CompareAndSetRequest& set, v1::Response* response)
+      BASALT_REQUIRES(mutex_);
   void ServeScan(const v1::Request& request, v1::ScanResult* result) BASALT_REQUIRES(mutex_);
   bool Owns(const v1::Request& request, const std::string& key) BASALT_REQUIRES(mutex_);
 
@@ -233,6 +235,24 @@ FakeKvServer::Services::Reaction FakeKvServer::Services::React(const v1::Request
           .stall = reaction.kind == Kind::kStall};
 }
 
+// Every value has one version here.
+void FakeKvServer::Services::ServeCompareAndSet(const v1::CompareAndSetRequest& set,
+                                                v1::Response* response) {
+  const auto it = contents_.find(set.key());
+  const uint64_t version = it != contents_.end() ? kFirstStamp : 0;
+  const v1::Condition& condition = set.condition();
+  const bool holds = condition.has_version()  ? condition.version() == version
+                     : condition.has_absent() ? condition.absent() == (version == 0)
+                                              : version != 0 && it->second == condition.value();
+  response->mutable_write()->set_version(holds ? stamp_ : version);
+  response->set_outcome(holds ? v1::OUTCOME_APPLIED : v1::OUTCOME_NOT_APPLIED);
+  if (holds) {
+    contents_[set.key()] = set.value();
+  } else {
+    response->set_code(v1::CODE_CONDITION_FAILED);
+  }
+}
+
 void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* response) {
   response->set_clock(++stamp_);
   switch (request.operation_case()) {
@@ -254,6 +274,18 @@ void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* res
       response->mutable_write()->set_version(stamp_);
       response->set_outcome(v1::OUTCOME_APPLIED);
       break;
+    case v1::Request::kCompareAndSet:
+      ServeCompareAndSet(request.compare_and_set(), response);
+      break;
+    case v1::Request::kIncrement: {
+      std::string& value = contents_[request.increment().key()];
+      const int64_t number = (value.empty() ? 0 : std::stoll(value)) + request.increment().by();
+      value = std::to_string(number);
+      response->mutable_write()->set_number(number);
+      response->mutable_write()->set_version(stamp_);
+      response->set_outcome(v1::OUTCOME_APPLIED);
+      break;
+    }
     case v1::Request::kScan:
       ServeScan(request, response->mutable_scan());
       break;

@@ -235,11 +235,10 @@ TEST_F(KvctlProcessTest, UnavailableIsThree) {
 
 TEST_F(KvctlProcessTest, UnknownIsFour) {
   server_.SetScript([](const v1::Request&) { return FakeReaction{.kind = Kind::kServeThenDrop}; });
-  const Ended put = Run({"put", "k", "v"});
+  const Ended put = Run({"--timeout", "1s", "put", "k", "v"});
   EXPECT_EQ(put.code, 4);
   EXPECT_NE(put.err.find("outcome unknown"), std::string::npos) << put.err;
   EXPECT_EQ(server_.Contents()["k"], "v");
-  EXPECT_EQ(server_.Requests().size(), 1U);
   server_.SetScript([](const v1::Request&) { return FakeReaction{.kind = Kind::kSilence}; });
   EXPECT_EQ(Run({"--timeout", "300ms", "put", "k", "v"}).code, 4);
   EXPECT_EQ(Run({"--timeout", "300ms", "get", "k"}).code, 3);
@@ -341,7 +340,7 @@ TEST_F(KvctlProcessTest, ALineInDoubtIsNamed) {
   server_.SetScript([](const v1::Request& request) {
     return FakeReaction{.kind = request.put().key() == "b" ? Kind::kServeThenDrop : Kind::kServe};
   });
-  const Ended ended = Run({"import", "--in-flight", "1", "-"},
+  const Ended ended = Run({"--timeout", "1s", "import", "--in-flight", "1", "-"},
                           "{\"key\":\"a\",\"value\":\"1\"}\n{\"key\":\"b\",\"value\":\"2\"}\n"
                           "{\"key\":\"c\",\"value\":\"3\"}\n");
   EXPECT_EQ(ended.code, 4);

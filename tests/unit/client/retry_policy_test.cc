@@ -16,16 +16,25 @@ constexpr Time kDeadline = seconds(105);
 const std::vector<SendEnd> kAllFailures = {
     SendEnd::kInvalid,    SendEnd::kWrongShard, SendEnd::kNotLeader,  SendEnd::kUnavailable,
     SendEnd::kOverloaded, SendEnd::kDeadline,   SendEnd::kReadOnly,   SendEnd::kInternal,
-    SendEnd::kNotFormed,  SendEnd::kNotSent,    SendEnd::kLinkBroken, SendEnd::kGarbled};
+    SendEnd::kNotFormed,  SendEnd::kNotSent,    SendEnd::kLinkBroken, SendEnd::kGarbled,
+    SendEnd::kForgotten};
 
-TEST(RetryPolicyTest, AWriteInDoubtIsNeverSentAgain) {
+// It has one number however often it is sent: the next answer tells what became of it.
+TEST(RetryPolicyTest, AWriteInDoubtGoesOnUntilTheDeadlineAndStaysInDoubt) {
   for (const SendEnd end : kAllFailures) {
     if (end == SendEnd::kNotSent) continue;
+    const bool final = end == SendEnd::kInvalid || end == SendEnd::kForgotten;
     RetryPolicy policy(1);
     CallHistory history;
-    const Verdict verdict =
-        policy.OnSendEnded(CallKind::kWrite, history, {.end = end}, kNow, kDeadline);
-    EXPECT_FALSE(verdict.retry) << static_cast<int>(end);
+    Time now = kNow;
+    Verdict verdict;
+    int sends = 0;
+    do {
+      verdict = policy.OnSendEnded(CallKind::kWrite, history, {.end = end}, now, kDeadline);
+      now += verdict.delay;
+      ++sends;
+    } while (verdict.retry && sends < 1000);
+    EXPECT_EQ(sends == 1, final) << static_cast<int>(end);
     EXPECT_EQ(verdict.status.outcome(), Outcome::kUnknown) << static_cast<int>(end);
   }
 }
@@ -56,8 +65,13 @@ TEST(RetryPolicyTest, OneDoubtfulSendMakesTheWholeUnknown) {
   policy.OnSendEnded(CallKind::kWrite, history,
                      {.end = SendEnd::kNotLeader, .outcome = Outcome::kNotApplied}, kNow,
                      kDeadline);
-  const Verdict verdict =
-      policy.OnSendEnded(CallKind::kWrite, history, {.end = SendEnd::kLinkBroken}, kNow, kDeadline);
+  EXPECT_TRUE(
+      policy.OnSendEnded(CallKind::kWrite, history, {.end = SendEnd::kLinkBroken}, kNow, kDeadline)
+          .retry);
+  // A later send that was refused for certain says nothing of the earlier one.
+  const Verdict verdict = policy.OnSendEnded(
+      CallKind::kWrite, history, {.end = SendEnd::kInvalid, .outcome = Outcome::kNotApplied}, kNow,
+      kDeadline);
   EXPECT_FALSE(verdict.retry);
   EXPECT_EQ(verdict.status.outcome(), Outcome::kUnknown);
   EXPECT_EQ(policy.OnDeadline(CallKind::kWrite, history, false).outcome(), Outcome::kUnknown);
@@ -74,7 +88,8 @@ TEST(RetryPolicyTest, ADeadlineWithASendOpenIsUnknownForWritesOnly) {
 
 TEST(RetryPolicyTest, ReadsGoOnUntilTheDeadline) {
   for (const SendEnd end : kAllFailures) {
-    const bool final = end == SendEnd::kInvalid || end == SendEnd::kReadOnly;
+    const bool final =
+        end == SendEnd::kInvalid || end == SendEnd::kReadOnly || end == SendEnd::kForgotten;
     RetryPolicy policy(1);
     CallHistory history;
     Time now = kNow;

@@ -121,7 +121,7 @@ TEST_F(ApplyLoopTest, WritesAreAnsweredWhenApplied) {
   EXPECT_THAT(replies_->Take(), ElementsAre("7 OK APPLIED", "8 OK APPLIED"));
   const auto& applied = std::get<EntriesApplied>(inbox_.events.at(0));
   EXPECT_EQ(applied.index, raft::LogIndex(1));
-  EXPECT_EQ(applied.highest_stamp, 501u);
+  EXPECT_EQ(applied.totals.highest_stamp, 501u);
 }
 
 // Hazard 52: a leader is deposed after proposing.
@@ -192,7 +192,7 @@ TEST_F(ApplyLoopTest, CheckpointOverPendingWritesLeavesThemUnknown) {
   EXPECT_THAT(done, ElementsAre(""));
   const auto& installed = std::get<CheckpointInstalled>(inbox_.events.at(0));
   EXPECT_EQ(installed.index, raft::LogIndex(5));
-  EXPECT_EQ(installed.highest_stamp, 500u);
+  EXPECT_EQ(installed.totals.highest_stamp, 500u);
   EXPECT_THAT(Apply(6, 1, {8}), ElementsAre("8 OK APPLIED"));
 }
 

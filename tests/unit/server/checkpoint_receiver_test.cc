@@ -201,7 +201,8 @@ class CheckpointReceiverTest : public ::testing::Test {
   WatchedFileSystem files_{disk_};
   StagedInbox inbox_;
   const raft::NodeId sender_{1};
-  PeerTransport transport_{std::span(&sender_, 1), HelloOf(map_, 2), view_, inbox_, clock_};
+  KnownTime time_{clock_};
+  PeerTransport transport_{std::span(&sender_, 1), HelloOf(map_, 2), view_, inbox_, time_};
   CheckpointReceiver receiver_{files_, "/incoming", transport_, inbox_};
   PeerService service_;
   std::unique_ptr<grpc::Server> server_;

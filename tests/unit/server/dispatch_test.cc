@@ -91,6 +91,7 @@ TEST_F(DispatchTest, CommandsAreElementsOfABatch) {
   v1::Request put = Put(1, std::string("bar\0\xff\n", 6), std::string(300, '\0'));
   put.mutable_command_id()->set_client_high(7);
   put.mutable_command_id()->set_sequence(12);
+  put.mutable_command_id()->set_lowest_open(11);
   v1::Request del;
   del.set_id(2);
   del.mutable_delete_()->set_key("bar");
@@ -116,6 +117,7 @@ TEST_F(DispatchTest, CommandsAreElementsOfABatch) {
 TEST_F(DispatchTest, FieldsThatThisReleaseDoesNotKnowAreNotReplicated) {
   v1::Request put = Put(1, "bar", "a");
   put.mutable_command_id()->set_sequence(12);
+  put.mutable_command_id()->set_lowest_open(11);
   const auto add_unknown = [](google::protobuf::Message& message) {
     message.GetReflection()->MutableUnknownFields(&message)->AddVarint(1999, 7);
   };
@@ -170,6 +172,66 @@ TEST_F(DispatchTest, LimitsAreNamed) {
   // Right at the limits.
   EXPECT_THAT(Handle({Put(1, std::string(4096, 'k'), std::string(8u << 20, 'v'))}), IsEmpty());
   EXPECT_EQ(inbox_.events.size(), 1u);
+}
+
+TEST_F(DispatchTest, ANumberThatCannotBeIsRefused) {
+  struct Case {
+    uint64_t sequence;
+    uint64_t lowest_open;
+    uint64_t issued;
+    bool good;
+  };
+  const uint64_t issued_max = uint64_t{1} << 62;
+  const Case cases[] = {{0, 0, 0, false},  // no number
+                        {0, 1, 0, false}, {1, 0, 0, false},
+                        {1, 2, 0, false}, {1, 1, issued_max + 1, false},
+                        {1, 1, 0, true},  {7, 7, issued_max, true}};
+  for (const Case& one : cases) {
+    v1::Request increment;
+    increment.set_id(3);
+    increment.mutable_increment()->set_key("bar");
+    v1::Request compare_and_set;
+    compare_and_set.set_id(4);
+    compare_and_set.mutable_compare_and_set()->set_key("bar");
+    compare_and_set.mutable_compare_and_set()->mutable_condition()->set_absent(true);
+    v1::Request del;
+    del.set_id(2);
+    del.mutable_delete_()->set_key("bar");
+    std::vector<v1::Request> requests{Put(1, "bar", "v"), del, increment, compare_and_set};
+    for (v1::Request& request : requests) {
+      request.mutable_command_id()->set_sequence(one.sequence);
+      request.mutable_command_id()->set_lowest_open(one.lowest_open);
+      request.mutable_command_id()->set_issued(one.issued);
+    }
+    inbox_.events.clear();
+    const std::vector<std::string> answers = Handle(std::move(requests));
+    SCOPED_TRACE(one.sequence);
+    if (one.good) {
+      EXPECT_THAT(answers, IsEmpty());
+      ASSERT_EQ(inbox_.events.size(), 1u);
+      EXPECT_EQ(std::get<WritesArrived>(inbox_.events[0]).writes.at(0).issued, one.issued);
+    } else {
+      EXPECT_THAT(answers, ElementsAre("1 INVALID NOT_APPLIED", "2 INVALID NOT_APPLIED",
+                                       "3 INVALID NOT_APPLIED", "4 INVALID NOT_APPLIED"));
+    }
+  }
+}
+
+TEST_F(DispatchTest, AConditionIsBoundedTogetherWithTheValue) {
+  const auto request = [](size_t value_bytes, size_t expected_bytes) {
+    v1::Request set;
+    set.set_id(1);
+    set.mutable_compare_and_set()->set_key("bar");
+    set.mutable_compare_and_set()->set_value(std::string(value_bytes, 'v'));
+    set.mutable_compare_and_set()->mutable_condition()->set_value(std::string(expected_bytes, 'e'));
+    return set;
+  };
+  EXPECT_THAT(Handle({request(8u << 20, 1)}), ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(last_.message(), HasSubstr("8388608"));
+  EXPECT_THAT(Handle({request(4u << 20, 4u << 20)}), IsEmpty());
+  v1::Request without = request(1, 1);
+  without.mutable_compare_and_set()->clear_condition();
+  EXPECT_THAT(Handle({without}), ElementsAre("1 INVALID NOT_APPLIED"));
 }
 
 TEST_F(DispatchTest, BadRequestsDoNotHarmTheirNeighbours) {

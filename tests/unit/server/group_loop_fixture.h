@@ -75,7 +75,7 @@ class GroupLoopTest : public ::testing::Test {
   void Make(uint64_t replicas, GroupLoopOptions options = {},
             std::vector<raft::Entry> entries = {}) {
     loop_ = std::make_unique<GroupLoop>(
-        options, GroupLoop::Ports{around_, around_, around_, around_, around_, clock_},
+        options, GroupLoop::Ports{around_, around_, around_, around_, around_, clock_, time_},
         HybridClock(1000, clock_.now));
     raft::CoreOptions core;
     core.group = kGroup;
@@ -96,7 +96,7 @@ class GroupLoopTest : public ::testing::Test {
       recovered.applied.term = entries.back().term;
     }
     recovered.entries = std::move(entries);
-    loop_->AddGroup(core, recovered, 0, {}, true);
+    loop_->AddGroup(core, recovered, {}, true);
     loop_->FinishTurn();
   }
 
@@ -118,7 +118,8 @@ class GroupLoopTest : public ::testing::Test {
   // What was handed out to apply is applied; stamps are those of the entries' places.
   void Apply() {
     for (const ApplyEntries& work : around_.Take<ApplyEntries>()) {
-      Handle(EntriesApplied{kGroup, work.entries.back().index, work.entries.back().term, 0});
+      Handle(
+          EntriesApplied{kGroup, work.entries.back().index, work.entries.back().term, {0, {}, {}}});
     }
   }
   void FromPeer(uint64_t replica, uint64_t term, decltype(raft::Message::body) body) {
@@ -198,6 +199,7 @@ class GroupLoopTest : public ::testing::Test {
   static constexpr std::chrono::nanoseconds kElectionTimeout = std::chrono::milliseconds(600);
 
   testing::FakeClock clock_;
+  KnownTime time_{clock_};
   Around around_;
   bool leases_ = false;
   std::unique_ptr<GroupLoop> loop_;

@@ -39,7 +39,7 @@ class GroupLoopHorizonTest : public GroupLoopTest {
 
 TEST_F(GroupLoopHorizonTest, ALeaderProposesItOnceTheRetentionIsOver) {
   MakeLeaderAlone(Options());
-  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), 500, {0, 10}});
+  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), {500, {0, 10}, {}}});
   TickAfter(milliseconds(0));
   TickAfter(milliseconds(999));
   EXPECT_EQ(Proposed(), 0u);
@@ -47,7 +47,7 @@ TEST_F(GroupLoopHorizonTest, ALeaderProposesItOnceTheRetentionIsOver) {
   EXPECT_EQ(Proposed(), 500u);
   EXPECT_EQ(loop_->counters().horizons.load(), 1u);
   Persist();
-  Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), 501, {500, 10}});
+  Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), {501, {500, 10}, {}}});
   for (int i = 0; i < 50; ++i) TickAfter(milliseconds(100));
   EXPECT_EQ(loop_->counters().horizons.load(), 1u) << "nothing was written since";
 }
@@ -55,7 +55,7 @@ TEST_F(GroupLoopHorizonTest, ALeaderProposesItOnceTheRetentionIsOver) {
 TEST_F(GroupLoopHorizonTest, AFollowerDoesNot) {
   Make(3, Options());
   Persist();
-  Handle(EntriesApplied{kGroup, raft::LogIndex(0), raft::Term(0), 500, {0, 10}});
+  Handle(EntriesApplied{kGroup, raft::LogIndex(0), raft::Term(0), {500, {0, 10}, {}}});
   for (int i = 0; i < 30; ++i) TickAfter(milliseconds(100));
   EXPECT_EQ(Proposed(), 0u);
   EXPECT_EQ(loop_->counters().horizons.load(), 0u);

@@ -131,11 +131,46 @@ TEST_F(GroupLoopTest, EntriesAreBoundedAndStampsRise) {
 TEST_F(GroupLoopTest, StampsAreAboveWhatWasApplied) {
   MakeLeaderAlone();
   const uint64_t ahead = uint64_t{1} << 60;
-  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), ahead});
+  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), {ahead, {}, {}}});
   Handle(Writes({1}));
   v1::CommandBatch batch;
   ASSERT_TRUE(batch.ParseFromString(*around_.appends.back()[0].persist.entries.at(0).payload));
   EXPECT_GT(batch.first_stamp(), ahead);
+}
+
+// What its client knew when it first sent a write: after forgetting, what has no record runs only
+// if no record of it can have been dropped, which rests on this.
+TEST_F(GroupLoopTest, StampsAreAboveWhatTheClientKnew) {
+  MakeLeaderAlone();
+  const uint64_t issued = (time_.Milliseconds() + 9'000) << kStampCounterBits;
+  WritesArrived arrived = Writes({1, 2, 3});
+  arrived.writes[1].issued = issued;
+  Handle(std::move(arrived));
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*around_.appends.back()[0].persist.entries.at(0).payload));
+  EXPECT_GT(batch.first_stamp(), issued) << "of all, for they are one entry";
+}
+
+// It would carry every clock of the cluster away with it.
+TEST_F(GroupLoopTest, ATimestampFarAheadIsRefusedAndMovesNoClock) {
+  MakeLeaderAlone();
+  const auto put = [&](uint64_t id, uint64_t milliseconds) {
+    WritesArrived arrived = Writes({id});
+    arrived.writes[0].issued = milliseconds << kStampCounterBits;
+    Handle(std::move(arrived));
+    for (const v1::Response& response : replies_->all) {
+      EXPECT_GT(response.retry_after_ms(), 0u) << "a heartbeat may bring the time";
+    }
+    return replies_->Take();
+  };
+  const uint64_t odd = time_.Milliseconds() + 10'001;
+  EXPECT_THAT(put(1, odd), ElementsAre("1 UNAVAILABLE NOT_APPLIED"));
+  EXPECT_THAT(put(2, 0), IsEmpty());
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*around_.appends.back()[0].persist.entries.at(0).payload));
+  EXPECT_LT(StampMilliseconds(batch.first_stamp()), odd);
+  time_.Hear(odd);
+  EXPECT_THAT(put(3, odd), IsEmpty()) << "another node knows that time";
 }
 
 TEST_F(GroupLoopTest, EntriesComeToBeAppliedWithTheirMoments) {
@@ -290,7 +325,7 @@ TEST_F(GroupLoopTest, CheckpointsForOthersOrTwiceAreRefused) {
   stage(1, 1, 30);
   loop_->FinishTurn();
   EXPECT_NE(answers.back(), "") << "one is being installed";
-  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(1), 5});
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(1), {5, {}, {}}});
   stage(1, 1, 9);
   loop_->FinishTurn();
   EXPECT_EQ(answers.back(), "") << "it is here already";
@@ -346,7 +381,7 @@ TEST_F(GroupLoopTest, AReplicaWithoutMembersLearnsWhereItsLeaderIs) {
                           "/staged",
                           [](const std::string&) {}});
   ASSERT_EQ(around_.Take<InstallCheckpoint>().size(), 1u);
-  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(4), 0});
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(10), raft::Term(4), {0, {}, {}}});
   EXPECT_EQ(around_.leader, raft::NodeId(20));
   Handle(Writes({1}));
   ASSERT_EQ(replies_->all.size(), 1u);
@@ -594,10 +629,10 @@ TEST_F(GroupLoopTest, AGroupThatIsRemovedIsForgotten) {
   EXPECT_THAT(replies_->Take(), ElementsAre("2 NOT_LEADER"));  // 1 waits at the apply loop
   const size_t sent = around_.sent.size();
   Persist();
-  Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), 0});
+  Handle(EntriesApplied{kGroup, raft::LogIndex(2), raft::Term(1), {0, {}, {}}});
   Handle(EntriesFetched{kGroup, raft::ReplicaId(2), {}});
   Handle(CheckpointSent{kGroup, raft::ReplicaId(2), raft::Term(1), std::nullopt});
-  Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), 0});
+  Handle(CheckpointInstalled{kGroup, raft::LogIndex(5), raft::Term(1), {0, {}, {}}});
   Handle(CheckpointRefused{kGroup, raft::LogIndex(5)});
   Handle(StateFlushed{kGroup, raft::ReplicaId(1), raft::LogIndex(5)});
   Handle(TickPassed{});
@@ -645,7 +680,7 @@ TEST_F(GroupLoopTest, AGroupCanBeAddedWhileTheOthersRun) {
   recovered.base.configuration.members.push_back(
       {raft::ReplicaId(70), raft::NodeId(1), raft::MemberRole::kVoter});
   recovered.applied = recovered.base;
-  Handle(GroupAdded{core, recovered, 0});
+  Handle(GroupAdded{core, recovered, {}});
   std::vector<GroupState> states;
   Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
   ASSERT_EQ(states.size(), 2u);

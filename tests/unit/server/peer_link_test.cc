@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "raft/wire/raft_wire.h"
 #include "server/rpc/peer_transport.h"
 #include "server/rpc/wire_version.h"
@@ -41,7 +43,8 @@ std::vector<v1::RaftMessage> Messages(size_t count, size_t bytes = 0) {
 class PeerLinkTest : public ::testing::Test {
  protected:
   testing::FakeClock clock_;
-  PeerLink link_{clock_};
+  KnownTime time_{clock_};
+  PeerLink link_{time_};
   std::shared_ptr<Writer> writer_ = std::make_shared<Writer>();
 };
 
@@ -59,6 +62,34 @@ TEST_F(PeerLinkTest, GathersWhileWriting) {
   EXPECT_EQ(writer_->frames.size(), 2u);
   link_.Send(Messages(1));
   EXPECT_EQ(writer_->frames.size(), 3u);
+}
+
+TEST_F(PeerLinkTest, EachFrameSaysWhatTimeIsKnown) {
+  ASSERT_TRUE(link_.Attach(writer_, 1));
+  link_.Send(Messages(1));
+  link_.OnWritten(writer_.get());
+  const uint64_t heard = time_.Milliseconds() + 5000;
+  time_.Hear(heard);
+  clock_.now += milliseconds(250);
+  link_.Send(Messages(1));
+  ASSERT_EQ(writer_->frames.size(), 2u);
+  EXPECT_EQ(writer_->frames[0].time_ms(), heard - 5000);
+  EXPECT_EQ(writer_->frames[1].time_ms(), heard + 250) << "carried on by the clock here";
+}
+
+TEST(KnownTimeTest, RisesWithWhatOthersSayAndNeverFalls) {
+  testing::FakeClock clock;
+  KnownTime time(clock);
+  const uint64_t start = time.Milliseconds();
+  time.Hear(start + 100);
+  time.Hear(start + 50);
+  time.Hear(0);
+  EXPECT_EQ(time.Milliseconds(), start + 100);
+  time.Hear(uint64_t{1} << 47);
+  time.Hear(std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(time.Milliseconds(), start + 100) << "what is no time is not believed";
+  clock.now += seconds(1);
+  EXPECT_EQ(time.Milliseconds(), start + 1100);
 }
 
 TEST_F(PeerLinkTest, AWriterThatTakesAllIsNotWaitedFor) {
@@ -99,7 +130,7 @@ TEST_F(PeerLinkTest, PeerThatReadsNothingCostsBoundedMemory) {
 }
 
 TEST_F(PeerLinkTest, HoldsAsMuchAsItIsAllowed) {
-  PeerLink link(clock_, size_t{3} << 20);
+  PeerLink link(time_, size_t{3} << 20);
   link.Attach(writer_, 1);
   link.Send(Messages(1));
   for (int i = 0; i < 10; ++i) link.Send(Messages(1, 1u << 20));
@@ -187,7 +218,8 @@ class PeerTransportTest : public ::testing::Test {
   ClusterView view_;
   Inbox inbox_;
   std::vector<raft::NodeId> peers_{raft::NodeId(2), raft::NodeId(3)};
-  PeerTransport transport_{peers_, MakeHello(1), view_, inbox_, clock_};
+  KnownTime time_{clock_};
+  PeerTransport transport_{peers_, MakeHello(1), view_, inbox_, time_};
 };
 
 TEST_F(PeerTransportTest, HelloTellsFriendFromStranger) {
@@ -216,7 +248,7 @@ TEST_F(PeerTransportTest, LeasesNeedEqualElectionTimeouts) {
             "election timeout 500 ms here is 600 ms, and leases are on");
   v1::Hello self = MakeHello(1);
   self.set_leases(true);
-  PeerTransport leasing(peers_, self, view_, inbox_, clock_);
+  PeerTransport leasing(peers_, self, view_, inbox_, time_);
   other.set_leases(false);
   EXPECT_THAT(leasing.CheckHello(other), HasSubstr("leases are on"));
   other.set_election_timeout_ms(600);
@@ -271,6 +303,15 @@ TEST_F(PeerTransportTest, WhatANewerReleaseSendsIsDroppedAlone) {
   EXPECT_EQ(arrived[0].group, raft::GroupId(1));
   EXPECT_EQ(arrived[1].group, raft::GroupId(3));
   EXPECT_EQ(transport_.unknown_messages(), 1u);
+}
+
+TEST_F(PeerTransportTest, TheTimeThatAPeerKnowsIsHeard) {
+  const uint64_t before = time_.Milliseconds();
+  v1::PeerFrame frame;
+  frame.set_time_ms(before + 7000);
+  EXPECT_EQ(transport_.Receive(frame), "");
+  EXPECT_EQ(time_.Milliseconds(), before + 7000);
+  EXPECT_TRUE(inbox_.events.empty());
 }
 
 TEST_F(PeerTransportTest, MalformedFramesAreRefusedWhole) {

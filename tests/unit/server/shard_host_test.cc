@@ -133,7 +133,7 @@ class ShardHostTest : public ::testing::Test {
       options.leases = leases_;
       options.seed = id;
       node.host = std::make_shared<ShardHost>(
-          options, ShardHost::Ports{*files_, clock_, node.view, *logger_, *node.metrics,
+          options, ShardHost::Ports{*files_, clock_, time_, node.view, *logger_, *node.metrics,
                                     [](const CheckpointToSend&) {
                                       return absl::UnavailableError("no checkpoints here");
                                     }});
@@ -278,6 +278,7 @@ class ShardHostTest : public ::testing::Test {
   bool leases_ = false;
   uint64_t log_retained_bytes_ = 64u << 20;
   SystemClock clock_;
+  KnownTime time_{clock_};
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   std::unique_ptr<TemporaryDirectory> directory_;
   int silence_ = -1;
@@ -561,7 +562,7 @@ TEST_F(ShardHostTest, ForeignDirectoryIsRefused) {
   options.shards_directory = path + "/shards";
   options.checkpoints_directory = path + "/checkpoints";
   options.log_segment_bytes = 1u << 20;
-  ShardHost host(options, ShardHost::Ports{*files_, clock_, view, *logger_, metrics, {}});
+  ShardHost host(options, ShardHost::Ports{*files_, clock_, time_, view, *logger_, metrics, {}});
   const absl::Status opened = host.Open(map_);
   EXPECT_EQ(opened.code(), absl::StatusCode::kDataLoss) << opened;
 }

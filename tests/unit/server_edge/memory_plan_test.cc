@@ -20,16 +20,17 @@ TEST(MemoryPlanTest, ThePartsFitIntoTheLimit) {
   NodeConfig config;
   config.block_cache = 8 * kMiB;
   config.write_buffer = 8 * kMiB;
+  config.session_memory = 16 * kMiB;
   for (uint64_t limit = 400 * kMiB; limit <= 8192 * kMiB; limit += 100 * kMiB) {
     config.memory_limit = limit;
     const MemoryPlan plan = PlanMemory(config);
     // What waits for a frame, and the frame before it.
     const uint64_t links = 2 * kPeers * plan.peer_link;
-    EXPECT_LE(plan.block_cache + plan.hot_rows + config.write_buffer + plan.requests +
-                  plan.log_entries + links + kMemoryBesides,
+    EXPECT_LE(plan.block_cache + plan.hot_rows + config.write_buffer + config.session_memory +
+                  plan.requests + plan.log_entries + links + kMemoryBesides,
               limit + 16 * kMiB)
         << limit;
-    EXPECT_GE(plan.requests, (limit - 16 * kMiB) / 8);
+    EXPECT_GE(plan.requests, (limit - 32 * kMiB) / 8);
   }
 }
 

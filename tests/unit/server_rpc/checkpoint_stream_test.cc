@@ -87,7 +87,7 @@ class CheckpointStreamTest : public ::testing::Test {
         *files_, storage::ListCheckpoint(*files_, path).value(), clock_);
     const raft::NodeId peer(1);
     transport_ =
-        std::make_unique<PeerTransport>(std::span(&peer, 1), Hello(2), view_, *installer_, clock_);
+        std::make_unique<PeerTransport>(std::span(&peer, 1), Hello(2), view_, *installer_, time_);
     receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->path() + "/incoming",
                                                      *transport_, *installer_);
     service_.Open(*transport_, *receiver_);
@@ -113,6 +113,7 @@ class CheckpointStreamTest : public ::testing::Test {
   }
 
   const SystemClock clock_{};
+  KnownTime time_{clock_};
   const std::unique_ptr<storage::FileSystem> files_ = storage::NewPosixFileSystem();
   const std::unique_ptr<TemporaryDirectory> directory_ = TemporaryDirectory::Create().value();
   const v1::ClusterMap map_ = testing::MakeMap();

@@ -87,14 +87,14 @@ class LoopRunner {
 class PeerEnd {
  public:
   PeerEnd(uint64_t self, uint64_t peer, const v1::ClusterMap& map, const Clock& clock)
-      : peer_(peer) {
+      : peer_(peer), time_(clock) {
     view_.Set(map);
     v1::Hello hello;
     hello.set_wire_version(kWireVersion);
     hello.set_cluster_id(map.cluster_id());
     *hello.mutable_node() = map.nodes(static_cast<int>(self) - 1);
     hello.set_process(self);
-    transport_ = std::make_unique<PeerTransport>(std::span(&peer_, 1), hello, view_, inbox_, clock);
+    transport_ = std::make_unique<PeerTransport>(std::span(&peer_, 1), hello, view_, inbox_, time_);
   }
   ~PeerEnd() {
     if (close_first_) close_first_();
@@ -115,6 +115,7 @@ class PeerEnd {
 
  private:
   const raft::NodeId peer_;
+  KnownTime time_;
   std::function<void()> close_first_;
   LoopRunner runner_;
   ClusterView view_;

@@ -36,6 +36,30 @@ TEST(GoldenBytes, CommandBatch) {
   EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
 }
 
+TEST(GoldenBytes, ConditionalCommandsAndForgetting) {
+  v1::CommandBatch batch;
+  const auto add_compare_and_set = [&]() -> v1::Condition& {
+    v1::CompareAndSetCommand& command = *batch.add_commands()->mutable_compare_and_set();
+    command.set_key("k");
+    command.set_value("w");
+    return *command.mutable_condition();
+  };
+  add_compare_and_set().set_value("v");
+  add_compare_and_set().set_absent(true);
+  add_compare_and_set().set_version(0x0000018bcfe50000);
+  v1::IncrementCommand& increment = *batch.add_commands()->mutable_increment();
+  increment.set_key("k");
+  increment.set_by(-2);
+  v1::ForgetSessionsCommand& forget = *batch.add_commands()->mutable_forget_sessions();
+  forget.set_through(0x0000018bcfe50000);
+  forget.set_bytes_max(1000);
+  const std::string golden =
+      "120d620b0a016b12030a01761a0177120c620a0a016b120210011a0177121362110a016b"
+      "1209190000e5cf8b0100001a017712076a050a016b1003120faa010c090000e5cf8b0100"
+      "0010e807";
+  EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
+}
+
 TEST(GoldenBytes, Descriptor) {
   const std::string golden = "080710011880102080102a04084710012a04084810022a0408491003";
   EXPECT_EQ(ToHex(testing::Descriptor(7, 2048, 2048).SerializeAsString()), golden);

@@ -33,6 +33,34 @@ class EntryBuilder {
     batch_.add_commands()->mutable_delete_()->set_key(std::string(key));
     return *this;
   }
+  EntryBuilder& Set(std::string_view key, const v1::Condition& condition, std::string_view value) {
+    v1::CompareAndSetCommand& set = *batch_.add_commands()->mutable_compare_and_set();
+    set.set_key(std::string(key));
+    *set.mutable_condition() = condition;
+    set.set_value(std::string(value));
+    return *this;
+  }
+  EntryBuilder& Increment(std::string_view key, int64_t by) {
+    v1::IncrementCommand& increment = *batch_.add_commands()->mutable_increment();
+    increment.set_key(std::string(key));
+    increment.set_by(by);
+    return *this;
+  }
+  // Gives the last command an id.
+  EntryBuilder& As(uint64_t client, uint64_t sequence, uint64_t lowest_open, uint64_t issued = 0) {
+    v1::CommandId& id = *batch_.mutable_commands()->rbegin()->mutable_id();
+    id.set_client_low(client);
+    id.set_sequence(sequence);
+    id.set_lowest_open(lowest_open);
+    id.set_issued(issued);
+    return *this;
+  }
+  EntryBuilder& Forget(uint64_t through, uint64_t bytes_max = 0) {
+    v1::ForgetSessionsCommand& forget = *batch_.add_commands()->mutable_forget_sessions();
+    forget.set_through(through);
+    forget.set_bytes_max(bytes_max);
+    return *this;
+  }
   v1::CommandBatch& batch() { return batch_; }
 
   raft::Entry Build() const {
@@ -80,11 +108,22 @@ class NotedOutcomes : public server::ApplyObserver {
     using Verdict = server::CommandOutcome::Verdict;
     switch (outcome.verdict) {
       case Verdict::kApplied:
-        return std::to_string(outcome.version) + (outcome.existed ? "+existed" : "");
+        return (outcome.repeated ? "again-" : "") + std::to_string(outcome.version) +
+               (outcome.existed ? "+existed" : "") +
+               (outcome.number != 0 ? "=" + std::to_string(outcome.number) : "");
+      case Verdict::kConditionFailed:
+        return (outcome.repeated ? "again-failed-" : "failed-") + std::to_string(outcome.version);
+      case Verdict::kNotANumber:
+        return (outcome.repeated ? "again-no-number-" : "no-number-") +
+               std::to_string(outcome.version);
       case Verdict::kWrongShard:
         return "wrong-shard";
       case Verdict::kNoEffect:
         return "no-effect";
+      case Verdict::kTooManyOpen:
+        return "too-many";
+      case Verdict::kForgotten:
+        return "forgotten";
     }
     return "?";
   }

@@ -1,0 +1,64 @@
+// SessionRetention: when a shard may forget a client (storage/sessions.h). Pure; the group loop's,
+// one for each of its groups, fed on followers too, so that a new leader does not begin anew.
+//
+// A client is remembered for the retention, counted from its last command by the replica's own
+// monotonic clock, as old versions are (version_retention.h): samples say what had been applied by
+// when. Whatever is lost on the way makes it later, never earlier. When all clients together take
+// more than the bound, those that were silent for longest go earlier.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "server/clock/clock.h"
+#include "server/clock/hybrid_clock.h"
+#include "server/shard/apply_observer.h"
+
+namespace basalt::server {
+
+class SessionRetention {
+ public:
+  struct Limits {
+    MonotonicTime retention = std::chrono::hours(1);  // above 0
+    // In memory, of one replica; 0: no bound. A busy client's results alone take 65 KiB.
+    uint64_t bytes_max = uint64_t{16} << 20;
+  };
+  // As in ForgetSessionsCommand.
+  struct Proposal {
+    Stamp through = 0;
+    uint64_t bytes_max = 0;
+
+    bool operator==(const Proposal&) const = default;
+  };
+
+  explicit SessionRetention(const Limits& limits) : limits_(limits) {}
+
+  // What the replica has applied: when it is opened, after each run, after an install. Neither
+  // `now` nor `highest_stamp` falls.
+  void Applied(MonotonicTime now, Stamp highest_stamp, const SessionTotals& totals);
+  // Takes a sample, if one is due. Called again and again.
+  void Tick(MonotonicTime now);
+  // What a leader should propose. Says the same again only after a while, for a proposal may get
+  // lost.
+  std::optional<Proposal> Due(MonotonicTime now);
+
+  // Of memory, as last applied.
+  uint64_t bytes() const { return totals_.bytes; }
+
+ private:
+  struct Sample {
+    MonotonicTime at{};
+    Stamp stamp = 0;  // the highest applied
+  };
+
+  static constexpr int kStepsPerRetention = 10;
+
+  const Limits limits_;
+  SessionTotals totals_;
+  Stamp highest_stamp_ = 0;
+  std::deque<Sample> samples_;  // the first may be older than the retention, the second is not
+  std::optional<MonotonicTime> proposed_at_;
+};
+
+}  // namespace basalt::server

@@ -1,0 +1,35 @@
+// SessionModel: which commands of a shard's log run, by docs/formats.md ("Entries") and by code
+// that shares nothing with storage/sessions.h but what a client and a result count for in memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "proto/command.pb.h"
+#include "tests/simulator/replica_watcher.h"
+
+namespace basalt::testing {
+
+class SessionModel {
+ public:
+  // Every command in the order of the log, once. Whether it runs; one that does is taken note of,
+  // as every command does here that has an id.
+  bool Runs(const v1::Command& command, uint64_t stamp, Findings& findings);
+
+ private:
+  struct Client {
+    uint64_t lowest_open = 1;
+    std::set<uint64_t> ran;
+    uint64_t stamp = 0;
+  };
+
+  void Forget(const v1::ForgetSessionsCommand& forget, Findings& findings);
+  uint64_t Bytes() const;
+
+  std::map<std::pair<uint64_t, uint64_t>, Client> clients_;
+  uint64_t forgotten_ = 0;
+};
+
+}  // namespace basalt::testing

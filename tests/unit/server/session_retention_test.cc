@@ -1,0 +1,68 @@
+#include "server/node/session_retention.h"
+
+#include <gtest/gtest.h>
+
+namespace basalt::server {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Proposal = SessionRetention::Proposal;
+
+class SessionRetentionTest : public ::testing::Test {
+ protected:
+  // Stamps are milliseconds.
+  void RunUntil(MonotonicTime end, const SessionTotals& totals) {
+    for (; now_ < end; now_ += milliseconds(50)) {
+      retention_.Applied(now_, static_cast<Stamp>(now_ / milliseconds(1)), totals);
+      retention_.Tick(now_);
+    }
+  }
+
+  SessionRetention retention_{{.retention = seconds(10), .bytes_max = 1000}};
+  MonotonicTime now_ = seconds(100);
+};
+
+TEST_F(SessionRetentionTest, AClientIsForgottenAfterTheRetentionAndNotBefore) {
+  const SessionTotals silent{.bytes = 100, .oldest = 100'000};
+  RunUntil(seconds(110), silent);
+  EXPECT_EQ(retention_.Due(now_ - milliseconds(50)), std::nullopt);
+  RunUntil(seconds(111), silent);
+  const auto due = retention_.Due(now_);
+  ASSERT_TRUE(due.has_value());
+  EXPECT_GE(due->through, 100'000u);
+  EXPECT_LE(due->through, 101'000u);
+  EXPECT_EQ(due->bytes_max, 0u);
+}
+
+TEST_F(SessionRetentionTest, OneThatIsHeardOfStays) {
+  for (int i = 0; i < 40; ++i) {
+    RunUntil(now_ + seconds(1),
+             {.bytes = 100, .oldest = static_cast<Stamp>(now_ / milliseconds(1))});
+    EXPECT_EQ(retention_.Due(now_), std::nullopt);
+  }
+}
+
+TEST_F(SessionRetentionTest, NobodyIsNobody) {
+  RunUntil(seconds(200), {});
+  EXPECT_EQ(retention_.Due(now_), std::nullopt);
+}
+
+TEST_F(SessionRetentionTest, TooManyGoEarlier) {
+  RunUntil(seconds(101), {.bytes = 1000, .oldest = 100'000});
+  EXPECT_EQ(retention_.Due(now_), std::nullopt);
+  RunUntil(seconds(102), {.bytes = 1001, .oldest = 100'000});
+  EXPECT_EQ(retention_.Due(now_), (Proposal{0, 750}));
+}
+
+TEST_F(SessionRetentionTest, AProposalIsRepeatedAfterAWhileOrOnceItWasApplied) {
+  RunUntil(seconds(101), {.bytes = 2000, .oldest = 100'000});
+  EXPECT_TRUE(retention_.Due(now_).has_value());
+  EXPECT_FALSE(retention_.Due(now_ + milliseconds(900)).has_value());
+  EXPECT_TRUE(retention_.Due(now_ + seconds(1)).has_value());
+  retention_.Applied(now_, 101'000, {.bytes = 1500, .oldest = 100'500, .forgotten = 100'000});
+  EXPECT_TRUE(retention_.Due(now_ + seconds(1)).has_value());
+}
+
+}  // namespace
+}  // namespace basalt::server
