@@ -9,6 +9,7 @@ namespace basalt::testing {
 namespace {
 
 constexpr seconds kAnswerLimit{1};  // of opening, probing, fetching a map
+constexpr uint64_t kLeftBehindOneIn = 100;
 
 }  // namespace
 
@@ -176,14 +177,24 @@ void VirtualClient::Write(uint64_t node, Link& link, const std::vector<client::S
   }
   std::string bytes = batch.SerializeAsString();
   const uint64_t digest = DigestOf(bytes);
-  Ask(
-      node, link.life, digest,
-      [stream = link.stream, ids = std::move(ids),
-       bytes = std::move(bytes)](VirtualProcess& there) {
-        stream->Expect(ids);
-        there.ReceiveRequests(stream, bytes);
-      },
-      [this, node, number = link.number] { Break(node, number); });
+  auto arrive = [stream = link.stream, ids = std::move(ids),
+                 bytes = std::move(bytes)](VirtualProcess& there) {
+    stream->Expect(ids);
+    there.ReceiveRequests(stream, bytes);
+  };
+  const uint64_t number = link.number;
+  if (ports_.network.faults.lose_one_in > 0 && random_.OneIn(kLeftBehindOneIn)) {
+    // The connection breaks, and the node reads what lies in its socket only after what newer
+    // connections brought.
+    ports_.findings.Mark("requests of a broken connection came late");
+    const milliseconds late(random_.Between(50, 2000));
+    ports_.time.After(late, [this, node, life = link.life, digest, arrive]() mutable {
+      Ask(node, life, digest, std::move(arrive), [] {});
+    });
+    ports_.time.After(milliseconds(1), [this, node, number] { Break(node, number); });
+    return;
+  }
+  Ask(node, link.life, digest, std::move(arrive), [this, node, number] { Break(node, number); });
 }
 
 void VirtualClient::ReceiveAnswers(uint64_t node, uint64_t number, const std::string& bytes) {
