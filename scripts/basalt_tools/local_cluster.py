@@ -206,9 +206,11 @@ def http_status(port, path, timeout_s=2):
 
 
 def is_alive(pid):
-    """Whether the process runs; one that has ended and was not waited for counts as ended."""
+    """Whether the process runs; one that has ended and was not waited for counts as ended. Not one
+    whose first thread has ended and others have not: they hold its ports and files."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
+            fields = file.read().rpartition(")")[2].split()
+        return fields[0] != "Z" or int(fields[17]) > 1
     except OSError:
         return False
