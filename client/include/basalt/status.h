@@ -23,8 +23,8 @@ enum class Code : uint8_t {
   kReadOnly,          // the server's disk is nearly full: reads only
   kNotFormed,         // the nodes answer but belong to no cluster yet
   kNotANumber,        // an increment of a value that is none, or past 64 bits
-  // The shard does not remember whether it applied the write: it was sent again long after, or the
-  // client's writes were too many to remember (--session-retention, --session-memory).
+  // The shard no longer knows whether it applied the write: it was sent again long after, or was a
+  // new client's first and sent twice, or clients were too many (--session-retention, -memory).
   kForgotten,
   kInternal,   // damage or a bug at the server, or an answer that makes no sense
   kCancelled,  // the client was closed while the call was open
