@@ -79,6 +79,11 @@ class Walk {
     writes.push_back({key, {transaction_, step, true}});
   }
 
+  void TakeFirstRead(Slot& slot, uint32_t key, uint32_t step, size_t length) {
+    slot.read = step;
+    reads.push_back({key, step, static_cast<uint32_t>(length)});
+  }
+
   void TakeRead(Slot& slot, uint32_t key, uint32_t step) {
     const Step& read = At(step);
     if (slot.write != kNone) {
@@ -88,9 +93,9 @@ class Walk {
       const bool same = read.value == first.value &&
                         (!read.version || !first.version || *read.version == *first.version);
       if (!same) Fault(read, "what it had read");
+      if (same && read.version && !first.version) TakeFirstRead(slot, key, step, 0);
     } else {
-      slot.read = step;
-      reads.push_back({key, step, 0});
+      TakeFirstRead(slot, key, step, 0);
     }
   }
 
@@ -107,9 +112,8 @@ class Walk {
         Fault(At(step), "what it had appended");
         return;
       }
-      slot.read = step;
       slot.appended_before_read = own.size();
-      reads.push_back({key, step, static_cast<uint32_t>(found.size() - own.size())});
+      TakeFirstRead(slot, key, step, found.size() - own.size());
       return;
     }
     const std::vector<std::string>& first = At(slot.read).elements;
@@ -120,6 +124,8 @@ class Walk {
                       std::equal(since, own.end(),
                                  found.begin() + static_cast<std::ptrdiff_t>(first.size()), is_own);
     if (!same) Fault(At(step), "what it had read and appended");
+    const bool tells_more = At(step).version && !At(slot.read).version;
+    if (same && own.empty() && tells_more) TakeFirstRead(slot, key, step, found.size());
   }
 
   void Fault(const Step& read, const char* what) {

@@ -21,7 +21,7 @@ struct KeyWrite {
 };
 
 // The first read of a key in a transaction, before it wrote the key; of a list also behind its own
-// appends, without these.
+// appends, without these. And a second one if that alone was told a version.
 struct OutsideRead {
   uint32_t key = 0;
   uint32_t step = 0;

@@ -1,6 +1,7 @@
 #include "check/version_chain.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <span>
@@ -32,10 +33,11 @@ class Chain {
 
   void Build() {
     states_.push_back({.absent = true});
-    index_.IsList(key_) ? AddList() : AddVersions();
+    AddList();
+    anchor_ = Size() - 1;
+    AddVersions();
     floats_ = Size();
     for (uint32_t i = 1; i < floats_; ++i) states_[i - 1].next = i;
-    anchor_ = index_.IsList(key_) ? floats_ - 1 : 0;
     AddFloats();
     for (const Reader& reader : readers_) places_.push_back(PlaceOf(reader));
     PlaceFloats();
@@ -84,6 +86,7 @@ class Chain {
     }
   }
 
+  // All of a register; of a list those that nobody read, which come last.
   void AddVersions() {
     struct Entry {
       uint64_t version = 0;
@@ -91,7 +94,7 @@ class Chain {
     };
     std::vector<Entry> entries;
     for (uint32_t i = first_write_; i < EndOfWrites(); ++i) {
-      if (!Counts(i)) continue;
+      if (!Counts(i) || states_of_writes_[i - first_write_] != kNone) continue;
       const uint64_t version = recovered_.versions[WriterOf(i)];
       if (version != 0) entries.push_back({version, i});
     }
@@ -251,11 +254,13 @@ class Chain {
     }
     for (size_t i = 0; i < placed.size(); ++i) {
       const auto [first, end] = followers.equal_range(placed[i]);
-      uint32_t behind = placed[i];
-      for (auto follower = first; follower != end; ++follower) {
-        states_[follower->second].next = std::exchange(states_[behind].next, follower->second);
-        behind = follower->second;
-        placed.push_back(behind);
+      for (auto follower = first; follower != end; ++follower) placed.push_back(follower->second);
+      if (first == end) continue;
+      states_[first->second].next = std::exchange(states_[placed[i]].next, first->second);
+      // Each of several follows directly, hence comes before every other.
+      for (auto other = std::next(first); other != end; ++other) {
+        AddEdge(states_[first->second].node, states_[other->second].node,
+                DependencyKind::kReadWrite);
       }
     }
     for (uint32_t next = states_[anchor_].next; next != kNone && next >= floats_;) {

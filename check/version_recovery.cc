@@ -42,7 +42,7 @@ class Recovering {
     do {
       while (!unread_.empty()) ReadAll();
     } while (RetryAmbiguous());  // ends: fewer are ambiguous or more have committed
-    for (uint32_t key = 0; key < result_.lists.size(); ++key) CheckListVersions(key);
+    CheckVersions();
     ReportStrays();
     AddInternalFaults();
     result_.ambiguous_reads = ambiguous_.size();
@@ -79,16 +79,26 @@ class Recovering {
   void CollectVersions() {
     for (uint32_t key = 0; key < by_version_.size(); ++key) {
       std::vector<VersionedWrite>& writes = by_version_[key];
+      writes.clear();
       for (uint32_t i = index_.FirstWriteOf(key); i < index_.EndOfWritesOf(key); ++i) {
         const uint64_t version = result_.versions[WriterOf(i)];
         if (version != 0 && index_.Write(i).last) writes.push_back({version, i});
       }
       std::sort(writes.begin(), writes.end(), IsBelow);
+    }
+  }
+
+  void CheckVersions() {
+    if (has_learned_) CollectVersions();
+    for (uint32_t key = 0; key < by_version_.size(); ++key) {
+      const std::vector<VersionedWrite>& writes = by_version_[key];
       for (size_t i = 1; i < writes.size(); ++i) {
         if (writes[i].version != writes[i - 1].version) continue;
         Add(Anomaly::kVersions, {WriterOf(writes[i - 1].write), WriterOf(writes[i].write)},
-            "two writes of " + NameOfKey(key) + " at version " + std::to_string(writes[i].version));
+            "two writes of " + NameOfKey(key) + " at version " +
+                std::to_string(writes[i].version));
       }
+      CheckListVersions(key);
     }
   }
 
@@ -132,6 +142,7 @@ class Recovering {
     if (version != 0) {
       const uint32_t write = WriteAt(key, version);
       if (write != kNoWrite && index_.ValueOf(write) == value) {
+        if (WriterOf(write) == reader) return SeeOwn(reader, key);
         seen_at_own_version_[write] = 1;
         Witness(reader, key, write);
         return {.kind = kWrite, .write = write, .number = version};
@@ -147,13 +158,21 @@ class Recovering {
     return SeeByValue(reader, key, value, version);
   }
 
+  // A read that stands before the transaction's own write.
+  SeenVersion SeeOwn(uint32_t reader, uint32_t key) {
+    Add(Anomaly::kFutureRead, {reader}, "what it wrote to " + NameOfKey(key) + " only then");
+    return {};
+  }
+
   SeenVersion SeeByValue(uint32_t reader, uint32_t key, const std::optional<std::string>& value,
                          uint64_t version) {
     using enum SeenVersion::Kind;
     uint32_t stray = kNoWrite;
+    bool own_too = false;
     std::vector<uint32_t> found;
     for (const uint32_t write : index_.WritesOfValue(key, value)) {
       const uint64_t own = result_.versions[WriterOf(write)];
+      own_too |= WriterOf(write) == reader;
       if (WriterOf(write) == reader) continue;
       const bool placed = version != 0 && own != 0 && index_.Write(write).last;
       if (placed && own == version) {
@@ -174,6 +193,7 @@ class Recovering {
       Witness(reader, key, found[0]);
       return {.kind = kWrite, .write = found[0], .number = version};
     }
+    if (own_too) return SeeOwn(reader, key);
     if (stray != kNoWrite) {
       strays_.push_back({reader, stray, version});
     } else if (reader != kStore) {
@@ -196,9 +216,8 @@ class Recovering {
   void Learn(uint32_t key, uint32_t write, uint64_t version) {
     const uint32_t writer = WriterOf(write);
     if (version == 0 || !index_.Write(write).last || index_.At(writer).aborted()) return;
-    if (result_.versions[writer] == 0) {
-      result_.versions[writer] = version;
-    }
+    if (result_.versions[writer] == 0) result_.versions[writer] = version;
+    has_learned_ = true;
     std::vector<VersionedWrite>& writes = by_version_[key];
     const VersionedWrite learned{version, write};
     writes.insert(std::upper_bound(writes.begin(), writes.end(), learned, IsBelow), learned);
@@ -234,7 +253,14 @@ class Recovering {
       return {};
     }
     while (list.size() < read.length) Extend(reader, read.key, step.elements[list.size()]);
-    if (read.length > 0) WitnessEnd(reader, read, step);
+    // Behind its own appends it is told of those.
+    const uint64_t version = step.elements.size() == read.length ? step.version.value_or(0) : 0;
+    if (read.length > 0) {
+      WitnessEnd(reader, read, version);
+    } else if (version != 0) {
+      Add(Anomaly::kGarbageRead, {reader},
+          NameOfKey(read.key) + " was empty at version " + std::to_string(version));
+    }
     return {.kind = SeenVersion::Kind::kPosition, .number = read.length};
   }
 
@@ -263,6 +289,11 @@ class Recovering {
       return;
     }
     Commit(writer);
+    const bool is_first = writes[0] == index_.FirstWriteOf(key) || WriterOf(writes[0] - 1) != writer;
+    if (!is_first && listed_[writes[0] - 1] == 0) {
+      Add(Anomaly::kIncompatibleOrder, {reader, writer},
+          "without what its transaction had appended before: " + what);
+    }
     const size_t before = list.size() - 1;
     if (before == 0 || list[before - 1].write == kNoWrite) return;
     const uint32_t last = WriterOf(list[before - 1].write);
@@ -271,36 +302,45 @@ class Recovering {
     }
   }
 
-  void WitnessEnd(uint32_t reader, const OutsideRead& read, const Step& step) {
+  void WitnessEnd(uint32_t reader, const OutsideRead& read, uint64_t version) {
     const ListElement& last = result_.lists[read.key][read.length - 1];
     if (last.write == kNoWrite || index_.At(WriterOf(last.write)).aborted()) return;
     const uint32_t writer = WriterOf(last.write);
+    if (writer == reader) SeeOwn(reader, read.key);
     if (!index_.Write(last.write).last && writer != reader) {
       Add(Anomaly::kG1b, {reader, writer}, "a read of " + NameOfKey(read.key));
     }
-    const uint64_t version = step.version.value_or(0);
     if (version == 0) return;
     uint64_t& own = result_.versions[writer];
-    if (own == 0) own = version;
+    if (own == 0) {
+      own = version;
+      has_learned_ = true;
+    }
     if (own != version) strays_.push_back({reader, last.write, version});
   }
 
+  // What nobody read was appended after all that was.
   void CheckListVersions(uint32_t key) {
+    if (!index_.IsList(key)) return;
     uint64_t highest = 0;
     uint32_t holder = 0;
+    const auto rises = [&](uint32_t write) {
+      const uint32_t writer = WriterOf(write);
+      const uint64_t version = result_.versions[writer];
+      if (version == 0 || result_.committed[writer] == 0 || version >= highest) return true;
+      Add(Anomaly::kVersions, {holder, writer},
+          "elements of " + NameOfKey(key) + " do not stand in the order of versions: " +
+              std::to_string(highest) + " before " + std::to_string(version));
+      return false;
+    };
     for (const ListElement& element : result_.lists[key]) {
       if (element.write == kNoWrite) continue;
-      const uint32_t writer = WriterOf(element.write);
-      const uint64_t version = result_.versions[writer];
-      if (version == 0 || index_.At(writer).aborted()) continue;
-      if (version < highest || (version == highest && writer != holder)) {
-        Add(Anomaly::kVersions, {holder, writer},
-            "elements of " + NameOfKey(key) + " do not stand in the order of versions: " +
-                std::to_string(highest) + " before " + std::to_string(version));
-        return;
-      }
-      highest = version;
-      holder = writer;
+      if (!rises(element.write)) return;
+      highest = std::max(highest, result_.versions[WriterOf(element.write)]);
+      holder = WriterOf(element.write);
+    }
+    for (uint32_t i = index_.FirstWriteOf(key); i < index_.EndOfWritesOf(key); ++i) {
+      if (listed_[i] == 0 && !rises(i)) return;
     }
   }
 
@@ -333,6 +373,7 @@ class Recovering {
   std::vector<uint32_t> unread_;                         // committed, their reads not looked at yet
   std::vector<Ambiguous> ambiguous_;
   std::vector<Stray> strays_;
+  bool has_learned_ = false;  // a version
 };
 
 }  // namespace
