@@ -16,7 +16,12 @@ constexpr KindSet kSessions = SetOf(DependencyKind::kSession);
 constexpr KindSet kTime = kSessions | SetOf(DependencyKind::kRealTime);
 
 // Arcs that all searches of one kind of cycle in one component may follow.
-constexpr uint64_t kArcsMax = 30'000'000;
+constexpr uint64_t kArcsMax = 10'000'000;
+
+// A cycle of so many edges is shown; a longer one only if there is none that needs time and is
+// shorter.
+constexpr size_t kShort = 8;
+constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
 
 // One component by itself, its nodes numbered anew.
 class Component {
@@ -29,17 +34,22 @@ class Component {
         reached_(members_.size()) {}
 
   Cycle Search() {
+    Cycle best;
+    const auto improve = [&](KindSet allowed, KindSet back) {
+      const Cycle cycle = Shortest(allowed, back, best.empty() ? kUnlimited : best.size());
+      if (!cycle.empty()) best = WithoutDetours(cycle);
+      return !best.empty() && best.size() <= kShort;
+    };
     for (const KindSet time : {KindSet{0}, kSessions, kTime}) {
       for (const KindSet flow : {kWrites, kFlow}) {
-        if (Cycle cycle = Shortest(flow | time, flow | time); !cycle.empty()) return cycle;
+        if (improve(flow | time, flow | time)) return best;
       }
       // A way back without a second anti-dependency, then any.
       for (const KindSet back : {kFlow, KindSet{kFlow | kAnti}}) {
-        Cycle cycle = Shortest(kFlow | kAnti | time, back | time);
-        if (!cycle.empty()) return cycle;
+        if (improve(kFlow | kAnti | time, back | time)) return best;
       }
     }
-    return {};
+    return best;
   }
 
  private:
@@ -57,20 +67,20 @@ class Component {
                                : std::numeric_limits<int64_t>::min();
   }
 
-  // The shortest cycle of edges in `allowed`, of which all but one are in `back`.
-  Cycle Shortest(KindSet allowed, KindSet back) {
+  // The shortest cycle of edges in `allowed`, of which all but one are in `back`, if it is shorter
+  // than `limit`.
+  Cycle Shortest(KindSet allowed, KindSet back, size_t limit) {
     std::vector<Edge> starts = BackwardEdges(allowed);
     if (back != allowed) {
       std::erase_if(starts, [](const Edge& e) { return e.kind != DependencyKind::kReadWrite; });
     }
     Cycle best;
-    uint32_t limit = std::numeric_limits<uint32_t>::max();
     arcs_followed_ = 0;
     for (const Edge& start : starts) {
       if (limit <= 2 || arcs_followed_ > kArcsMax) break;
       Cycle cycle = CloseBy(start, back, limit);
       if (cycle.empty()) continue;
-      limit = static_cast<uint32_t>(cycle.size());
+      limit = cycle.size();
       best = std::move(cycle);
     }
     return best;
@@ -104,7 +114,7 @@ class Component {
   }
 
   // `start` and the shortest way back from its end, if that makes fewer than `limit` edges.
-  Cycle CloseBy(const Edge& start, KindSet back, uint32_t limit) {
+  Cycle CloseBy(const Edge& start, KindSet back, size_t limit) {
     ++search_;
     const uint32_t first_cost = 1;
     reached_[start.to] = {search_, first_cost, start.from, {start.to, start.key, start.kind}};
@@ -141,6 +151,18 @@ class Component {
     } while (node != start.from);
     std::reverse(cycle.begin(), cycle.end());
     return cycle;
+  }
+
+  // Whoever wrote before somebody who wrote before a third, wrote before that one.
+  static Cycle WithoutDetours(const Cycle& cycle) {
+    Cycle direct;
+    for (const Edge& edge : cycle) {
+      const bool goes_on = !direct.empty() && edge.kind == DependencyKind::kWriteWrite &&
+                           direct.back().kind == edge.kind && direct.back().key == edge.key &&
+                           direct.back().from != edge.to;
+      goes_on ? direct.back().to = edge.to : direct.emplace_back(edge).to;
+    }
+    return direct;
   }
 
   const DependencyGraph& graph_;

@@ -16,7 +16,7 @@ namespace basalt::check {
 // consistency: a generalized theory and optimistic implementations for distributed transactions",
 // 1999, section 4.4.2).
 enum class DependencyKind : uint8_t {
-  kWriteWrite,  // it wrote the version before the other's
+  kWriteWrite,  // it wrote a version before the other's
   kWriteRead,   // the other read what it wrote, or something newer
   kReadWrite,   // the other overwrote what it read
   kSession,     // the other knew its token

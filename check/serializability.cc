@@ -1,7 +1,7 @@
 #include "check/serializability.h"
 
 #include <algorithm>
-#include <limits>
+#include <span>
 #include <tuple>
 #include <utility>
 
@@ -13,6 +13,9 @@
 
 namespace basalt::check {
 namespace {
+
+// Of a cycle; there are reasons for a longer one only where time plays no part.
+constexpr size_t kEdgesShown = 12;
 
 struct Moment {
   uint64_t line = 0;  // each has a time of its own
@@ -180,9 +183,13 @@ class Checking {
 
   std::string Draw(const Cycle& cycle) const {
     std::string text;
-    for (const Edge& edge : cycle) {
+    for (size_t i = 0; i < std::min(cycle.size(), kEdgesShown); ++i) {
+      const Edge& edge = cycle[i];
       text += "T" + std::to_string(edge.from) + " -" + NameOf(edge.kind) +
               (edge.key == kNoKey ? "" : " " + NameOfKey(edge.key)) + "-> ";
+    }
+    if (cycle.size() > kEdgesShown) {
+      text += "... (" + std::to_string(cycle.size() - kEdgesShown) + " more) ";
     }
     return text + "T" + std::to_string(cycle.front().from);
   }
@@ -206,7 +213,8 @@ std::vector<std::string> Describe(const SerializabilityReport& report,
   std::vector<std::string> lines;
   for (const IsolationViolation& violation : report.violations) {
     lines.push_back(NameOf(violation) + ": " + violation.text);
-    for (const uint32_t i : violation.transactions) {
+    const size_t shown = std::min(violation.transactions.size(), kEdgesShown);
+    for (const uint32_t i : std::span(violation.transactions).first(shown)) {
       lines.push_back("  T" + std::to_string(i) + " = " + Describe(history.transactions[i]));
     }
   }

@@ -95,8 +95,7 @@ class Recovering {
       for (size_t i = 1; i < writes.size(); ++i) {
         if (writes[i].version != writes[i - 1].version) continue;
         Add(Anomaly::kVersions, {WriterOf(writes[i - 1].write), WriterOf(writes[i].write)},
-            "two writes of " + NameOfKey(key) + " at version " +
-                std::to_string(writes[i].version));
+            "two writes of " + NameOfKey(key) + " at version " + std::to_string(writes[i].version));
       }
       CheckListVersions(key);
     }
@@ -289,7 +288,8 @@ class Recovering {
       return;
     }
     Commit(writer);
-    const bool is_first = writes[0] == index_.FirstWriteOf(key) || WriterOf(writes[0] - 1) != writer;
+    const bool is_first =
+        writes[0] == index_.FirstWriteOf(key) || WriterOf(writes[0] - 1) != writer;
     if (!is_first && listed_[writes[0] - 1] == 0) {
       Add(Anomaly::kIncompatibleOrder, {reader, writer},
           "without what its transaction had appended before: " + what);
