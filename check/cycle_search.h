@@ -23,8 +23,8 @@ using Cycle = std::vector<Edge>;
 // One cycle of each strongly connected component, empty exactly if there is an order. Of the kinds
 // of cycles it is the worst that is found there: of writes alone; of writes and reads; with one
 // anti-dependency; with several; then the same with sessions; then with real time. But one of more
-// than eight edges makes way for a milder one that is shorter. It is the shortest of its kind unless
-// the component is so large that only some places are searched.
+// than eight edges makes way for a milder one that is shorter. It is the shortest of its kind
+// unless the component is so large that only some places are searched.
 std::vector<Cycle> FindCycles(const DependencyGraph& graph);
 
 }  // namespace basalt::check
