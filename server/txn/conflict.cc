@@ -1,0 +1,25 @@
+#include "server/txn/conflict.h"
+
+namespace basalt::txn {
+
+std::optional<Blocker> FindBlocker(const ShardState& state, const std::vector<Read>& reads,
+                                   const std::vector<Write>& writes, const TxnId* id) {
+  for (const Write& write : writes) {
+    const Holder* holder = state.locks.InTheWay(write.key, LockMode::kExclusive, id);
+    if (holder != nullptr) return Blocker{write.key, holder->id};
+  }
+  for (const Read& read : reads) {
+    const Holder* holder = state.locks.InTheWay(read.key, LockMode::kShared, id);
+    if (holder != nullptr) return Blocker{read.key, holder->id};
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> FindChanged(const std::vector<Read>& reads, VersionStore& store) {
+  for (const Read& read : reads) {
+    if (store.VersionOf(read.key) != read.version) return read.key;
+  }
+  return std::nullopt;
+}
+
+}  // namespace basalt::txn

@@ -1,0 +1,158 @@
+#include "server/txn/coordinator.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace basalt::txn {
+namespace {
+
+CommitAnswer AnswerOf(const TxnId& id, const InquiryAnswer& answer) {
+  using From = InquiryAnswer::Verdict;
+  using To = CommitAnswer::Verdict;
+  CommitAnswer to{id, To::kAborted, answer.commit, AbortReason::kNone, {}};
+  if (answer.verdict == From::kCommitted) to.verdict = To::kCommitted;
+  if (answer.verdict == From::kForgotten) to.verdict = To::kForgotten;
+  if (answer.verdict == From::kNotOwner) to.verdict = To::kNotOwner;
+  if (answer.verdict == From::kAborted) to.reason = AbortReason::kNewLeader;
+  return to;
+}
+
+// What an applied Decide says; there was one, so somebody knows.
+InquiryAnswer InquiryAnswerOf(const DecideAnswer& answer) {
+  using From = DecideAnswer::Verdict;
+  using To = InquiryAnswer::Verdict;
+  if (answer.verdict == From::kNotOwner) return {To::kNotOwner, 0};
+  if (answer.verdict == From::kForgotten) return {To::kForgotten, 0};
+  if (answer.outcome == Outcome::kCommitted) return {To::kCommitted, answer.commit};
+  return {To::kAborted, 0};
+}
+
+}  // namespace
+
+void Coordinator::Commit(const Transaction& transaction, Milliseconds deadline, Milliseconds now) {
+  const TxnId& id = transaction.id;
+  if (const std::optional<InquiryAnswer> answer = FinalAnswer(state_, id)) {
+    effects_.answers.push_back(AnswerOf(id, *answer));
+    return;
+  }
+  if (drivers_.contains(id) || aborting_.contains(id)) return;
+  // What an earlier leader of this shard began is not taken up: see OnTick.
+  if (FindRecord(state_, id) != nullptr) {
+    Abort(id, now);
+    return;
+  }
+  const auto place =
+      drivers_.emplace(id, CommitDriver(transaction, deadline, options_.resend_after)).first;
+  Carry(place->second, place->second.Start(now));
+}
+
+void Coordinator::Carry(const CommitDriver& driver, CommitDriver::Step step) {
+  if (!step.prepare.empty()) effects_.prepares.push_back(driver.PrepareOf(step.prepare));
+  if (step.decide) effects_.decides.push_back(*std::move(step.decide));
+}
+
+void Coordinator::OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slots,
+                                  const PrepareAnswer& answer, Milliseconds now) {
+  const auto place = drivers_.find(id);
+  if (place == drivers_.end()) return;
+  Carry(place->second, place->second.OnPrepareAnswer(slots, answer, now));
+}
+
+void Coordinator::OnInquiry(const TxnId& id, AskerId asker, Milliseconds now) {
+  if (const std::optional<InquiryAnswer> answer = FinalAnswer(state_, id)) {
+    effects_.replies.push_back({asker, id, *answer});
+    return;
+  }
+  if (drivers_.contains(id)) {
+    effects_.replies.push_back({asker, id, {InquiryAnswer::Verdict::kPending, 0}});
+    return;
+  }
+  std::vector<AskerId>& askers = askers_[id];
+  if (std::find(askers.begin(), askers.end(), asker) == askers.end()) askers.push_back(asker);
+  Abort(id, now);
+}
+
+void Coordinator::Abort(const TxnId& id, Milliseconds now) {
+  if (!aborting_.emplace(id, now).second) return;
+  effects_.decides.push_back({id, Outcome::kAborted, 0, {}});
+}
+
+void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Milliseconds now) {
+  const auto driver = drivers_.find(id);
+  if (answer.verdict == DecideAnswer::Verdict::kNoRecord) {
+    if (driver != drivers_.end()) Carry(driver->second, driver->second.OnNoRecord(now));
+    return;
+  }
+  const InquiryAnswer final = InquiryAnswerOf(answer);
+  CommitAnswer to_client = AnswerOf(id, final);
+  if (driver != drivers_.end()) {
+    if (driver->second.reason() != AbortReason::kNone) to_client.reason = driver->second.reason();
+    to_client.values = driver->second.values();
+    drivers_.erase(driver);
+  }
+  effects_.answers.push_back(std::move(to_client));
+  aborting_.erase(id);
+  if (const auto asked = askers_.extract(id); !asked.empty()) {
+    for (const AskerId asker : asked.mapped()) effects_.replies.push_back({asker, id, final});
+  }
+  const Record* record = FindRecord(state_, id);
+  if (record != nullptr && !record->settled) Tell(id, *record, now);
+}
+
+void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) {
+  const auto [place, fresh] = telling_.try_emplace(id);
+  if (!fresh) return;
+  Telling& telling = place->second;
+  telling = {{id, *record.outcome, record.commit, {}}, now, options_.tell_again_first};
+  for (const Slot slot : record.slots) {
+    if (!state_.range.Contains(slot)) telling.resolve.slots.push_back(slot);
+  }
+  if (telling.resolve.slots.empty()) {
+    effects_.settles.push_back({id});
+  } else {
+    effects_.resolves.push_back(telling.resolve);
+  }
+}
+
+void Coordinator::OnResolved(const TxnId& id, const ResolveAnswer& answer) {
+  const auto place = telling_.find(id);
+  if (place == telling_.end()) return;
+  std::vector<Slot>& slots = place->second.resolve.slots;
+  if (slots.empty()) return;
+  std::erase_if(slots, [&answer](Slot slot) {
+    return std::find(answer.resolved.begin(), answer.resolved.end(), slot) != answer.resolved.end();
+  });
+  if (slots.empty()) effects_.settles.push_back({id});
+}
+
+// Also what this leader finds when it begins: a record that nobody drives is aborted if it is
+// undecided, and its slots are told if it is not.
+void Coordinator::OnTick(Milliseconds now) {
+  for (auto& [id, driver] : drivers_) Carry(driver, driver.OnTick(now));
+  for (const TxnId& id : state_.open) {
+    const Record& record = state_.records.at(id);
+    if (record.outcome) {
+      Tell(id, record, now);
+    } else if (!drivers_.contains(id)) {
+      Abort(id, now);
+    }
+  }
+  for (auto& [id, proposed] : aborting_) {
+    if (now - proposed < options_.resend_after) continue;
+    proposed = now;
+    effects_.decides.push_back({id, Outcome::kAborted, 0, {}});
+  }
+  std::erase_if(telling_, [this](const auto& entry) { return !state_.open.contains(entry.first); });
+  for (auto& [id, telling] : telling_) {
+    if (now - telling.told < telling.pause) continue;
+    telling.told = now;
+    telling.pause = std::min(2 * telling.pause, options_.tell_again_most);
+    if (telling.resolve.slots.empty()) {
+      effects_.settles.push_back({id});
+    } else {
+      effects_.resolves.push_back(telling.resolve);
+    }
+  }
+}
+
+}  // namespace basalt::txn

@@ -1,0 +1,87 @@
+// LockQueue: what waits for locks at a shard's leader before it is proposed, and what has to give
+// up: wait-die (Rosenkrantz, Stearns and Lewis, "System level concurrency control for distributed
+// database systems", TODS 1978).
+//
+// A request with an age (a Prepare, or a one-shard command on several keys) that meets locks or
+// must queue waits only while it is older than every holder of its keys and every aged request
+// ahead of it on any of them; it is judged anew at every change, and refused as soon as that fails.
+// So whoever waits, waits for younger ones only, over all shards together: no cycle. A request that
+// was proposed and is not applied yet counts as a holder. A write of one key has no age, holds
+// nothing and always waits. Who comes later queues behind those that wait, where both cannot hold
+// the key: new shared locks behind waiting writers.
+//
+// Reads of one key wait for holders only (TxnShard::BlockerOfRead) and are not here.
+//
+// All of it is a courtesy: what decides is the lock table, when a command is applied. A command
+// that is turned away as locked then may be offered again.
+//
+// Pure; one owner. Bounded by its caller: waiting() and deadlines (Withdraw).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/txn/lock_table.h"
+#include "server/txn/types.h"
+
+namespace basalt::txn {
+
+using RequestId = uint64_t;  // chosen by the caller, unique in the life of a queue
+
+struct WantedKey {
+  std::string key;
+  LockMode mode = LockMode::kShared;
+};
+
+struct LockRequest {
+  RequestId request = 0;
+  std::optional<Age> age;       // nothing: a write of one key
+  std::optional<TxnId> holds;   // of a Prepare: locks of this id are its own
+  std::vector<WantedKey> keys;  // none twice
+};
+
+// In the order in which they must be carried out.
+struct QueueEffects {
+  std::vector<RequestId> refused;   // younger than one it would wait for; not applied
+  std::vector<RequestId> proposed;  // to be proposed now, in this order
+};
+
+class LockQueue {
+ public:
+  // `locks` is the shard's table of applied locks; it outlives the queue.
+  explicit LockQueue(const LockTable* locks) : locks_(locks) {}
+
+  // Each returns what has come of it, for any of the requests.
+  QueueEffects Offer(LockRequest request);
+  // A request that was proposed is applied, or will never be. Comes after the table has changed.
+  QueueEffects Done(RequestId request);
+  // The table has changed by something that never was in this queue.
+  QueueEffects LocksChanged() { return JudgeAll(); }
+  // A request that waits has run out of time; false: it does not wait. Others may go on then:
+  // LocksChanged tells.
+  bool Withdraw(RequestId request);
+
+  // A Prepare of this id waits or is proposed. A copy that comes meanwhile is not offered, it would
+  // be judged against its own first one; the answer to that one serves both.
+  bool Knows(const TxnId& id) const;
+
+  size_t waiting() const { return waiting_.size(); }
+  size_t proposed() const { return proposed_.size(); }
+
+ private:
+  enum class Fate : uint8_t { kProposed, kWaits, kRefused };
+
+  Fate Judge(const LockRequest& request, size_t ahead) const;
+  bool MustWait(const LockRequest& request, const WantedKey& wanted, size_t ahead) const;
+  bool IsOldest(const LockRequest& request, size_t ahead) const;
+  QueueEffects JudgeAll();
+
+  const LockTable* const locks_;
+  std::map<RequestId, LockRequest> proposed_;
+  std::vector<LockRequest> waiting_;  // in the order in which they came
+};
+
+}  // namespace basalt::txn

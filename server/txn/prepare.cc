@@ -1,0 +1,104 @@
+#include "server/txn/prepare.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "server/txn/conflict.h"
+
+namespace basalt::txn {
+namespace {
+
+using Verdict = PrepareAnswer::Verdict;
+
+PrepareAnswer Refusal(Verdict verdict) {
+  PrepareAnswer answer;
+  answer.verdict = verdict;
+  return answer;
+}
+
+bool OwnsAll(const ShardState& state, const Prepare& prepare) {
+  if (!prepare.all_slots.empty() && !state.range.Contains(prepare.id.anchor)) return false;
+  return std::all_of(prepare.parts.begin(), prepare.parts.end(),
+                     [&state](const Part& part) { return state.range.Contains(part.slot); });
+}
+
+// What forbids the part, if anything does.
+std::optional<PrepareAnswer> Judge(const ShardState& state, const Prepare& prepare,
+                                   const Part& part, VersionStore& store) {
+  if (prepare.compares_versions) {
+    if (std::optional<std::string> changed = FindChanged(part.reads, store)) {
+      PrepareAnswer answer = Refusal(Verdict::kChanged);
+      answer.changed = *std::move(changed);
+      return answer;
+    }
+  }
+  if (std::optional<Blocker> blocker = FindBlocker(state, part.reads, part.writes, &prepare.id)) {
+    PrepareAnswer answer = Refusal(Verdict::kLocked);
+    answer.blocker = std::move(blocker);
+    return answer;
+  }
+  return std::nullopt;
+}
+
+Prepared LocksOf(const Part& part, const Age& age, Stamp stamp) {
+  Prepared prepared{age, stamp, {}};
+  for (const Write& write : part.writes) {
+    prepared.keys.push_back({write.key, LockMode::kExclusive, write.value});
+  }
+  for (const Read& read : part.reads) {
+    const bool is_written =
+        std::any_of(part.writes.begin(), part.writes.end(),
+                    [&read](const Write& write) { return write.key == read.key; });
+    if (!is_written) prepared.keys.push_back({read.key, LockMode::kShared, std::nullopt});
+  }
+  return prepared;
+}
+
+PrepareAnswer Granted(const ShardState& state, const Prepare& prepare, VersionStore& store) {
+  PrepareAnswer answer;
+  for (const Part& part : prepare.parts) {
+    answer.prepared = std::max(answer.prepared, state.prepared.at({prepare.id, part.slot}).stamp);
+    if (prepare.compares_versions) continue;
+    for (const Read& read : part.reads) {
+      answer.values.push_back({read.key, store.NewestOf(read.key)});
+    }
+  }
+  return answer;
+}
+
+}  // namespace
+
+PrepareAnswer ApplyPrepare(ShardState& state, const Prepare& prepare, Stamp stamp,
+                           VersionStore& store) {
+  const TxnId& id = prepare.id;
+  BASALT_CHECK(stamp > id.issued);
+  if (!OwnsAll(state, prepare)) return Refusal(Verdict::kNotOwner);
+  if (const std::optional<Decision> decision = FindDecision(state, id)) {
+    PrepareAnswer answer = Refusal(Verdict::kDecided);
+    answer.outcome = decision->outcome;
+    return answer;
+  }
+  std::vector<const Part*> fresh;
+  for (const Part& part : prepare.parts) {
+    if (!state.prepared.contains({id, part.slot})) fresh.push_back(&part);
+  }
+  const bool makes_record = !prepare.all_slots.empty() && FindRecord(state, id) == nullptr;
+  if ((makes_record || !fresh.empty()) && id.issued < state.forgotten) {
+    return Refusal(Verdict::kForgotten);
+  }
+  for (const Part* part : fresh) {
+    if (std::optional<PrepareAnswer> refusal = Judge(state, prepare, *part, store)) {
+      return *std::move(refusal);
+    }
+  }
+  for (const Part* part : fresh) {
+    PutPrepared(state, id, part->slot, LocksOf(*part, prepare.age, stamp));
+  }
+  if (makes_record) {
+    PutRecord(state, id, {std::nullopt, 0, stamp, prepare.all_slots, false});
+  }
+  return Granted(state, prepare, store);
+}
+
+}  // namespace basalt::txn

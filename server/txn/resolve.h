@@ -1,0 +1,19 @@
+// Resolve: ends a transaction's locks in some slots of a shard, with what was decided, and leaves a
+// tombstone even where no Prepare came: one that comes later takes no lock.
+//
+// The first outcome that a shard hears stays. A later one that differs can only be an abort that
+// was answered when nothing was known of the id any more (see decide.h); by then no slot of a
+// transaction that committed has locks.
+#pragma once
+
+#include "server/txn/commands.h"
+#include "server/txn/shard_state.h"
+
+namespace basalt::txn {
+
+ResolveAnswer ApplyResolve(ShardState& state, const Resolve& resolve, Stamp stamp);
+
+// As ApplyResolve for all locks that `id` has here. The decision is final.
+void ResolveHere(ShardState& state, const TxnId& id, const Decision& decision, Stamp stamp);
+
+}  // namespace basalt::txn
