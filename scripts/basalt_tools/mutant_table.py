@@ -51,7 +51,7 @@ def parse(text):
         elif found := re.fullmatch(r"mutant ([a-z0-9-]+): (.+)", line):
             mutants.append(Mutant(*found.groups()))
             path = None
-        elif found := re.fullmatch(r"seen by: (simulator [a-z]+|random_cluster|random_leases)", line):
+        elif found := re.fullmatch(r"seen by: (simulator [a-z]+|random_cluster|random_leases|txn_explorer)", line):
             mutants[-1].seen_by = found.group(1).split()
         elif found := re.fullmatch(r"breaks: (\w+)", line):
             mutants[-1].breaks = found.group(1)

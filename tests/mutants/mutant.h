@@ -3,7 +3,7 @@
 // Mutated copies of production sources ask; production sources know nothing of mutants. Chosen by
 // the environment before the program starts, so that any program of tests/ can run on the twin:
 //   BASALT_MUTANT=name           one of mutants.txt; none when it is not set
-//   BASALT_CORE_CHECKS=off       raft/core goes on where a CHECK of its own fails
+//   BASALT_CORE_CHECKS=off       raft/core and server/txn go on where a CHECK of their own fails
 #pragma once
 
 #include "base/check.h"
@@ -16,7 +16,7 @@ bool CoreChecksAreOn();
 
 }  // namespace basalt::testing
 
-// The twin's copies of raft/core include this before everything else.
+// The twin's copies of raft/core and server/txn include this before everything else.
 #ifdef BASALT_MUTANTS_OF_CORE
 
 #undef BASALT_CHECK

@@ -42,12 +42,14 @@ void ExplorerClient::Choose() {
     if (how != 1) writes_.push_back(key);
     return;
   }
+  const bool only_reads = kind == 2 || kind == 3;
+  const bool one_shard = kind == 4 || kind == 5;
+  const Address shard = network_.OwnerOf(base::SlotOf(keys[random_.Below(keys.size())]));
   for (const std::string& key : keys) {
-    const uint64_t how = random_.Below(kind < 4 ? 4 : 6);
-    if (how == 0 || how == 1 || kind < 4) {
-      if (how < 2) reads_.push_back(key);
-    }
-    if (kind >= 4 && (how == 1 || how == 2)) writes_.push_back(key);
+    if (one_shard && network_.OwnerOf(base::SlotOf(key)) != shard) continue;
+    const uint64_t how = random_.Below(one_shard ? 3 : 5);  // read, read and written, written
+    if (how < 2) reads_.push_back(key);
+    if (!only_reads && (how == 1 || how == 2)) writes_.push_back(key);
   }
   if (reads_.empty() && writes_.empty()) reads_.push_back(keys.front());
 }
