@@ -25,7 +25,8 @@ struct Prepare {
   bool compares_versions = true;
 };
 
-// Ends the locks of `slots`; the values kept beside them become versions at `commit`.
+// Ends the transaction's locks in the shards that own `slots`; the values kept beside them become
+// versions at `commit`.
 struct Resolve {
   TxnId id;
   Outcome outcome = Outcome::kAborted;

@@ -96,7 +96,7 @@ void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Millise
     for (const AskerId asker : asked.mapped()) effects_.replies.push_back({asker, id, final});
   }
   const Record* record = FindRecord(state_, id);
-  if (record != nullptr && !record->settled) Tell(id, *record, now);
+  if (record != nullptr && record->outcome && !record->settled) Tell(id, *record, now);
 }
 
 void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) {

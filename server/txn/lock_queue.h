@@ -15,7 +15,8 @@
 // All of it is a courtesy: what decides is the lock table, when a command is applied. A command
 // that is turned away as locked then may be offered again.
 //
-// Pure; one owner. Bounded by its caller: waiting() and deadlines (Withdraw).
+// Pure; one owner. Bounded by its caller, by waiting() and deadlines (Withdraw): what a change
+// costs grows with the square of what waits, so hundreds are fine and tens of thousands are not.
 #pragma once
 
 #include <cstdint>

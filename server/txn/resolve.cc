@@ -7,7 +7,6 @@ namespace {
 
 void EndLocks(ShardState& state, const TxnId& id, Slot slot, const Decision& decision) {
   const auto place = state.prepared.find({id, slot});
-  if (place == state.prepared.end()) return;
   if (decision.outcome == Outcome::kCommitted) {
     BASALT_CHECK(decision.commit >= place->second.stamp);
     for (const HeldKey& held : place->second.keys) {
@@ -20,6 +19,8 @@ void EndLocks(ShardState& state, const TxnId& id, Slot slot, const Decision& dec
 
 void LeaveTombstone(ShardState& state, const TxnId& id, const Decision& decision, Stamp stamp) {
   if (state.resolved.contains(id)) return;
+  const Record* record = FindRecord(state, id);
+  BASALT_CHECK(record == nullptr || record->outcome.has_value());  // T3
   if (id.issued < state.forgotten) return;  // no Prepare of it takes a lock in any case
   PutResolved(state, id, {decision.outcome, decision.commit, stamp});
 }
@@ -37,10 +38,9 @@ ResolveAnswer ApplyResolve(ShardState& state, const Resolve& resolve, Stamp stam
       answer.not_owned.push_back(slot);
       continue;
     }
-    EndLocks(state, id, slot, decision);
     answer.resolved.push_back(slot);
   }
-  if (!answer.resolved.empty()) LeaveTombstone(state, id, decision, stamp);
+  if (!answer.resolved.empty()) ResolveHere(state, id, decision, stamp);
   return answer;
 }
 

@@ -134,6 +134,7 @@ void CheckInvariants(const ShardState& state) {
     }
     const Record* record = FindRecord(state, id);
     BASALT_CHECK(record == nullptr || !record->outcome);  // T3
+    BASALT_CHECK(!state.resolved.contains(id));           // T2
   }
   BASALT_CHECK(held == 0 && locks.keys() == state.locks.keys());  // T1
   size_t aged = state.resolved.size();
@@ -141,7 +142,8 @@ void CheckInvariants(const ShardState& state) {
     aged += record.settled ? 1 : 0;
     BASALT_CHECK(record.stamp > id.issued && state.range.Contains(id.anchor));
     BASALT_CHECK(!record.settled || record.outcome);
-    BASALT_CHECK(record.settled != state.open.contains(id));  // T6
+    BASALT_CHECK(record.outcome || !state.resolved.contains(id));  // T3
+    BASALT_CHECK(record.settled != state.open.contains(id));       // T6
   }
   BASALT_CHECK(aged == state.ages.size());
   BASALT_CHECK(state.open.size() + aged == state.records.size() + state.resolved.size());

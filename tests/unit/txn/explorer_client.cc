@@ -32,7 +32,7 @@ bool ExplorerClient::InOneShard() const {
 // Which keys are read and written: each way of committing has its share.
 void ExplorerClient::Choose() {
   const std::vector<std::string>& keys = stage_.keys;
-  const uint64_t kind = random_.Below(8);
+  const uint64_t kind = crowding_ && !random_.OneIn(4) ? 6 : random_.Below(8);
   reads_.clear();
   writes_.clear();
   if (kind < 2) {  // one key, read or written or both
@@ -48,7 +48,7 @@ void ExplorerClient::Choose() {
   for (const std::string& key : keys) {
     if (one_shard && network_.OwnerOf(base::SlotOf(key)) != shard) continue;
     const uint64_t how = random_.Below(one_shard ? 3 : 5);  // read, read and written, written
-    if (how < 2) reads_.push_back(key);
+    if (how < (crowding_ ? 1 : 2)) reads_.push_back(key);
     if (!only_reads && (how == 1 || how == 2)) writes_.push_back(key);
   }
   if (reads_.empty() && writes_.empty()) reads_.push_back(keys.front());
@@ -79,6 +79,8 @@ void ExplorerClient::StartAttempt() {
     return;
   }
   if (writes_.empty() && !InOneShard()) rounds_.emplace(reads_);
+  // One request to one shard is a transaction of its own.
+  key_by_key_ = (rounds_ || !writes_.empty()) && random_.OneIn(2);
   phase_ = rounds_ ? Phase::kRounds : Phase::kReading;
   Send();
 }
@@ -97,7 +99,13 @@ void ExplorerClient::Send() {
 
 void ExplorerClient::SendReads(uint32_t round) {
   for (auto& [shard, keys] : ByShard(reads_)) {
-    network_.Send(address_, shard, GetRequest{number_, round, keys});
+    if (!key_by_key_) {
+      network_.Send(address_, shard, GetRequest{number_, round, keys});
+      continue;
+    }
+    for (const std::string& key : keys) {
+      network_.Send(address_, shard, GetRequest{number_, round, {key}});
+    }
   }
 }
 

@@ -35,8 +35,9 @@ struct Stage {
 
 class ExplorerClient {
  public:
-  ExplorerClient(Address address, uint64_t seed, Network* network, Stage* stage)
-      : address_(address), network_(*network), stage_(*stage), random_(seed) {
+  // `crowding`: it mostly writes, and to several keys.
+  ExplorerClient(Address address, uint64_t seed, bool crowding, Network* network, Stage* stage)
+      : address_(address), crowding_(crowding), network_(*network), stage_(*stage), random_(seed) {
     client_ = {1, address};
   }
 
@@ -71,6 +72,7 @@ class ExplorerClient {
   void FollowRounds(uint32_t round_before);
 
   const Address address_;
+  const bool crowding_;
   Network& network_;
   Stage& stage_;
   base::Random random_;
@@ -93,6 +95,7 @@ class ExplorerClient {
   std::optional<OneShardRequest> one_shard_;
   std::optional<Transaction> transaction_;
   int turned_away_ = 0;
+  bool key_by_key_ = false;
 };
 
 }  // namespace basalt::txn

@@ -15,13 +15,15 @@ constexpr size_t kInFlightMax = 40;  // beyond it time waits, or resends would c
 
 World::World(uint64_t seed)
     : random_(seed),
-      calm_(random_.OneIn(4)),
+      calm_(random_.OneIn(3)),
       lossy_(!calm_ && random_.OneIn(2)),
       crashy_(!calm_ && !random_.OneIn(3)),
       cutting_(!calm_ && random_.OneIn(4)),
       forgetful_(!calm_ && random_.OneIn(4)),
-      hasty_(!calm_ && random_.OneIn(2)),
-      to_begin_(random_.Between(6, 24)) {
+      hasty_(random_.OneIn(2)),
+      crowded_(random_.OneIn(3)),
+      slow_(random_.Below(2 * std::variant_size_v<Content>)),
+      to_begin_(crowded_ ? random_.Between(12, 40) : random_.Between(6, 24)) {
   const uint64_t shards = random_.Between(2, 3);
   const uint32_t count = static_cast<uint32_t>(base::kSlotCount / shards);
   for (uint32_t i = 0; i < shards; ++i) {
@@ -33,10 +35,11 @@ World::World(uint64_t seed)
     cut_.push_back(false);
   }
   MakeKeys();
-  const uint64_t clients = random_.Between(2, 5);
+  const uint64_t clients = crowded_ ? random_.Between(4, 8) : random_.Between(2, 5);
   for (uint64_t i = 0; i < clients; ++i) {
     const auto address = static_cast<Address>(shards + i);
-    clients_.push_back(std::make_unique<ExplorerClient>(address, random_.Next(), this, &stage_));
+    clients_.push_back(
+        std::make_unique<ExplorerClient>(address, random_.Next(), crowded_, this, &stage_));
   }
 }
 
@@ -72,6 +75,7 @@ bool World::DeliverOne() {
   for (int tries = 0; tries < 4 && !in_flight_.empty(); ++tries) {
     const size_t place = random_.Below(in_flight_.size());
     if (IsCut(in_flight_[place])) continue;
+    if (in_flight_[place].content.index() == slow_ && !random_.OneIn(8)) continue;
     Message message = in_flight_[place];
     const bool doubled = lossy_ && !healing_ && random_.OneIn(12);
     if (!doubled) {
@@ -135,7 +139,7 @@ void World::Fault() {
       if (crashy_ && random_.OneIn(4)) clients_[random_.Below(clients_.size())]->Abandon();
       break;
     case 6:
-      if (hasty_) shards_[i]->Meddle(random_);
+      if (crashy_) shards_[i]->Meddle(random_);
       break;
     default:
       PassTime();

@@ -48,6 +48,8 @@ class World : public Network {
   const bool cutting_;
   const bool forgetful_;
   const bool hasty_;
+  const bool crowded_;
+  const size_t slow_;  // the place of a kind of messages in Content; beyond its end: none
   bool healing_ = false;
   uint64_t to_begin_;  // what clients shall still begin
   Milliseconds now_ = 0;

@@ -1,0 +1,175 @@
+// What leaders do: driving, recovery, telling, asking. The explorer has the rest.
+
+#include "server/txn/coordinator.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "server/txn/inquirer.h"
+#include "tests/unit/txn/rows_store.h"
+
+namespace basalt::txn {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// Owns the slot of "a" alone; "b" is another's.
+class CoordinatorTest : public testing::Test {
+ protected:
+  CoordinatorTest() : coordinator_(&shard_.state(), CoordinatorOptions{}) {}
+
+  Transaction WritesBoth(uint64_t number) {
+    const TxnId id = IdOf("a", number);
+    return {id, AgeOfFirstAttempt(id), PartsOf({}, {{"a", "new"}, {"b", "new"}}), true};
+  }
+  PrepareAnswer ApplyOwnPrepare(const Transaction& transaction) {
+    Prepare prepare = MakePrepare(transaction.id, {}, {"a"});
+    prepare.all_slots = SlotsOfKeys({"a", "b"});
+    return shard_.Apply(prepare, ++stamp_, store_);
+  }
+  DecideAnswer Apply(const Decide& decide, Milliseconds now) {
+    const DecideAnswer answer = shard_.Apply(decide, std::max(++stamp_, decide.commit + 1));
+    coordinator_.OnDecided(decide.id, answer, now);
+    return answer;
+  }
+  static PrepareAnswer PreparedAt(Stamp stamp) {
+    PrepareAnswer answer;
+    answer.prepared = stamp;
+    return answer;
+  }
+
+  RowsStore store_;
+  TxnShard shard_{{base::SlotOf("a"), 1}};
+  Coordinator coordinator_;
+  Stamp stamp_ = 100;
+};
+
+TEST_F(CoordinatorTest, DrivesToACommitAtTheHighestStampAndTellsUntilAllHaveApplied) {
+  const Transaction transaction = WritesBoth(1);
+  coordinator_.Commit(transaction, 5000, 0);
+  CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.prepares, SizeIs(1));
+  EXPECT_THAT(effects.prepares[0].parts, SizeIs(2));
+  EXPECT_THAT(effects.prepares[0].all_slots, SizeIs(2));
+
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 1);
+  EXPECT_THAT(coordinator_.TakeEffects().decides, IsEmpty());
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"a"}), ApplyOwnPrepare(transaction), 2);
+  effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.decides, SizeIs(1));
+  EXPECT_EQ(effects.decides[0].commit, 170u);
+  EXPECT_THAT(effects.answers, IsEmpty());  // proposed is not decided
+
+  Apply(effects.decides[0], 3);
+  effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.answers, SizeIs(1));
+  EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kCommitted);
+  ASSERT_THAT(effects.resolves, SizeIs(1));
+  EXPECT_EQ(effects.resolves[0].slots, SlotsOfKeys({"b"}));
+
+  coordinator_.OnTick(3 + 500);
+  EXPECT_THAT(coordinator_.TakeEffects().resolves, SizeIs(1));  // no answer: again
+  coordinator_.OnResolved(transaction.id, {{}, SlotsOfKeys({"b"})});
+  EXPECT_THAT(coordinator_.TakeEffects().settles, IsEmpty());  // asked the wrong one
+  coordinator_.OnResolved(transaction.id, {SlotsOfKeys({"b"}), {}});
+  EXPECT_THAT(coordinator_.TakeEffects().settles, SizeIs(1));
+}
+
+TEST_F(CoordinatorTest, ARefusalOrTheDeadlineAborts) {
+  for (const bool refused : {true, false}) {
+    const Transaction transaction = WritesBoth(refused ? 1 : 2);
+    coordinator_.Commit(transaction, 5000, 0);
+    coordinator_.TakeEffects();
+    PrepareAnswer answer;
+    answer.verdict = PrepareAnswer::Verdict::kChanged;
+    if (refused) coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), answer, 1);
+    if (!refused) coordinator_.OnTick(5000);
+    CoordinatorEffects effects = coordinator_.TakeEffects();
+    ASSERT_THAT(effects.decides, SizeIs(1));
+    Apply(effects.decides[0], 5001);
+    effects = coordinator_.TakeEffects();
+    ASSERT_THAT(effects.answers, SizeIs(1));
+    EXPECT_EQ(effects.answers[0].reason, refused ? AbortReason::kChanged : AbortReason::kDeadline);
+    EXPECT_EQ(effects.resolves[0].outcome, Outcome::kAborted);
+  }
+}
+
+// Hazard 53: the leader dies between its own Prepare and the decision.
+TEST_F(CoordinatorTest, ANewLeaderAbortsWhatItFindsUndecided) {
+  const Transaction transaction = WritesBoth(1);
+  ApplyOwnPrepare(transaction);
+  coordinator_.OnTick(0);
+  const CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.decides, SizeIs(1));
+  EXPECT_EQ(effects.decides[0].outcome, Outcome::kAborted);
+  // The client comes back: it is told what is decided, not driven anew.
+  coordinator_.Commit(transaction, 5000, 1);
+  EXPECT_THAT(coordinator_.TakeEffects().prepares, IsEmpty());
+  Apply(effects.decides[0], 2);
+  EXPECT_EQ(coordinator_.TakeEffects().answers[0].verdict, CommitAnswer::Verdict::kAborted);
+}
+
+TEST_F(CoordinatorTest, ANewLeaderTellsWhatWasDecidedAndNotSettled) {
+  const Transaction transaction = WritesBoth(1);
+  ApplyOwnPrepare(transaction);
+  shard_.Apply(Decide{transaction.id, Outcome::kCommitted, 150, {}}, 151);
+  coordinator_.OnTick(0);
+  const CoordinatorEffects effects = coordinator_.TakeEffects();
+  EXPECT_THAT(effects.decides, IsEmpty());
+  ASSERT_THAT(effects.resolves, SizeIs(1));
+  EXPECT_EQ(effects.resolves[0].commit, 150u);
+}
+
+TEST_F(CoordinatorTest, InquiriesArePendingWhileDrivenAndAbortWhatNobodyDrives) {
+  const Transaction driven = WritesBoth(1);
+  coordinator_.Commit(driven, 5000, 0);
+  coordinator_.TakeEffects();
+  coordinator_.OnInquiry(driven.id, 7, 1);
+  CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.replies, SizeIs(1));
+  EXPECT_EQ(effects.replies[0].answer.verdict, InquiryAnswer::Verdict::kPending);
+
+  const TxnId unknown = IdOf("a", 9);
+  coordinator_.OnInquiry(unknown, 7, 2);
+  effects = coordinator_.TakeEffects();
+  EXPECT_THAT(effects.replies, IsEmpty());  // not before it is in the log
+  ASSERT_THAT(effects.decides, SizeIs(1));
+  Apply(effects.decides[0], 3);
+  effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.replies, SizeIs(1));
+  EXPECT_EQ(effects.replies[0].asker, 7u);
+  EXPECT_EQ(effects.replies[0].answer.verdict, InquiryAnswer::Verdict::kAborted);
+
+  coordinator_.OnInquiry(IdOf("b", 9), 7, 4);  // another's slot
+  effects = coordinator_.TakeEffects();
+  EXPECT_EQ(effects.replies[0].answer.verdict, InquiryAnswer::Verdict::kNotOwner);
+  EXPECT_THAT(effects.decides, IsEmpty());
+}
+
+TEST(InquirerTest, LocksThatWaitASecondAskAndEndAsTheyAreTold) {
+  RowsStore store;
+  TxnShard shard(kAllSlots);
+  const TxnId id = IdOf("a", 1);
+  shard.Apply(MakePrepare(id, {}, {"w"}), 101, store);
+  Inquirer inquirer(&shard.state(), InquirerOptions{});
+  inquirer.OnTick(0);
+  inquirer.OnTick(999);
+  EXPECT_THAT(inquirer.TakeEffects().asks, IsEmpty());
+  inquirer.OnTick(1000);
+  EXPECT_THAT(inquirer.TakeEffects().asks, ElementsAre(id));
+  inquirer.OnAnswer(id, {InquiryAnswer::Verdict::kPending, 0});
+  inquirer.OnAnswer(id, {InquiryAnswer::Verdict::kNotOwner, 0});
+  EXPECT_THAT(inquirer.TakeEffects().proposals, IsEmpty());
+  inquirer.OnTick(2000);
+  EXPECT_THAT(inquirer.TakeEffects().asks, ElementsAre(id));
+  inquirer.OnAnswer(id, {InquiryAnswer::Verdict::kCommitted, 120});
+  const InquirerEffects effects = inquirer.TakeEffects();
+  ASSERT_THAT(effects.proposals, SizeIs(1));
+  EXPECT_EQ(effects.proposals[0].commit, 120u);
+  EXPECT_EQ(effects.proposals[0].slots, SlotsOfKeys({"w"}));
+}
+
+}  // namespace
+}  // namespace basalt::txn
