@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/random.h"
-#include "check/serializability.h"
 #include "server/txn/commit_path.h"
+#include "tests/unit/txn/history_judge.h"
 #include "tests/unit/txn/messages.h"
 
 namespace basalt::txn {
