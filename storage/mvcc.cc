@@ -109,6 +109,18 @@ bool VersionCursor::NextKey() {
   return Settle();
 }
 
+bool VersionCursor::ToVersionAt(uint64_t stamp) {
+  for (int step = 0; rows_->Valid() && StemOf(rows_->key()) == stem_; ++step) {
+    if (StampOf(rows_->key()) <= stamp) return Settle();
+    if (step < kStepsBeforeSeek) {
+      rows_->Next();
+    } else {
+      rows_->Seek(EncodeRowKey(key_, stamp));
+    }
+  }
+  return false;
+}
+
 bool VersionCursor::Settle() {
   started_ = true;
   if (!damage_.ok() || !rows_->Valid()) return false;

@@ -61,6 +61,9 @@ class VersionCursor {
   bool Next();
   // To the newest version of the next key; false at the end or at damage.
   bool NextKey();
+  // To the newest version at or below `stamp` of the key that the cursor stands on; false: it has
+  // none, or at damage. NextKey goes on behind that key either way.
+  bool ToVersionAt(uint64_t stamp);
 
   // Of the version that the cursor stands on; until the next move.
   const std::string& key() const { return key_; }

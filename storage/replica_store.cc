@@ -128,6 +128,15 @@ absl::StatusOr<uint64_t> ReadHorizon(Engine& engine) {
   return *horizon;
 }
 
+absl::StatusOr<CeilingRow> ReadCeiling(Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          engine.Get(Family::kState, kCeilingRow));
+  if (!bytes) return CeilingRow{};
+  const std::optional<CeilingRow> row = DecodeCeilingRow(*bytes);
+  if (!row) return base::DataLoss("the row of the ceiling is damaged");
+  return *row;
+}
+
 absl::StatusOr<bool> ReplicaStore::Exists(FileSystem& files, const std::string& directory) {
   return files.Exists(directory + std::string(kPointerName));
 }

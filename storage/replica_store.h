@@ -119,4 +119,7 @@ absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine);
 // The horizon of an engine; DataLoss when its row is damaged.
 absl::StatusOr<uint64_t> ReadHorizon(Engine& engine);
 
+// The ceiling of an engine; DataLoss when its row is damaged.
+absl::StatusOr<CeilingRow> ReadCeiling(Engine& engine);
+
 }  // namespace basalt::storage

@@ -60,6 +60,22 @@ std::optional<uint64_t> DecodeHorizonRow(std::string_view bytes) {
   return ReadBigEndian<uint64_t>(bytes);
 }
 
+std::string EncodeCeilingRow(const CeilingRow& row) {
+  std::string bytes;
+  AppendBigEndian<uint64_t>(row.ceiling, bytes);
+  AppendBigEndian<uint64_t>(row.term.value(), bytes);
+  return bytes;
+}
+
+std::optional<CeilingRow> DecodeCeilingRow(std::string_view bytes) {
+  if (bytes.size() != 2 * sizeof(uint64_t)) return std::nullopt;
+  BigEndianReader reader(bytes);
+  CeilingRow row;
+  row.ceiling = reader.Take<uint64_t>();
+  row.term = raft::Term(reader.Take<uint64_t>());
+  return row;
+}
+
 std::string HashRowKey(uint32_t row) {
   std::string key(kHashRowPrefix);
   AppendBigEndian<uint16_t>(static_cast<uint16_t>(row), key);

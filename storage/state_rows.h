@@ -10,6 +10,9 @@
 //   horizon        u64: versions that it lets go (storage/version_filter.h) are gone, whether they
 //   are
 //                  still stored or not; missing: 0
+//   ceiling        u64 | u64: leaders of terms above the second stamp nothing at or below the
+//   first;
+//                  missing: 0
 //   map            meta shard: serialized basalt.v1.ClusterMap
 //   session/<u64>, sessions   results of clients' commands: storage/sessions.h
 //
@@ -30,6 +33,7 @@ inline constexpr std::string_view kAppliedRow = "applied";
 inline constexpr std::string_view kDescriptorRow = "descriptor";
 inline constexpr std::string_view kHashRowPrefix = "hash/";
 inline constexpr std::string_view kHorizonRow = "horizon";
+inline constexpr std::string_view kCeilingRow = "ceiling";
 inline constexpr std::string_view kMapRow = "map";
 // storage/sessions.h
 inline constexpr std::string_view kSessionRowPrefix = "session/";
@@ -49,6 +53,16 @@ std::optional<AppliedRow> DecodeAppliedRow(std::string_view bytes);
 std::string EncodeHorizonRow(uint64_t horizon);
 // nullopt: damaged.
 std::optional<uint64_t> DecodeHorizonRow(std::string_view bytes);
+
+struct CeilingRow {
+  uint64_t ceiling = 0;
+  raft::Term term;  // of the entry that raised it
+
+  bool operator==(const CeilingRow&) const = default;
+};
+std::string EncodeCeilingRow(const CeilingRow& row);
+// nullopt: damaged.
+std::optional<CeilingRow> DecodeCeilingRow(std::string_view bytes);
 
 inline constexpr uint32_t kSumsPerHashRow = 32;
 using HashSums = std::array<uint64_t, kSumsPerHashRow>;

@@ -55,9 +55,9 @@ void ApplyLoop::FinishRound() {
 
 void ApplyLoop::Report() {
   if (applied_.empty()) return;
-  // What waits for an applied index waits here. The group loop waits for one thing: the first entry
-  // of a leader's own term, from which on it serves.
-  if (std::exchange(new_term_applied_, false)) {
+  // What waits for an applied index waits here. The group loop waits for two things: the first
+  // entry of a leader's own term, from which on it serves, and ceilings.
+  if (std::exchange(is_awaited_, false)) {
     ports_.groups.PutAll(std::exchange(applied_, {}));
   } else {
     ports_.groups.PutAllQuietly(std::exchange(applied_, {}));
@@ -142,8 +142,12 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   counters_.entries.fetch_add(entries.size(), std::memory_order_relaxed);
   applied_.emplace_back(EntriesApplied{replica.machine->group(), entries.back().index,
                                        entries.back().term, replica.machine->totals()});
-  if (entries.back().term != replica.reported_term) new_term_applied_ = true;
+  const uint64_t ceiling = replica.machine->ceiling();
+  if (entries.back().term != replica.reported_term || ceiling != replica.reported_ceiling) {
+    is_awaited_ = true;
+  }
   replica.reported_term = entries.back().term;
+  replica.reported_ceiling = ceiling;
   ServeWaitingReads(replica);
 }
 
@@ -271,8 +275,7 @@ void ApplyLoop::ServeWaitingReads(Replica& replica) {
 void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
   const ShardReads reads(replica.machine->store().engine());
   const MonotonicTime now = ports_.clock.Now();
-  uint64_t by_lease = 0;
-  uint64_t by_round = 0;
+  uint64_t too_old = 0;
   for (PendingRead& read : pending) {
     if (read.deadline <= now) {
       replies_.Answer(replica.machine->group(), read,
@@ -285,12 +288,30 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
       Explain(ports_.leader(replica.machine->group().value()).term(), read.arrived,
               EndsOf(read, now, ports_.clock.Now()), response);
     }
+    if (response.code() == v1::CODE_TOO_OLD) ++too_old;
     replies_.Answer(replica.machine->group(), read, std::move(response));
-    ++(read.confirmed_by == v1::READ_MODE_LEASE ? by_lease : by_round);
   }
-  if (!pending.empty()) stages_.Served(pending, now, ports_.clock.Now());
+  if (pending.empty()) return;
+  stages_.Served(pending, now, ports_.clock.Now());
+  counters_.too_old.fetch_add(too_old, std::memory_order_relaxed);
+  CountServed(pending, now);
+}
+
+void ApplyLoop::CountServed(const std::vector<PendingRead>& reads, MonotonicTime now) {
+  uint64_t by_lease = 0;
+  uint64_t by_round = 0;
+  uint64_t at_timestamps = 0;
+  for (const PendingRead& read : reads) {
+    if (read.deadline <= now) continue;
+    if (read.confirmed_by == v1::READ_MODE_SNAPSHOT) {
+      ++at_timestamps;
+    } else {
+      ++(read.confirmed_by == v1::READ_MODE_LEASE ? by_lease : by_round);
+    }
+  }
   counters_.lease_reads.fetch_add(by_lease, std::memory_order_relaxed);
   counters_.round_reads.fetch_add(by_round, std::memory_order_relaxed);
+  counters_.snapshot_reads.fetch_add(at_timestamps, std::memory_order_relaxed);
 }
 
 void ApplyLoop::On(InstallCheckpoint& work) {
@@ -331,7 +352,7 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
   for (const auto& [group, replica] : replicas_) {
     states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
                       replica.machine->applied_hash(), replica.machine->versions().horizon,
-                      SessionsDigestOf(*replica.machine)});
+                      SessionsDigestOf(*replica.machine), replica.machine->ceiling()});
   }
   work.reply(std::move(states));
 }

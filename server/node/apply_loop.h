@@ -34,6 +34,8 @@ struct ApplyLoopCounters {
   std::atomic<uint64_t> checkpoints_installed{0};
   std::atomic<uint64_t> lease_reads{0};
   std::atomic<uint64_t> round_reads{0};
+  std::atomic<uint64_t> snapshot_reads{0};  // and those too old for it:
+  std::atomic<uint64_t> too_old{0};
   // Answers to writes: with the result of an earlier run; to a client with too many open ones; to
   // one that was forgotten.
   std::atomic<uint64_t> repeated{0};
@@ -98,6 +100,7 @@ class ApplyLoop final : public ApplyObserver {
     MonotonicTime gathered_since{};
     bool awaited = false;      // something waits for what is gathered
     raft::Term reported_term;  // of the last entry that was applied
+    uint64_t reported_ceiling = 0;
   };
 
   void On(WritesProposed& work);
@@ -117,6 +120,7 @@ class ApplyLoop final : public ApplyObserver {
   void Report();
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
+  void CountServed(const std::vector<PendingRead>& reads, MonotonicTime now);
   void AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
                         const char* why_reads);
   void AnswerUnknown(raft::GroupId group, const PendingWrite& write, v1::Code code,
@@ -131,7 +135,7 @@ class ApplyLoop final : public ApplyObserver {
   Ports ports_;
   std::map<raft::GroupId, Replica> replicas_;
   std::vector<GroupEvent> applied_;  // not reported yet
-  bool new_term_applied_ = false;    // among them
+  bool is_awaited_ = false;          // the group loop waits for one of them
   ApplyLoopCounters counters_;
   ReplyBuffer replies_;
   StageReport stages_;

@@ -86,6 +86,7 @@ void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {
   hybrid_clock_.Pass(totals.highest_stamp);
   hosted.versions.Applied(TakenTime(), totals.highest_stamp, totals.versions);
   hosted.sessions.Applied(TakenTime(), totals.highest_stamp, totals.sessions);
+  hosted.snapshots.Applied(hosted.applied_term, totals.highest_stamp, totals.ceiling);
 }
 
 // The first time, peers may not have been reachable yet.
@@ -138,8 +139,11 @@ void GroupLoop::On(WritesPersisted& event) {
 void GroupLoop::On(EntriesApplied& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
+  const bool served = Serves(*hosted);
   hosted->applied_term = event.term;
   NoteTotals(*hosted, event.totals);
+  if (!served && Serves(*hosted)) BeginToServe(*hosted);
+  if (!hosted->snapshot_reads.empty()) StartSnapshotReads(*hosted);
   hosted->group.core().OnApplied(event.index);
   MarkDirty(*hosted);
 }

@@ -36,6 +36,11 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> read_rounds{0};
   std::atomic<uint64_t> horizons{0};     // proposed
   std::atomic<uint64_t> forgettings{0};  // of sessions, proposed
+  std::atomic<uint64_t> ceilings{0};     // proposed
+  // Leaderships here that began with a ceiling above the clock.
+  std::atomic<uint64_t> ceilings_passed{0};
+  // Reads at a timestamp that waited here for what they need to be applied.
+  std::atomic<uint64_t> snapshot_waits{0};
   std::atomic<uint64_t> checkpoint_logs_given_up{0};
   // By followers of this node (raft::CoreStatus); looked at with compaction.
   std::atomic<uint64_t> heartbeats_missed{0};
@@ -97,6 +102,7 @@ class GroupLoop {
 
  private:
   struct Hosted;
+  struct SnapshotRead;
 
   void On(TickPassed& event);
   void On(PeerMessagesArrived& event);
@@ -126,6 +132,8 @@ class GroupLoop {
   Hosted* Find(raft::GroupId group);
   void MarkDirty(Hosted& hosted);
   bool Serves(const Hosted& hosted) const;
+  // 0: of the newest.
+  static Stamp AtOf(const v1::Request& request);
 
   void ProposeGathered(Hosted& hosted);
   bool ProposeEntry(Hosted& hosted, size_t count, size_t bytes);
@@ -133,6 +141,10 @@ class GroupLoop {
   void NoteMoments(Hosted& hosted);
   static std::vector<NotedEntry> TakeNoted(Hosted& hosted, raft::LogIndex through);
   void StartReads(Hosted& hosted);
+  void BeginToServe(Hosted& hosted);
+  void TakeSnapshotRead(Hosted& hosted, PendingRead read);
+  void StartSnapshotReads(Hosted& hosted);
+  bool MayStart(Hosted& hosted, SnapshotRead& waiting);
   void ServeByLease(Hosted& hosted);
   void StartReadRound(Hosted& hosted);
   void RefuseGathered(Hosted& hosted, v1::Code code);
@@ -142,6 +154,7 @@ class GroupLoop {
   void ProposeForgetting(Hosted& hosted);
   void ProposeOwn(Hosted& hosted, const v1::Command& command);
   void NoteTotals(Hosted& hosted, const StateTotals& totals);
+  void AnswerClocks(const Hosted& hosted, std::vector<PendingRead>& reads);
   bool IsPlausible(Stamp issued);
   void Compact(Hosted& hosted);
   void RefuseStaged(Hosted& hosted);
@@ -160,6 +173,7 @@ class GroupLoop {
   void Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code code);
   void Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code);
   void AddLeader(const Hosted& hosted, v1::Response& response) const;
+  static v1::Response MakeTooFarAhead(uint64_t request_id, bool is_write);
   static v1::Response MakeRefusal(uint64_t request_id, v1::Code code, bool is_write);
 
   GroupLoopOptions options_;

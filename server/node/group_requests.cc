@@ -28,6 +28,7 @@ std::string StartBatch(Stamp first_stamp, size_t command_bytes) {
 }
 
 v1::ReadMode ModeOf(const v1::Request& request) {
+  if (request.has_clock()) return request.clock().mode();
   return request.has_get() ? request.get().mode() : request.scan().mode();
 }
 
@@ -50,16 +51,20 @@ void GroupLoop::On(WritesArrived& event) {
     } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
       Refuse(*hosted, write, v1::CODE_OVERLOADED);
     } else if (!IsPlausible(write.issued)) {
-      v1::Response response = MakeRefusal(write.request_id, v1::CODE_UNAVAILABLE, true);
-      response.set_message("the client's timestamp lies far above the time that this node knows");
-      response.set_retry_after_ms(kRetryAfterOddTimeMs);
-      replies_.Answer(event.group, write, std::move(response));
+      replies_.Answer(event.group, write, MakeTooFarAhead(write.request_id, true));
     } else {
       hosted->writes_bytes += write.encoded_command.size();
       write.taken_up = TakenTime();
       hosted->writes.push_back(std::move(write));
     }
   }
+}
+
+v1::Response GroupLoop::MakeTooFarAhead(uint64_t request_id, bool is_write) {
+  v1::Response response = MakeRefusal(request_id, v1::CODE_UNAVAILABLE, is_write);
+  response.set_message("the client's timestamp lies far above the time that this node knows");
+  response.set_retry_after_ms(kRetryAfterOddTimeMs);
+  return response;
 }
 
 bool GroupLoop::IsPlausible(Stamp issued) {
@@ -74,8 +79,10 @@ void GroupLoop::On(ReadsArrived& event) {
     if (hosted == nullptr) {
       replies_.Answer(event.group, read,
                       MakeRefusal(read.request.id(), v1::CODE_NOT_LEADER, false));
+    } else if (AtOf(read.request) != 0) {
+      TakeSnapshotRead(*hosted, std::move(read));
     } else if (!hosted->group.core().is_leader() &&
-               ModeOf(read.request) != v1::READ_MODE_READ_INDEX) {
+               (read.request.has_clock() || ModeOf(read.request) != v1::READ_MODE_READ_INDEX)) {
       Refuse(*hosted, read, v1::CODE_NOT_LEADER);
     } else {
       read.taken_up = TakenTime();
@@ -83,6 +90,7 @@ void GroupLoop::On(ReadsArrived& event) {
       MarkDirty(*hosted);
     }
   }
+  if (hosted != nullptr && !hosted->snapshot_reads.empty()) StartSnapshotReads(*hosted);
 }
 
 void GroupLoop::On(OwnCommandArrived& event) {
@@ -221,7 +229,8 @@ void GroupLoop::ServeByLease(Hosted& hosted) {
     read.confirmed_by = v1::READ_MODE_LEASE;
     read.confirmed = TakenTime();
   }
-  ports_.apply.Put(std::move(served));
+  AnswerClocks(hosted, served.reads);
+  if (!served.reads.empty()) ports_.apply.Put(std::move(served));
 }
 
 void GroupLoop::StartReadRound(Hosted& hosted) {
@@ -236,8 +245,11 @@ void GroupLoop::OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read)
   auto round = hosted.rounds.extract(read.id);
   BASALT_CHECK(!round.empty());
   for (PendingRead& pending : round.mapped()) pending.confirmed = TakenTime();
+  AnswerClocks(hosted, round.mapped());
   hosted.awaited_through = std::max(hosted.awaited_through, read.index);
-  ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
+  if (!round.mapped().empty()) {
+    ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
+  }
   if (!hosted.reads.empty()) MarkDirty(hosted);
 }
 
@@ -254,8 +266,10 @@ void GroupLoop::RefuseGathered(Hosted& hosted, v1::Code code) {
   for (const PendingWrite& write : hosted.writes) Refuse(hosted, write, code);
   for (const PendingRead& read : hosted.reads) Refuse(hosted, read, code);
   hosted.writes.clear();
+  for (const SnapshotRead& waiting : hosted.snapshot_reads) Refuse(hosted, waiting.read, code);
   hosted.writes_bytes = 0;
   hosted.reads.clear();
+  hosted.snapshot_reads.clear();
 }
 
 void GroupLoop::ExpireGathered(Hosted& hosted) {
@@ -274,6 +288,11 @@ void GroupLoop::ExpireGathered(Hosted& hosted) {
   };
   expire_reads(hosted.reads);
   for (auto& [id, reads] : hosted.rounds) expire_reads(reads);
+  for (const SnapshotRead& waiting : hosted.snapshot_reads) {
+    if (waiting.read.deadline <= now) Refuse(hosted, waiting.read, v1::CODE_DEADLINE);
+  }
+  std::erase_if(hosted.snapshot_reads,
+                [now](const SnapshotRead& waiting) { return waiting.read.deadline <= now; });
 }
 
 void GroupLoop::Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code code) {

@@ -13,9 +13,17 @@
 #include "server/node/group_loop.h"
 #include "server/node/log_retention.h"
 #include "server/node/session_retention.h"
+#include "server/node/snapshot_gate.h"
 #include "server/node/version_retention.h"
 
 namespace basalt::server {
+
+// A read at a timestamp.
+struct GroupLoop::SnapshotRead {
+  PendingRead read;
+  raft::Term term = {};        // in which the clock passed the timestamp; 0: it has not
+  raft::LogIndex behind = {};  // the end of the log then; the read waits until that is applied
+};
 
 struct GroupLoop::Hosted {
   Hosted(const raft::CoreOptions& options, raft::RecoveredState recovered, LogRetention retains,
@@ -44,6 +52,7 @@ struct GroupLoop::Hosted {
   LogRetention retention;
   VersionRetention versions;
   SessionRetention sessions;
+  SnapshotGate snapshots;
   raft::Group group;
   bool campaign = false;
   bool leads = false;  // as the last effect said
@@ -58,6 +67,7 @@ struct GroupLoop::Hosted {
   std::deque<PendingWrite> writes;
   size_t writes_bytes = 0;
   std::vector<PendingRead> reads;
+  std::vector<SnapshotRead> snapshot_reads;
   std::deque<NotedEntry> noted;  // proposed here, not handed out to apply yet; indexes rise
   raft::LogIndex noted_durable;  // up to here their moments are noted
   raft::LogIndex noted_commit;

@@ -32,11 +32,21 @@ v1::Response NoRoom(const PendingRead& read) {
   return response;
 }
 
+v1::Response Failed(const PendingRead& read, const absl::Status& why) {
+  if (!absl::IsOutOfRange(why)) {
+    return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(why));
+  }
+  return MakeReadAnswer(read, v1::CODE_TOO_OLD,
+                        base::Message(why) + " (--version-retention, --old-versions-max)");
+}
+
 }  // namespace
 
 v1::Response AnswerGet(const ShardReads& reads, const PendingRead& read) {
-  absl::StatusOr<std::optional<ReadValue>> value = reads.Get(read.request.get().key());
-  if (!value.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(value.status()));
+  const v1::GetRequest& get = read.request.get();
+  absl::StatusOr<std::optional<ReadValue>> value =
+      get.at() == 0 ? reads.Get(get.key()) : reads.GetAt(get.key(), get.at());
+  if (!value.ok()) return Failed(read, value.status());
   if (value->has_value() && !HasRoom(read, (*value)->bytes.size())) return NoRoom(read);
   v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
   v1::GetResult* result = response.mutable_get();
@@ -53,12 +63,13 @@ v1::Response AnswerScan(const ShardReads& reads, const PendingRead& read) {
                     .to = scan.to(),
                     .keys_only = scan.keys_only(),
                     .count_only = scan.count_only()};
+  if (scan.at() != 0) bounds.at = scan.at();
   if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
   if (scan.bytes_max() > 0) {
     bounds.bytes_max = std::min<size_t>(bounds.bytes_max, scan.bytes_max());
   }
   absl::StatusOr<ScanPage> page = reads.Scan(bounds);
-  if (!page.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(page.status()));
+  if (!page.ok()) return Failed(read, page.status());
   size_t bytes = 0;
   for (const ScanRow& row : page->rows) bytes += row.key.size() + row.value.size();
   if (!HasRoom(read, bytes)) return NoRoom(read);

@@ -24,8 +24,8 @@ class ReplySink {
   virtual void Deliver(std::vector<v1::Response> responses) = 0;
 };
 
-enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
-inline constexpr size_t kRequestKinds = 6;
+enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement, kClock };
+inline constexpr size_t kRequestKinds = 7;
 
 // Told of every answer; must be quick. Called on the loops' threads.
 class RequestObserver {
@@ -56,14 +56,17 @@ struct PendingRead {
   std::shared_ptr<ReplySink> sink;
   std::shared_ptr<RequestCharge> charge;  // may be null
   MonotonicTime deadline{};
-  v1::Request request;  // get or scan
+  v1::Request request;  // get, scan or clock
   MonotonicTime arrived{};
   // How it is known that the answer is not stale; set by whoever found that out.
   v1::ReadMode confirmed_by = v1::READ_MODE_READ_INDEX;
   MonotonicTime taken_up{};  // by the group loop
   MonotonicTime confirmed{};
 
-  RequestKind kind() const { return request.has_get() ? RequestKind::kGet : RequestKind::kScan; }
+  RequestKind kind() const {
+    if (request.has_get()) return RequestKind::kGet;
+    return request.has_scan() ? RequestKind::kScan : RequestKind::kClock;
+  }
 };
 
 // One element of CommandBatch.commands, with tag and length.

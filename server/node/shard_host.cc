@@ -438,7 +438,7 @@ std::vector<PulledSample> ShardHost::Samples() const {
   const ApplyLoopCounters& apply = apply_loop_.counters();
   const auto reads = [](const char* mode, const char* thread, uint64_t count) {
     return PulledSample{"basalt_reads_total",
-                        "Linearizable reads served, by what confirmed them and on whose thread.",
+                        "Reads served, by what told that they miss nothing and on whose thread.",
                         true,
                         {{"mode", mode}, {"thread", thread}},
                         static_cast<double>(count)};
@@ -480,6 +480,7 @@ std::vector<PulledSample> ShardHost::Samples() const {
       reads("lease", "arrival", lease_reads_.reads()),
       reads("lease", "apply", apply.lease_reads.load(std::memory_order_relaxed)),
       reads("read-index", "apply", apply.round_reads.load(std::memory_order_relaxed)),
+      reads("snapshot", "apply", apply.snapshot_reads.load(std::memory_order_relaxed)),
       CounterSample("basalt_raft_checkpoint_logs_given_up_total",
                     "Followers for which too much log would have been kept behind a checkpoint.",
                     groups.checkpoint_logs_given_up),
@@ -491,6 +492,7 @@ std::vector<PulledSample> ShardHost::Samples() const {
                     groups.horizons),
   };
   AddSessionSamples(samples);
+  AddSnapshotSamples(samples);
   AddVersionSamples(samples);
   return samples;
 }
@@ -509,6 +511,21 @@ void ShardHost::AddSessionSamples(std::vector<PulledSample>& samples) const {
       CounterSample("basalt_session_forgettings_proposed_total",
                     "Times that leaders here had clients forgotten.",
                     group_loop_->counters().forgettings),
+  };
+  samples.insert(samples.end(), added.begin(), added.end());
+}
+
+void ShardHost::AddSnapshotSamples(std::vector<PulledSample>& samples) const {
+  const GroupLoopCounters& groups = group_loop_->counters();
+  const std::vector<PulledSample> added = {
+      CounterSample("basalt_snapshot_waits_total",
+                    "Reads at a timestamp that waited until a ceiling above it was applied.",
+                    groups.snapshot_waits),
+      CounterSample("basalt_snapshot_ceilings_proposed_total",
+                    "Ceilings proposed by leaders here for reads at a timestamp.", groups.ceilings),
+      CounterSample("basalt_snapshot_reads_too_old_total",
+                    "Reads refused at a timestamp of which nothing is kept any more.",
+                    apply_loop_.counters().too_old),
   };
   samples.insert(samples.end(), added.begin(), added.end());
 }

@@ -174,6 +174,7 @@ class ShardHost final : public GroupInbox,
   void RunGroupRound(std::vector<GroupEvent>& events);
   void ProposeFormation();
   void AddSessionSamples(std::vector<PulledSample>& samples) const;
+  void AddSnapshotSamples(std::vector<PulledSample>& samples) const;
   void AddVersionSamples(std::vector<PulledSample>& samples) const;
   void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
 

@@ -222,8 +222,8 @@ struct ReplicaRemoved {
   std::function<void()> done;
 };
 
-// What a replica has applied, all of one moment: equal indexes must have equal hashes, horizons and
-// sessions.
+// What a replica has applied, all of one moment: equal indexes must have equal hashes, horizons,
+// sessions and ceilings.
 struct AppliedState {
   raft::GroupId group;
   raft::LogIndex index;
@@ -231,6 +231,7 @@ struct AppliedState {
   uint64_t hash = 0;
   uint64_t horizon = 0;
   uint64_t sessions = 0;  // storage::SessionTable::Digest
+  uint64_t ceiling = 0;
 };
 
 struct AppliedStatesAsked {

@@ -36,15 +36,16 @@ enum class Operation : uint8_t {
   kScan,
   kCompareAndSet,
   kIncrement,
+  kClock,
   kGetMap,
   kStatus,
   kInit
 };
-inline constexpr size_t kOperationCount = 9;
+inline constexpr size_t kOperationCount = 10;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.
-inline constexpr size_t kCodeCount = 13;
+inline constexpr size_t kCodeCount = 14;
 std::string_view CodeName(size_t code);
 
 class RequestMetrics {

@@ -18,7 +18,7 @@ namespace {
 // What a request counts for beside its bytes; a read's answer, when it is a small one, is in it.
 constexpr uint64_t kRequestBytes = 64;
 // Leaves every clock room to go on.
-constexpr uint64_t kIssuedMax = uint64_t{1} << 62;
+constexpr uint64_t kStampMax = uint64_t{1} << 62;
 constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
 
 bool IsWrite(const v1::Request& request) {
@@ -31,6 +31,7 @@ RequestKind KindOf(const v1::Request& request) {
   if (request.has_delete_()) return RequestKind::kDelete;
   if (request.has_compare_and_set()) return RequestKind::kCompareAndSet;
   if (request.has_increment()) return RequestKind::kIncrement;
+  if (request.has_clock()) return RequestKind::kClock;
   return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
 }
 
@@ -64,7 +65,7 @@ std::optional<std::string> IdProblem(const v1::Request& request) {
   if (id.sequence() == 0 || id.lowest_open() == 0 || id.lowest_open() > id.sequence()) {
     return "a write's number is at least 1, and so is the lowest open one, which is not above it";
   }
-  if (id.issued() > kIssuedMax) return "the write's timestamp is out of range";
+  if (id.issued() > kStampMax) return "the write's timestamp is out of range";
   return std::nullopt;
 }
 
@@ -72,6 +73,7 @@ std::optional<std::string> IdProblem(const v1::Request& request) {
 std::optional<std::string> Problem(const v1::Request& request) {
   switch (request.operation_case()) {
     case v1::Request::kGet:
+      if (request.get().at() > kStampMax) return "the timestamp is out of range";
       return KeyProblem(request.get().key());
     case v1::Request::kDelete:
       if (std::optional<std::string> problem = IdProblem(request)) return problem;
@@ -95,7 +97,11 @@ std::optional<std::string> Problem(const v1::Request& request) {
     case v1::Request::kIncrement:
       if (std::optional<std::string> problem = IdProblem(request)) return problem;
       return KeyProblem(request.increment().key());
+    case v1::Request::kClock:
+      if (request.shard_id() == 0) return "a question for a clock must name its shard";
+      return std::nullopt;
     case v1::Request::kScan:
+      if (request.scan().at() > kStampMax) return "the timestamp is out of range";
       if (request.shard_id() == 0) return "a scan must name its shard";
       if (request.scan().from().size() > kKeyBytesMax + 1 ||
           request.scan().to().size() > kKeyBytesMax + 1) {
@@ -108,14 +114,18 @@ std::optional<std::string> Problem(const v1::Request& request) {
   return "the request has no operation that this release knows";
 }
 
-std::optional<std::string> ModeProblem(v1::ReadMode mode) {
+std::optional<std::string> ModeProblem(const v1::Request& request) {
+  const v1::ReadMode mode = request.has_get()    ? request.get().mode()
+                            : request.has_scan() ? request.scan().mode()
+                                                 : request.clock().mode();
   if (mode == v1::READ_MODE_DEFAULT || mode == v1::READ_MODE_READ_INDEX) return std::nullopt;
-  return "this release serves linearizable reads only";
+  return "this release serves linearizable reads, and reads at a timestamp, only";
 }
 
 // A scan may take long, and would hold up all that its thread brings.
 bool MayReadByLease(const v1::Request& request) {
-  return request.has_get() && request.get().mode() != v1::READ_MODE_READ_INDEX;
+  return request.has_get() && request.get().mode() != v1::READ_MODE_READ_INDEX &&
+         request.get().at() == 0;
 }
 
 const std::string& KeyOf(const v1::Request& request) {
@@ -303,7 +313,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
   }
   uint64_t shard_id = request.shard_id();
   const ShardRange* moved = nullptr;
-  if (request.has_scan()) {
+  if (request.has_scan() || request.has_clock()) {
     const ShardRange* range = known.routing.Find(shard_id);
     if (range == nullptr || range->epoch != request.shard_epoch()) {
       moved = range != nullptr ? range : &known.routing.OwnerOf(0);
@@ -340,8 +350,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
                     explain, MonotonicTime{}, issued});
     return;
   }
-  const v1::ReadMode mode = request.has_get() ? request.get().mode() : request.scan().mode();
-  if (std::optional<std::string> problem = ModeProblem(mode)) {
+  if (std::optional<std::string> problem = ModeProblem(request)) {
     sorted.answers.push_back(MakeAnswer(request, v1::CODE_INVALID, *std::move(problem)));
     return;
   }

@@ -53,6 +53,7 @@ struct StateTotals {
   uint64_t highest_stamp = 0;
   VersionTotals versions;
   SessionTotals sessions;
+  uint64_t ceiling = 0;  // a leader of a later term stamps nothing at or below it
 };
 
 class ApplyObserver {

@@ -51,6 +51,8 @@ bool OperationHasUnknownFields(const v1::Command& command) {
       return HasUnknownFields(command.advance_horizon());
     case v1::Command::kForgetSessions:
       return HasUnknownFields(command.forget_sessions());
+    case v1::Command::kRaiseCeiling:
+      return HasUnknownFields(command.raise_ceiling());
     case v1::Command::kFormCluster:
       return HasUnknownFields(command.form_cluster());
     case v1::Command::kSetNode:
@@ -86,6 +88,10 @@ absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
       return Unknown(entry, fields.empty() ? fmt::format("command {} has no operation", i)
                                            : fmt::format("command {} has unknown operation {}", i,
                                                          fields.field(0).number()));
+    }
+    // The next leader's clock passes it.
+    if (command.has_raise_ceiling() && command.raise_ceiling().ceiling() > kStampMax) {
+      return Unknown(entry, "a ceiling out of range");
     }
     if (HasUnknownFields(command) || OperationHasUnknownFields(command) ||
         (command.has_id() && HasUnknownFields(command.id()))) {

@@ -60,7 +60,8 @@ absl::StatusOr<CommandOutcome> MetaCommands::Apply(const v1::Command& command, u
     case v1::Command::kIncrement:
     case v1::Command::kAdvanceHorizon:
       return CommandOutcome{Verdict::kWrongShard};  // no user keys here
-    case v1::Command::kForgetSessions:              // the state machine's own
+    case v1::Command::kRaiseCeiling:
+    case v1::Command::kForgetSessions:  // the state machine's own
     case v1::Command::OPERATION_NOT_SET:
       base::CheckFailed("known operation", __FILE__, __LINE__);
   }

@@ -112,6 +112,7 @@ absl::Status ReplicaStateMachine::Load() {
   BASALT_CHECK(descriptor_.shard_id() == group_.value());  // what is installed is checked for it
   BASALT_RETURN_IF_ERROR(hash_.Load(*engine->NewIterator(Family::kState, nullptr)));
   BASALT_RETURN_IF_ERROR(sessions_.Load(*engine));
+  BASALT_ASSIGN_OR_RETURN(ceiling_, storage::ReadCeiling(*engine));
   return commands_->Load(*engine);
 }
 
@@ -160,13 +161,10 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
       applied.base.configuration = *raft::ConfigurationOf(entry);
     }
     if (entry.kind != raft::EntryKind::kCommands) continue;
-    BASALT_CHECK_MSG(
-        commands.first_stamp() > applied.highest_stamp,
-        fmt::format("shard {}, entry {}: stamp {} after {}", group_.value(), entry.index.value(),
-                    commands.first_stamp(), applied.highest_stamp));
+    CheckStamps(entry, commands.first_stamp(), applied.highest_stamp);
     uint64_t stamp = commands.first_stamp();
     for (const v1::Command& command : commands.commands()) {
-      auto outcome = Run(command, stamp++, *engine);
+      auto outcome = Run(command, stamp++, entry.term, *engine);
       if (!outcome.ok()) {
         return base::MakeStatus(outcome.status().code(),
                                 fmt::format("entry {} of term {}: {}", entry.index.value(),
@@ -190,10 +188,23 @@ absl::Status ReplicaStateMachine::ApplyRun(std::span<const raft::Entry> entries,
   return absl::OkStatus();
 }
 
+void ReplicaStateMachine::CheckStamps(const raft::Entry& entry, uint64_t first_stamp,
+                                      uint64_t highest_stamp) const {
+  BASALT_CHECK_MSG(first_stamp > highest_stamp,
+                   fmt::format("shard {}, entry {}: stamp {} after {}", group_.value(),
+                               entry.index.value(), first_stamp, highest_stamp));
+  // Else reads that were answered by the ceiling have missed it.
+  BASALT_CHECK_MSG(
+      entry.term <= ceiling_.term || first_stamp > ceiling_.ceiling,
+      fmt::format("shard {}, entry {} of term {}: stamp {} under the ceiling {} of term {}",
+                  group_.value(), entry.index.value(), entry.term.value(), first_stamp,
+                  ceiling_.ceiling, ceiling_.term.value()));
+}
+
 absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& command, uint64_t stamp,
-                                                        storage::Engine& engine) {
+                                                        raft::Term term, storage::Engine& engine) {
   using SessionVerdict = storage::SessionTable::Verdict;
-  if (!command.has_id()) return RunAnew(command, stamp, engine);
+  if (!command.has_id()) return RunAnew(command, stamp, term, engine);
   const storage::CommandKey key = KeyOf(command.id());
   const storage::SessionTable::Judged judged = sessions_.Judge(key);
   switch (judged.verdict) {
@@ -207,7 +218,7 @@ absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& comma
     case SessionVerdict::kForgotten:
       return CommandOutcome{.verdict = CommandOutcome::Verdict::kForgotten};
   }
-  absl::StatusOr<CommandOutcome> outcome = RunAnew(command, stamp, engine);
+  absl::StatusOr<CommandOutcome> outcome = RunAnew(command, stamp, term, engine);
   if (outcome.ok() && Ran(*outcome)) {
     sessions_.Record(key, stamp, ResultOf(*outcome));
   }
@@ -215,8 +226,11 @@ absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& comma
 }
 
 absl::StatusOr<CommandOutcome> ReplicaStateMachine::RunAnew(const v1::Command& command,
-                                                            uint64_t stamp,
+                                                            uint64_t stamp, raft::Term term,
                                                             storage::Engine& engine) {
+  if (command.has_raise_ceiling()) {
+    return RaiseCeiling(command.raise_ceiling().ceiling(), stamp, term);
+  }
   if (!command.has_forget_sessions()) {
     return commands_->Apply(command, stamp, engine, batch_, hash_);
   }
@@ -229,9 +243,19 @@ absl::StatusOr<CommandOutcome> ReplicaStateMachine::RunAnew(const v1::Command& c
                         .version = stamp};
 }
 
+CommandOutcome ReplicaStateMachine::RaiseCeiling(uint64_t ceiling, uint64_t stamp,
+                                                 raft::Term term) {
+  if (ceiling <= ceiling_.ceiling) return CommandOutcome{CommandOutcome::Verdict::kNoEffect};
+  ceiling_ = {ceiling, term};
+  batch_.Put(Family::kState, storage::kCeilingRow, storage::EncodeCeilingRow(ceiling_));
+  return CommandOutcome{CommandOutcome::Verdict::kApplied, stamp};
+}
+
 StateTotals ReplicaStateMachine::totals() const {
-  return {
-      highest_stamp(), versions(), {sessions_.bytes(), sessions_.oldest(), sessions_.forgotten()}};
+  return {highest_stamp(),
+          versions(),
+          {sessions_.bytes(), sessions_.oldest(), sessions_.forgotten()},
+          ceiling_.ceiling};
 }
 
 absl::StatusOr<raft::LogBase> ReplicaStateMachine::CreateCheckpoint(const std::string& directory) {
@@ -258,6 +282,7 @@ absl::Status ReplicaStateMachine::CheckCheckpoint(storage::Engine& engine,
   BASALT_RETURN_IF_ERROR(hash.Load(*engine.NewIterator(Family::kState, nullptr)));
   storage::SessionTable sessions;
   BASALT_RETURN_IF_ERROR(sessions.Load(engine));
+  BASALT_RETURN_IF_ERROR(storage::ReadCeiling(engine).status());
   return commands_->CheckLoad(engine);
 }
 

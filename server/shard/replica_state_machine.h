@@ -11,7 +11,8 @@
 // number.
 //
 // Invariants, checked: entries arrive without a gap; stamps rise strictly along the log, so that no
-// stored version is newer than the highest stamp, and along each key.
+// stored version is newer than the highest stamp, and along each key; what a leader stamps lies
+// above every ceiling of the terms before its own.
 //
 // Threads as raft/state_machine.h says; store().engine() and reads over it: any thread.
 #pragma once
@@ -82,6 +83,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   uint64_t highest_stamp() const { return store_->applied().highest_stamp; }
   VersionTotals versions() const { return commands_->versions(); }
   uint64_t applied_hash() const { return hash_.total(); }
+  uint64_t ceiling() const { return ceiling_.ceiling; }
   StateTotals totals() const;
   uint64_t sessions_digest() const { return sessions_.Digest(); }
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
@@ -100,11 +102,13 @@ class ReplicaStateMachine : public raft::StateMachine {
   absl::Status CheckCheckpoint(storage::Engine& engine, const raft::LogBase& base) const;
   absl::Status ApplyRun(std::span<const raft::Entry> entries,
                         std::span<const v1::CommandBatch* const> batches);
-  // Once, if it has an id.
-  absl::StatusOr<CommandOutcome> Run(const v1::Command& command, uint64_t stamp,
+  void CheckStamps(const raft::Entry& entry, uint64_t first_stamp, uint64_t highest_stamp) const;
+  // Once, if it has an id. `term` of its entry.
+  absl::StatusOr<CommandOutcome> Run(const v1::Command& command, uint64_t stamp, raft::Term term,
                                      storage::Engine& engine);
   absl::StatusOr<CommandOutcome> RunAnew(const v1::Command& command, uint64_t stamp,
-                                         storage::Engine& engine);
+                                         raft::Term term, storage::Engine& engine);
+  CommandOutcome RaiseCeiling(uint64_t ceiling, uint64_t stamp, raft::Term term);
   absl::Status Stop(const absl::Status& why);
 
   const raft::GroupId group_;
@@ -114,6 +118,7 @@ class ReplicaStateMachine : public raft::StateMachine {
   v1::ShardDescriptor descriptor_;
   storage::AppliedHash hash_;
   storage::SessionTable sessions_;
+  storage::CeilingRow ceiling_;
   storage::Batch batch_;
   std::vector<CommandOutcome> outcomes_;
   absl::Status stopped_;  // not OK: for good

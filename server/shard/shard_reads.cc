@@ -18,6 +18,15 @@ std::optional<ReadValue> TakeValue(std::optional<storage::Version>& version) {
   return ReadValue{std::move(version->value), version->stamp};
 }
 
+// After the read, whose iterator or row was taken before: nothing had been dropped by then that
+// this horizon keeps.
+absl::Status CheckKept(storage::Engine& engine, uint64_t stamp) {
+  BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, storage::ReadHorizon(engine));
+  if (stamp >= horizon) return absl::OkStatus();
+  return base::OutOfRange(
+      fmt::format("too old: what stood at {} is not kept, only from {} on", stamp, horizon));
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<ReadValue>> ShardReads::Get(std::string_view key) const {
@@ -30,12 +39,7 @@ absl::StatusOr<std::optional<ReadValue>> ShardReads::GetAt(std::string_view key,
                                                            uint64_t stamp) const {
   auto version = storage::ReadVersionAt(*engine_, key, stamp);
   if (!version.ok()) return version.status();
-  // Asked after the read: nothing was dropped before it that this horizon keeps.
-  BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, storage::ReadHorizon(*engine_));
-  if (stamp < horizon) {
-    return base::OutOfRange(
-        fmt::format("too old: what stood at {} is not kept, only from {} on", stamp, horizon));
-  }
+  BASALT_RETURN_IF_ERROR(CheckKept(*engine_, stamp));
   return TakeValue(*version);
 }
 
@@ -52,6 +56,7 @@ absl::StatusOr<ScanPage> ShardReads::Scan(const ScanBounds& bounds) const {
       page.resume = cursor.key();
       break;
     }
+    if (cursor.stamp() > bounds.at && !cursor.ToVersionAt(bounds.at)) continue;
     if (cursor.kind() == VersionKind::kTombstone) continue;
     ++page.count;
     if (bounds.count_only) continue;
@@ -61,6 +66,7 @@ absl::StatusOr<ScanPage> ShardReads::Scan(const ScanBounds& bounds) const {
     page.rows.push_back(std::move(row));
   }
   BASALT_RETURN_IF_ERROR(cursor.status());
+  if (bounds.at != ScanBounds().at) BASALT_RETURN_IF_ERROR(CheckKept(*engine_, bounds.at));
   return page;
 }
 

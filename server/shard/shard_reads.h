@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,8 @@ struct ScanBounds {
   uint32_t visits_max = 20'000;
   bool keys_only = false;
   bool count_only = false;  // no rows; rows_max does not bind
+  // As the keys stood at this stamp; by default the newest.
+  uint64_t at = std::numeric_limits<uint64_t>::max();
 };
 
 struct ScanRow {
@@ -61,7 +64,7 @@ class ShardReads {
   absl::StatusOr<std::optional<ReadValue>> Get(std::string_view key) const;
   // As it stood at `stamp`. OutOfRange: that is below the horizon, too old to tell.
   absl::StatusOr<std::optional<ReadValue>> GetAt(std::string_view key, uint64_t stamp) const;
-  // One moment of the shard, in key order.
+  // One moment of the shard, in key order. OutOfRange: `bounds.at` is below the horizon.
   absl::StatusOr<ScanPage> Scan(const ScanBounds& bounds) const;
 
  private:

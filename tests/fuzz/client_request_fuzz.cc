@@ -113,7 +113,8 @@ void CheckRead(raft::GroupId group, const PendingRead& read, const v1::Request& 
     CheckKey(read.request.get().key());
     BASALT_CHECK(Owns(group, read.request.get().key()));
   } else {
-    BASALT_CHECK(read.request.has_scan() && group.value() == request.shard_id());
+    BASALT_CHECK(read.request.has_scan() || read.request.has_clock());
+    BASALT_CHECK(group.value() == request.shard_id());
     BASALT_CHECK(group.value() == 1 || group.value() == 2);
   }
 }

@@ -149,6 +149,7 @@ void AddUnknownField(bool in_operation, v1::Command& command) {
   if (in_operation && command.has_increment()) message = command.mutable_increment();
   if (in_operation && command.has_forget_sessions()) message = command.mutable_forget_sessions();
   if (in_operation && command.has_advance_horizon()) message = command.mutable_advance_horizon();
+  if (in_operation && command.has_raise_ceiling()) message = command.mutable_raise_ceiling();
   message->GetReflection()->MutableUnknownFields(message)->AddVarint(1999, 1);
 }
 
@@ -213,6 +214,8 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
     } else if (input.OneIn(8)) {
       command.mutable_forget_sessions()->set_through(input.Number());
       command.mutable_forget_sessions()->set_bytes_max(input.Below(2) * 2000);
+    } else if (input.OneIn(16)) {
+      command.mutable_raise_ceiling()->set_ceiling(input.Number());
     } else {
       FillKeyCommand(input, key, command);
     }

@@ -289,6 +289,8 @@ void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* res
     case v1::Request::kScan:
       ServeScan(request, response->mutable_scan());
       break;
+    case v1::Request::kClock:  // as set above
+      break;
     case v1::Request::OPERATION_NOT_SET:
       response->set_code(v1::CODE_INVALID);
       break;

@@ -141,6 +141,15 @@ TEST(StoredFormats, GoldenVersionRow) {
             "6b0001fffffffffffefffe02");
 }
 
+TEST(StoredFormats, GoldenCeilingRow) {
+  const CeilingRow row{0x0000018bcff80001, raft::Term(5)};
+  const std::string golden = "0000018bcff800010000000000000005";
+  EXPECT_EQ(ToHex(EncodeCeilingRow(row)), golden);
+  EXPECT_EQ(DecodeCeilingRow(FromHex(golden)), row);
+  EXPECT_FALSE(DecodeCeilingRow(FromHex(golden + "00")));
+  EXPECT_FALSE(DecodeCeilingRow(FromHex(golden.substr(2))));
+}
+
 TEST(StoredFormats, GoldenAppliedRow) {
   AppliedRow row;
   row.base.index = raft::LogIndex(0x1122);

@@ -60,6 +60,13 @@ TEST(GoldenBytes, ConditionalCommandsAndForgetting) {
   EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
 }
 
+TEST(GoldenBytes, RaiseCeiling) {
+  v1::CommandBatch batch;
+  batch.set_first_stamp(0x0000018bcfe56800);
+  batch.add_commands()->mutable_raise_ceiling()->set_ceiling(0x0000018bcff80001);
+  EXPECT_EQ(ToHex(batch.SerializeAsString()), "090068e5cf8b010000120cb20109090100f8cf8b010000");
+}
+
 TEST(GoldenBytes, Descriptor) {
   const std::string golden = "080710011880102080102a04084710012a04084810022a0408491003";
   EXPECT_EQ(ToHex(testing::Descriptor(7, 2048, 2048).SerializeAsString()), golden);
