@@ -15,11 +15,23 @@
 
 namespace basalt::client {
 
-enum class OperationKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
+enum class OperationKind : uint8_t {
+  kGet,
+  kPut,
+  kDelete,
+  kScan,
+  kCompareAndSet,
+  kIncrement,
+  kClock,  // of the shard's leader
+};
+
+// Routed by `page`, which names a shard, not by a key.
+inline bool NamesShard(OperationKind kind) {
+  return kind == OperationKind::kScan || kind == OperationKind::kClock;
+}
 
 inline CallKind KindOf(OperationKind kind) {
-  return kind == OperationKind::kGet || kind == OperationKind::kScan ? CallKind::kRead
-                                                                     : CallKind::kWrite;
+  return kind == OperationKind::kGet || NamesShard(kind) ? CallKind::kRead : CallKind::kWrite;
 }
 
 // One page of one shard.
@@ -42,7 +54,8 @@ struct Operation {
   ReadMode read_mode = ReadMode::kLinearizable;
   std::string key;
   std::string value;
-  PageRange page;       // kScan
+  uint64_t at = 0;      // kGet, kScan: as of this timestamp; 0: the newest
+  PageRange page;       // kScan; of kClock the shard
   Condition condition;  // kCompareAndSet
   int64_t by = 0;       // kIncrement
   bool explain = false;
@@ -78,6 +91,7 @@ struct Payload {
   bool existed = false;   // delete
   uint64_t version = 0;   // get, write
   int64_t number = 0;     // increment
+  uint64_t clock = 0;     // clock
   bool failed = false;    // compare-and-set: the condition did not hold
   std::string value;      // get
   std::vector<Row> rows;  // scan, as the three below

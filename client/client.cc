@@ -5,6 +5,7 @@
 #include "client/call_driver.h"
 #include "client/replica_choice.h"
 #include "client/scan_reader.h"
+#include "client/snapshot_reads.h"
 
 namespace basalt {
 namespace {
@@ -37,7 +38,13 @@ Operation Make(OperationKind kind, std::string_view key, std::string_view value,
   return {.kind = kind,
           .read_mode = options.read_mode,
           .key = std::string(key),
-          .value = std::string(value)};
+          .value = std::string(value),
+          .at = options.at};
+}
+
+CallOptions At(CallOptions options, uint64_t timestamp) {
+  options.at = timestamp;
+  return options;
 }
 
 Result<std::optional<Value>> ToValue(CallResult result) {
@@ -176,24 +183,71 @@ void Client::DeleteAsync(std::string_view key, DeleteCallback done, const CallOp
                  std::move(finish));
 }
 
+Result<Snapshot> Client::Snapshot(const CallOptions& options) {
+  if (options.at != 0) return SnapshotAt(options.at);
+  const Result<uint64_t> timestamp = client::ChooseTimestamp(driver_.get(), options);
+  if (!timestamp.ok()) return timestamp.status();
+  return SnapshotAt(*timestamp);
+}
+
+basalt::Snapshot Client::SnapshotAt(uint64_t timestamp) const {
+  return basalt::Snapshot(driver_.get(), timestamp);
+}
+
+Result<Values> Client::MultiGet(const std::vector<std::string>& keys, const CallOptions& options) {
+  const Result<basalt::Snapshot> snapshot = Snapshot(options);
+  if (!snapshot.ok()) return snapshot.status();
+  return snapshot->MultiGet(keys, options);
+}
+
 RowStream Client::Scan(const ScanOptions& scan, const CallOptions& options) {
+  if (Result<client::KeyRange> range = client::RangeOf(scan); !range.ok()) {
+    return RowStream(range.status());
+  }
+  const Result<basalt::Snapshot> snapshot = Snapshot(options);
+  if (!snapshot.ok()) return RowStream(snapshot.status());
+  return snapshot->Scan(scan, options);
+}
+
+Result<uint64_t> Client::Count(const ScanOptions& scan, const CallOptions& options) {
+  if (Result<client::KeyRange> range = client::RangeOf(scan); !range.ok()) return range.status();
+  const Result<basalt::Snapshot> snapshot = Snapshot(options);
+  if (!snapshot.ok()) return snapshot.status();
+  return snapshot->Count(scan, options);
+}
+
+Result<std::optional<Value>> Snapshot::Get(std::string_view key, const CallOptions& options) const {
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  return ToValue(
+      driver_->Run(Make(OperationKind::kGet, key, {}, At(options, timestamp_)), options.timeout));
+}
+
+Result<Values> Snapshot::MultiGet(const std::vector<std::string>& keys,
+                                  const CallOptions& options) const {
+  for (const std::string& key : keys) {
+    if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  }
+  return client::GetAll(driver_, keys, At(options, timestamp_));
+}
+
+RowStream Snapshot::Scan(const ScanOptions& scan, const CallOptions& options) const {
   if (client::CallDriver::InsideContinuation()) {
     return RowStream(Refused("a scan inside a callback would wait for itself"));
   }
   Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return RowStream(range.status());
   if (range->empty) return RowStream(nullptr);
-  return RowStream(
-      std::make_unique<client::ScanReader>(driver_.get(), scan, std::move(range).value(), options));
+  return RowStream(std::make_unique<client::ScanReader>(driver_, scan, std::move(range).value(),
+                                                        At(options, timestamp_)));
 }
 
-Result<uint64_t> Client::Count(const ScanOptions& scan, const CallOptions& options) {
+Result<uint64_t> Snapshot::Count(const ScanOptions& scan, const CallOptions& options) const {
   if (client::CallDriver::InsideContinuation()) {
     return Refused("a count inside a callback would wait for itself");
   }
   const Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return range.status();
-  Result<uint64_t> count = client::CountRows(driver_.get(), *range, options);
+  Result<uint64_t> count = client::CountRows(driver_, *range, At(options, timestamp_));
   if (count.ok() && scan.limit > 0 && *count > scan.limit) return scan.limit;
   return count;
 }

@@ -30,7 +30,8 @@ uint32_t ServerTimeoutMs(Span left) {
 
 // A scan's pages belong together, and a get by a lease needs the leader.
 bool AnyReplicaServes(const Operation& operation) {
-  return operation.kind == OperationKind::kGet && operation.read_mode == ReadMode::kReadIndex;
+  return operation.kind == OperationKind::kGet &&
+         (operation.read_mode == ReadMode::kReadIndex || operation.at != 0);
 }
 
 SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
@@ -48,6 +49,8 @@ bool Fits(OperationKind kind, const Payload& result) {
       return payload == Payload::Kind::kWrite;
     case OperationKind::kScan:
       return payload == Payload::Kind::kScan;
+    case OperationKind::kClock:
+      return payload == Payload::Kind::kNone && result.clock != 0;
   }
   return false;
 }
@@ -93,8 +96,8 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
 }
 
 std::optional<Destination> Dispatcher::RouteOf(const Operation& operation) const {
-  return operation.kind == OperationKind::kScan ? router_.RouteShard(operation.page.shard_id)
-                                                : router_.RouteKey(operation.key);
+  return NamesShard(operation.kind) ? router_.RouteShard(operation.page.shard_id)
+                                    : router_.RouteKey(operation.key);
 }
 
 uint64_t Dispatcher::ChooseReplica(const ShardView& shard, uint64_t except) {
@@ -115,12 +118,12 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
   StartTrials(now);
   Call& call = calls_[slot];
   const Operation& operation = *call.operation;
-  if (operation.kind == OperationKind::kScan) {
+  if (NamesShard(operation.kind)) {
     const ShardView* shard = router_.Find(operation.page.shard_id);
     if (shard != nullptr && (shard->first_slot != operation.page.first_slot ||
                              shard->slot_count != operation.page.slot_count)) {
       Finish(slot, {Status(Code::kUnavailable, Outcome::kNotApplied,
-                           "the slots of a shard changed during the scan; start it again"),
+                           "the slots of a shard changed during the read; start it again"),
                     {}});
       return;
     }

@@ -33,6 +33,7 @@ bool CanComeBack(SendEnd end) {
     case SendEnd::kInvalid:
     case SendEnd::kReadOnly:
     case SendEnd::kNotANumber:
+    case SendEnd::kTooOld:
     case SendEnd::kForgotten:
       return false;
   }
@@ -55,6 +56,8 @@ Code CodeOf(SendEnd end) {
       return Code::kNotFormed;
     case SendEnd::kNotANumber:
       return Code::kNotANumber;
+    case SendEnd::kTooOld:
+      return Code::kTooOld;
     case SendEnd::kForgotten:
       return Code::kForgotten;
     case SendEnd::kInternal:

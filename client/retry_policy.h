@@ -35,6 +35,7 @@ enum class SendEnd : uint8_t {
   kInternal,
   kNotFormed,
   kNotANumber,  // a result: the number ran, and changed nothing
+  kTooOld,      // a read at a timestamp of which nothing is kept
   kForgotten,   // the shard does not remember whether it ran the number
   kNotSent,     // never left this process: no link, or no route
   kLinkBroken,  // handed to the wire, and no answer will come

@@ -31,6 +31,7 @@ Status Refused(std::string message) {
 Operation PageOf(const ShardView& shard, const KeyRange& range, std::string from,
                  const CallOptions& options) {
   Operation operation{.kind = OperationKind::kScan, .read_mode = options.read_mode};
+  operation.at = options.at;
   operation.page = {.shard_id = shard.shard_id,
                     .first_slot = shard.first_slot,
                     .slot_count = shard.slot_count,

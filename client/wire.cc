@@ -19,6 +19,7 @@ void FillScan(const Operation& operation, v1::ScanRequest* scan) {
   scan->set_keys_only(page.keys_only);
   scan->set_count_only(page.count_only);
   scan->set_mode(ModeOf(operation.read_mode));
+  scan->set_at(operation.at);
 }
 
 void FillCondition(const Condition& condition, v1::Condition* to) {
@@ -63,6 +64,8 @@ SendEnd EndOf(v1::Code code) {
       return SendEnd::kNotANumber;
     case v1::CODE_FORGOTTEN:
       return SendEnd::kForgotten;
+    case v1::CODE_TOO_OLD:
+      return SendEnd::kTooOld;
     default:
       return SendEnd::kGarbled;  // of a later release
   }
@@ -110,6 +113,7 @@ Payload TakePayload(v1::Response* response) {
       break;
     }
     case v1::Response::RESULT_NOT_SET:
+      payload.clock = response->clock();
       break;
   }
   return payload;
@@ -121,6 +125,7 @@ std::unique_ptr<ServerStory> TakeStory(const v1::Response& response) {
   story->term = response.explanation().term();
   if (response.mode() == v1::READ_MODE_LEASE) story->read_mode = "lease";
   if (response.mode() == v1::READ_MODE_READ_INDEX) story->read_mode = "read-index";
+  if (response.mode() == v1::READ_MODE_SNAPSHOT) story->read_mode = "snapshot";
   for (const v1::StageTime& stage : response.explanation().stages()) {
     // A bound, so that sums of what comes from outside do not overflow.
     const uint64_t most = uint64_t{1} << 40;
@@ -151,6 +156,7 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
     case OperationKind::kGet:
       request->mutable_get()->set_key(operation.key);
       request->mutable_get()->set_mode(ModeOf(operation.read_mode));
+      request->mutable_get()->set_at(operation.at);
       break;
     case OperationKind::kPut:
       request->mutable_put()->set_key(operation.key);
@@ -172,6 +178,9 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
       break;
     case OperationKind::kScan:
       FillScan(operation, request->mutable_scan());
+      break;
+    case OperationKind::kClock:
+      request->mutable_clock()->set_mode(ModeOf(operation.read_mode));
       break;
   }
 }

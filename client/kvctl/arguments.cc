@@ -7,7 +7,7 @@ ClientOptions ClientOptionsOf(const Arguments& arguments) {
 }
 
 CallOptions CallOptionsOf(const Arguments& arguments) {
-  return {.timeout = arguments.timeout, .read_mode = arguments.read_mode};
+  return {.timeout = arguments.timeout, .read_mode = arguments.read_mode, .at = arguments.at};
 }
 
 }  // namespace basalt::kvctl

@@ -14,6 +14,7 @@ namespace basalt::kvctl {
 enum class Verb : uint8_t {
   kPut,
   kGet,
+  kMget,
   kDel,
   kCas,
   kIncr,
@@ -46,11 +47,13 @@ struct Arguments {
   bool hex = false;
   // Where they apply. Keys and values as bytes, --hex undone.
   std::string key;
+  std::vector<std::string> keys;  // mget
   std::string value;
   bool value_from_stdin = false;
   Condition condition;
   int64_t by = 1;
   ReadMode read_mode = ReadMode::kLinearizable;
+  uint64_t at = 0;
   ScanOptions scan;
   std::string file;  // import; "-": standard input
   RowFormat row_format = RowFormat::kJsonLines;

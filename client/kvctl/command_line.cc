@@ -15,9 +15,9 @@ namespace basalt::kvctl {
 namespace {
 
 constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
-constexpr const char* kNotOneSnapshot =
-    "Rows of all shards in key order. Each page read of a shard is linearizable; the whole is not "
-    "one snapshot of the cluster: a write that ends while it runs may be seen or not.";
+constexpr const char* kOneSnapshot =
+    "Rows of all shards in key order, as of one timestamp: of --at, or of now. All that was "
+    "acknowledged before it started is in it.";
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 not found or a condition did not hold; 2 usage or malformed input;\n"
     "3 unavailable or deadline, not applied; 4 outcome unknown; 5 refused (limit); 70 a bug.\n"
@@ -28,6 +28,7 @@ struct Raw {
   std::string endpoints;
   std::string timeout = "5s";
   std::string key;
+  std::vector<std::string> keys;
   std::string value;
   std::string expect;
   bool absent = false;
@@ -109,13 +110,20 @@ void AddReadMode(CLI::App* app, Raw& raw) {
             "linearizable");
 }
 
+void AddReads(CLI::App* app, Raw& raw) {
+  AddReadMode(app, raw);
+  app->add_option("--at", raw.arguments.at,
+                  "As of this timestamp: a version, or what a snapshot told; 0: now")
+      ->check(AnyNumber());
+}
+
 void AddRange(CLI::App* app, Raw& raw) {
   app->add_option("--prefix", raw.prefix, "Only keys that start so");
   app->add_option("--from", raw.from, "First key, included");
   app->add_option("--to", raw.to, "Last key, excluded");
   app->add_option("--limit", raw.arguments.scan.limit, "At most so many rows; 0: all")
       ->check(AnyNumber());
-  AddReadMode(app, raw);
+  AddReads(app, raw);
 }
 
 void AddDataVerbs(CLI::App* app, Raw& raw) {
@@ -126,7 +134,12 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
 
   CLI::App* get = AddVerb(app, raw, "get", Verb::kGet, "Read a key", "Data");
   get->add_option("KEY", raw.key)->required();
-  AddReadMode(get, raw);
+  AddReads(get, raw);
+
+  CLI::App* mget = AddVerb(app, raw, "mget", Verb::kMget,
+                           "Read keys as of one timestamp; exit code 1 when one is absent", "Data");
+  mget->add_option("KEY", raw.keys)->required();
+  AddReads(mget, raw);
 
   CLI::App* del =
       AddVerb(app, raw, "del", Verb::kDel, "Delete a key; exit code 1 when it was absent", "Data");
@@ -155,15 +168,12 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
       ->check(Decimal())
       ->capture_default_str();
 
-  CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kNotOneSnapshot, "Data");
+  CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kOneSnapshot, "Data");
   AddRange(scan, raw);
   scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
 
   CLI::App* count =
-      AddVerb(app, raw, "count", Verb::kCount,
-              "How many rows scan would give. Linearizable page by page of each shard, not one "
-              "snapshot of the cluster.",
-              "Data");
+      AddVerb(app, raw, "count", Verb::kCount, "How many rows scan would give", "Data");
   AddRange(count, raw);
 }
 
@@ -188,7 +198,7 @@ void AddTransferVerbs(CLI::App* app, Raw& raw) {
 
   CLI::App* export_rows =
       AddVerb(app, raw, "export", Verb::kExport,
-              std::string("Print rows as import takes them. ") + kNotOneSnapshot, "Data");
+              std::string("Print rows as import takes them. ") + kOneSnapshot, "Data");
   AddRange(export_rows, raw);
   add_format(export_rows);
 }
@@ -339,6 +349,11 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
                            arguments.verb == Verb::kExplainPut;
   arguments.value_from_stdin = takes_value && raw.value == "-";
   std::string problem = TakeBytes("KEY", raw.key, arguments.hex, &arguments.key);
+  for (const std::string& text : raw.keys) {
+    std::string key;
+    if (problem.empty()) problem = TakeBytes("KEY", text, arguments.hex, &key);
+    arguments.keys.push_back(std::move(key));
+  }
   if (problem.empty() && !arguments.value_from_stdin) {
     problem = TakeBytes("VALUE", raw.value, arguments.hex, &arguments.value);
   }

@@ -41,6 +41,8 @@ std::string_view NameOf(SendEnd end) {
       return "internal";
     case SendEnd::kNotFormed:
       return "not_formed";
+    case SendEnd::kTooOld:
+      return "too_old";
     case SendEnd::kNotANumber:
       return "not_a_number";
     case SendEnd::kForgotten:

@@ -15,7 +15,10 @@ namespace basalt::kvctl {
 ExitCode RunExport(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
-  RowStream rows = client->Scan(arguments.scan, CallOptionsOf(arguments));
+  const CallOptions options = CallOptionsOf(arguments);
+  const Result<Snapshot> snapshot = client->Snapshot(options);
+  if (!snapshot.ok()) return Report(snapshot.status());
+  RowStream rows = snapshot->Scan(arguments.scan, options);
   Progress progress("export", 0);
   std::string last_key;
   uint64_t count = 0;
@@ -32,8 +35,8 @@ ExitCode RunExport(const Arguments& arguments) {
     const ExitCode code = Report(rows.status());
     // The least key above the last one.
     Complain(count == 0 ? std::string("nothing was exported")
-                        : fmt::format("{} rows were exported; go on with --hex --from {}00", count,
-                                      ToHex(last_key)));
+                        : fmt::format("{} rows were exported; go on with --at {} --hex --from {}00",
+                                      count, snapshot->timestamp(), ToHex(last_key)));
     return code;
   }
   Complain(fmt::format("exported {} rows, {}, in {}", CountForPeople(count), BytesForPeople(bytes),

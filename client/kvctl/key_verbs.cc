@@ -1,4 +1,4 @@
-// put, get, del, cas, incr, scan, count.
+// put, get, mget, del, cas, incr, scan, count.
 #include <fmt/format.h>
 
 #include <cstdio>
@@ -15,6 +15,19 @@ namespace {
 std::string Shown(const Arguments& arguments, std::string_view bytes) {
   if (arguments.hex) return ToHex(bytes);
   return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
+}
+
+void PrintRow(const Arguments& arguments, const Row& row) {
+  if (arguments.output == OutputFormat::kJson) {
+    Print(FormatRowJson(row, arguments.scan.keys_only));
+  } else {
+    Print(Shown(arguments, row.key));
+    if (!arguments.scan.keys_only) {
+      Print("\t");
+      Print(Shown(arguments, row.value));
+    }
+  }
+  Print("\n");
 }
 
 }  // namespace
@@ -77,6 +90,26 @@ ExitCode RunGet(const Arguments& arguments) {
   return kDone;
 }
 
+// One line a key, as scan prints rows; keys without a value are named on standard error.
+ExitCode RunMget(const Arguments& arguments) {
+  Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
+  if (!client.ok()) return Report(client.status());
+  const Result<Values> values = client->MultiGet(arguments.keys, CallOptionsOf(arguments));
+  if (!values.ok()) return Report(values.status());
+  ExitCode code = kDone;
+  for (size_t i = 0; i < values->size(); ++i) {
+    const std::string& key = arguments.keys[i];
+    const std::optional<Value>& value = (*values)[i];
+    if (!value.has_value()) {
+      Complain(Shown(arguments, key) + ": not found");
+      code = kNotFound;
+      continue;
+    }
+    PrintRow(arguments, {key, value->bytes, value->version});
+  }
+  return code;
+}
+
 ExitCode RunDel(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
@@ -134,18 +167,7 @@ ExitCode RunScan(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
   RowStream rows = client->Scan(arguments.scan, CallOptionsOf(arguments));
-  for (const Row& row : rows) {
-    if (arguments.output == OutputFormat::kJson) {
-      Print(FormatRowJson(row, arguments.scan.keys_only));
-    } else {
-      Print(Shown(arguments, row.key));
-      if (!arguments.scan.keys_only) {
-        Print("\t");
-        Print(Shown(arguments, row.value));
-      }
-    }
-    Print("\n");
-  }
+  for (const Row& row : rows) PrintRow(arguments, row);
   return Report(rows.status());
 }
 

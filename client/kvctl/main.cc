@@ -14,6 +14,8 @@ ExitCode Run(const Arguments& arguments) {
       return RunPut(arguments);
     case Verb::kGet:
       return RunGet(arguments);
+    case Verb::kMget:
+      return RunMget(arguments);
     case Verb::kDel:
       return RunDel(arguments);
     case Verb::kCas:

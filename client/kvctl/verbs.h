@@ -13,6 +13,7 @@ namespace basalt::kvctl {
 
 ExitCode RunPut(const Arguments& arguments);
 ExitCode RunGet(const Arguments& arguments);
+ExitCode RunMget(const Arguments& arguments);
 ExitCode RunDel(const Arguments& arguments);
 ExitCode RunCas(const Arguments& arguments);
 ExitCode RunIncr(const Arguments& arguments);

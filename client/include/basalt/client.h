@@ -97,6 +97,11 @@ enum class ReadMode : uint8_t {
 struct CallOptions {
   std::chrono::milliseconds timeout{0};  // zero: the client's
   ReadMode read_mode = ReadMode::kLinearizable;
+  // Of a read: as of this timestamp (a version's, a snapshot's); 0: as of now. It shows all that
+  // was acknowledged at or below it, and the same whenever and by whomever it is read. kTooOld:
+  // what it would show is not kept any more. One that lies ahead, by seconds at most, is read at
+  // once: nothing is written at or below it from then on.
+  uint64_t at = 0;
 };
 
 struct Value {
@@ -124,6 +129,8 @@ struct CompareAndSetResult {
   uint64_t version = 0;  // of what was written; else of the value that there was, 0: none
 };
 
+using Values = std::vector<std::optional<Value>>;
+
 using StatusCallback = std::function<void(Status)>;
 using GetCallback = std::function<void(Result<std::optional<Value>>)>;
 using DeleteCallback = std::function<void(Result<bool>)>;
@@ -132,6 +139,29 @@ using IncrementCallback = std::function<void(Result<int64_t>)>;
 namespace client {
 class CallDriver;
 }
+
+// All shards as they stood at one timestamp: whatever is read of it fits together. It holds nothing
+// at the servers and is readable for as long as they keep old versions (--version-retention); then
+// its reads end with kTooOld. A copy reads the same; not to outlive its client. Thread-safe. Of the
+// options of a call, `at` does not count.
+class Snapshot {
+ public:
+  Snapshot(client::CallDriver* driver, uint64_t timestamp)
+      : driver_(driver), timestamp_(timestamp) {}
+
+  uint64_t timestamp() const { return timestamp_; }
+
+  Result<std::optional<Value>> Get(std::string_view key, const CallOptions& options = {}) const;
+  // In the order of the keys. The timeout holds for each.
+  Result<Values> MultiGet(const std::vector<std::string>& keys,
+                          const CallOptions& options = {}) const;
+  RowStream Scan(const ScanOptions& scan, const CallOptions& options = {}) const;
+  Result<uint64_t> Count(const ScanOptions& scan, const CallOptions& options = {}) const;
+
+ private:
+  client::CallDriver* driver_;
+  uint64_t timestamp_;
+};
 
 class Client {
  public:
@@ -164,10 +194,18 @@ class Client {
   void IncrementAsync(std::string_view key, int64_t by, IncrementCallback done,
                       const CallOptions& options = {});
 
-  // All rows of a range in key order, merged over the shards as they are read. Each page read of
-  // a shard is linearizable; the whole is not one snapshot. The timeout holds for each page.
+  // Of now: it shows all that was acknowledged before the call. The leaders of all shards are
+  // asked.
+  Result<basalt::Snapshot> Snapshot(const CallOptions& options = {});
+  // Of a timestamp that a snapshot, a version or somebody else gave; nobody is asked.
+  basalt::Snapshot SnapshotAt(uint64_t timestamp) const;
+
+  // These three read one snapshot, of `options.at` or of now. Their timeout holds for choosing it
+  // and for each get or page.
+  Result<Values> MultiGet(const std::vector<std::string>& keys, const CallOptions& options = {});
+  // All rows of a range in key order, merged over the shards as they are read.
   RowStream Scan(const ScanOptions& scan, const CallOptions& options = {});
-  // How many rows Scan would give. The timeout holds for each page.
+  // How many rows Scan would give.
   Result<uint64_t> Count(const ScanOptions& scan, const CallOptions& options = {});
 
  private:

@@ -26,6 +26,7 @@ enum class Code : uint8_t {
   // The shard no longer knows whether it applied the write: it was sent again long after, or was a
   // new client's first and sent twice, or clients were too many (--session-retention, -memory).
   kForgotten,
+  kTooOld,     // a read at a timestamp of which nothing is kept (--version-retention)
   kInternal,   // damage or a bug at the server, or an answer that makes no sense
   kCancelled,  // the client was closed while the call was open
 };

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <future>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -552,6 +553,90 @@ TEST_P(ClientEdgeTest, ScanMergesAllShardsInKeyOrder) {
   RowStream mixed = client.Scan({.prefix = "p", .from = "a"});
   EXPECT_FALSE(mixed.Next().has_value());
   EXPECT_EQ(mixed.status().code(), Code::kInvalidArgument);
+}
+
+TEST_P(ClientEdgeTest, ASnapshotTakesTheHighestClockOfAllShardsAndReadsThere) {
+  std::atomic<uint64_t> clock{1000};
+  one_.SetScript([&](const v1::Request& request) -> FakeReaction {
+    if (!request.has_clock()) return {};
+    FakeReaction reaction{.kind = Kind::kAnswer, .response = {}};
+    reaction.response.set_clock(request.shard_id() == 2 ? 5000 : ++clock);
+    return reaction;
+  });
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k", "v").ok());
+  const Result<Snapshot> snapshot = client.Snapshot();
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
+  EXPECT_EQ(snapshot->timestamp(), 5000U);
+  EXPECT_EQ((**snapshot->Get("k")).bytes, "v");
+  const Result<Values> values = snapshot->MultiGet({"absent", "k"});
+  ASSERT_TRUE(values.ok());
+  ASSERT_EQ(values->size(), 2U);
+  EXPECT_FALSE((*values)[0].has_value());
+  EXPECT_EQ((*values)[1]->bytes, "v");
+  EXPECT_EQ(*snapshot->Count({}), 1U);
+  RowStream rows = snapshot->Scan({});
+  EXPECT_EQ(rows.Next()->key, "k");
+  std::set<uint64_t> asked;
+  for (const v1::Request& request : one_.Requests()) {
+    if (request.has_clock()) asked.insert(request.shard_id());
+    if (request.has_get()) {
+      EXPECT_EQ(request.get().at(), 5000U);
+    }
+    if (request.has_scan()) {
+      EXPECT_EQ(request.scan().at(), 5000U);
+    }
+  }
+  EXPECT_EQ(asked, (std::set<uint64_t>{1, 2, 3, 4}));
+}
+
+TEST_P(ClientEdgeTest, AScanReadsAllItsPagesAtOneTimestampAndAGetTheNewest) {
+  Client client = Connect();
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(client.Put("p" + std::to_string(i), "v").ok());
+  EXPECT_EQ(*client.Count({}), 100U);
+  for ([[maybe_unused]] const Row& row : client.Scan({})) {
+  }
+  ASSERT_TRUE(client.Get("p1").ok());
+  ASSERT_TRUE(client.Get("p1", {.at = 77}).ok());
+  EXPECT_EQ(client.MultiGet({"p1", "p2"}, {.at = 78})->size(), 2U);
+  std::map<uint64_t, int> pages;  // by timestamp
+  std::multiset<uint64_t> gets;
+  for (const v1::Request& request : one_.Requests()) {
+    if (request.has_scan()) ++pages[request.scan().at()];
+    if (request.has_get()) gets.insert(request.get().at());
+  }
+  ASSERT_EQ(pages.size(), 2U) << "one of the count, one of the scan";
+  EXPECT_GT(pages.begin()->first, 0U);
+  EXPECT_GT(pages.begin()->second, 3) << "several pages of a shard";
+  EXPECT_EQ(gets, (std::multiset<uint64_t>{0, 77, 78, 78}));
+}
+
+TEST_P(ClientEdgeTest, ATimestampThatIsTooOldIsToldAtOnce) {
+  one_.SetScript([&](const v1::Request& request) -> FakeReaction {
+    if (!request.has_get() && !request.has_scan()) return {};
+    return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_TOO_OLD, v1::OUTCOME_UNSPECIFIED)};
+  });
+  Client client = Connect();
+  const Snapshot snapshot = client.SnapshotAt(5);
+  EXPECT_EQ(snapshot.Get("k").status().code(), Code::kTooOld);
+  EXPECT_EQ(snapshot.MultiGet({"a", "b", "c"}).status().code(), Code::kTooOld);
+  EXPECT_EQ(snapshot.Count({}).status().code(), Code::kTooOld);
+  RowStream rows = snapshot.Scan({});
+  EXPECT_FALSE(rows.Next().has_value());
+  EXPECT_EQ(rows.status().code(), Code::kTooOld);
+}
+
+TEST_P(ClientEdgeTest, AMultiGetOfManyKeysLeavesRoomForOthers) {
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("k7", "v").ok());
+  std::vector<std::string> keys;
+  for (int i = 0; i < 3000; ++i) keys.push_back("k" + std::to_string(i));
+  const Result<Values> values = client.MultiGet(keys);
+  ASSERT_TRUE(values.ok()) << values.status().ToString();
+  ASSERT_EQ(values->size(), keys.size());
+  for (size_t i = 0; i < keys.size(); ++i) EXPECT_EQ((*values)[i].has_value(), i == 7) << i;
+  EXPECT_TRUE(client.MultiGet({})->empty());
+  EXPECT_EQ(client.MultiGet({""}).status().code(), Code::kInvalidArgument);
 }
 
 TEST_P(ClientEdgeTest, AScanOfAShardThatIsGoneEndsWithAnError) {

@@ -52,6 +52,28 @@ TEST(WireTest, ReadsCarryNoNumberAndTheirMode) {
   EXPECT_EQ(scan.scan().mode(), v1::READ_MODE_DEFAULT);
 }
 
+TEST(WireTest, ReadsAtATimestampAndQuestionsForTheClock) {
+  v1::Request get;
+  ToRequest(Make({.kind = OperationKind::kGet, .key = "k", .at = 77}), {1, 2}, &get);
+  EXPECT_EQ(get.get().at(), 77U);
+  Operation page{.kind = OperationKind::kScan, .at = 78};
+  v1::Request scan;
+  ToRequest(Make(std::move(page)), {1, 2}, &scan);
+  EXPECT_EQ(scan.scan().at(), 78U);
+  v1::Request clock;
+  ToRequest(Make({.kind = OperationKind::kClock, .read_mode = ReadMode::kReadIndex}), {1, 2},
+            &clock);
+  EXPECT_TRUE(clock.has_clock());
+  EXPECT_FALSE(clock.has_command_id());
+  EXPECT_EQ(clock.clock().mode(), v1::READ_MODE_READ_INDEX);
+  v1::Response answer;
+  answer.set_clock(99);
+  EXPECT_EQ(ToAnswer(&answer).payload.clock, 99U);
+  answer.set_code(v1::CODE_TOO_OLD);
+  answer.set_message("too old");
+  EXPECT_EQ(ToAnswer(&answer).report.end, SendEnd::kTooOld);
+}
+
 TEST(WireTest, ExplanationsAreAskedForAndCome) {
   v1::Request request;
   ToRequest(Make({.kind = OperationKind::kGet, .key = "k"}), {1, 2}, &request);
