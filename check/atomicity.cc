@@ -30,13 +30,12 @@ class Torn {
   }
 
   std::vector<std::string> Decide() {
-    for (const bool versioned : {true, false}) {
+    // Those without a version that are known by a value of their own come before those that could
+    // have been others: what only deletes takes what is left.
+    for (const Turn turn : {Turn::kVersioned, Turn::kByValue, Turn::kRest}) {
       for (uint32_t i = 0; i < index_.size(); ++i) {
-        const Transaction& transaction = index_.At(i);
-        if (writes_[i].empty() || transaction.aborted()) continue;
-        const bool has_version = transaction.applied() && transaction.version.value_or(0) != 0;
-        if (has_version != versioned) continue;
-        versioned ? Claim(i, *transaction.version) : ClaimUnversioned(i);
+        if (writes_[i].empty() || index_.At(i).aborted() || TurnOf(i) != turn) continue;
+        turn == Turn::kVersioned ? Claim(i, *index_.At(i).version) : ClaimUnversioned(i);
       }
     }
     ReportUnclaimed();
@@ -49,6 +48,15 @@ class Torn {
     uint32_t write = 0;
   };
   using Place = std::pair<uint32_t, uint64_t>;  // key, version
+  enum class Turn : uint8_t { kVersioned, kByValue, kRest };
+
+  Turn TurnOf(uint32_t i) {
+    const Transaction& transaction = index_.At(i);
+    if (transaction.applied() && transaction.version.value_or(0) != 0) return Turn::kVersioned;
+    const bool by_value = std::any_of(writes_[i].begin(), writes_[i].end(),
+                                      [this](const OwnWrite& own) { return IsOnlyWriter(own); });
+    return by_value ? Turn::kByValue : Turn::kRest;
+  }
 
   const VersionsOfKey* VersionsOf(uint32_t key) const {
     const auto place = stored_.find(index_.keys()[key]);
@@ -170,6 +178,9 @@ class Instants {
       for (uint32_t i = index_.FirstWriteOf(key); i < index_.EndOfWritesOf(key); ++i) {
         const uint32_t writer = index_.Write(i).transaction;
         const uint64_t version = recovered_.versions[writer];
+        // One of unknown outcome may have left the nothing that somebody saw.
+        const bool in_doubt = recovered_.committed[writer] == 0 && !index_.At(writer).aborted();
+        if (in_doubt && !index_.ValueOf(i)) unversioned_delete_[key] = 1;
         if (!index_.Write(i).last || recovered_.committed[writer] == 0) continue;
         if (version != 0) made_[key].push_back({version, writer, !index_.ValueOf(i)});
         if (version == 0 && !index_.ValueOf(i)) unversioned_delete_[key] = 1;

@@ -48,19 +48,6 @@ std::string JudgeSum(const Transaction& transaction, const Bank& opening, int64_
   return "a sum of " + std::to_string(sum) + " and not " + std::to_string(expected);
 }
 
-struct Change {
-  std::string_view from;
-  std::string_view to;
-  int64_t amount = 0;
-
-  bool operator==(const Change&) const = default;
-};
-
-std::string Describe(const Change& change, uint64_t version) {
-  return std::to_string(change.amount) + " from " + DescribeBytes(change.from) + " to " +
-         DescribeBytes(change.to) + " at version " + std::to_string(version);
-}
-
 class Ledger {
  public:
   Ledger(const std::vector<Transfer>& transfers, const Bank& opening, const StoredVersions& stored)
@@ -68,11 +55,11 @@ class Ledger {
 
   std::vector<std::string> Decide() {
     for (const auto& [account, balance] : opening_) ReadAccount(account, balance);
-    for (const auto& [version, legs] : legs_) PairLegs(version, legs);
+    std::erase_if(legs_, [this](const auto& of) { return IsUneven(of.first, of.second); });
     ClaimAcknowledged();
     ClaimUnknown();
-    for (const auto& [version, change] : changes_) {
-      Add("a change that no transfer explains: " + Describe(change, version));
+    for (const auto& [version, legs] : legs_) {
+      if (!legs.empty()) Add(DescribeUnclaimed(version, legs));
     }
     return std::move(violations_);
   }
@@ -105,19 +92,33 @@ class Ledger {
     }
   }
 
-  void PairLegs(uint64_t version, const Legs& legs) {
-    if (legs.size() == 2 && legs.begin()->second == -legs.rbegin()->second) {
-      const bool first_pays = legs.begin()->second < 0;
-      const auto& from = first_pays ? *legs.begin() : *legs.rbegin();
-      const auto& to = first_pays ? *legs.rbegin() : *legs.begin();
-      changes_.emplace(version, Change{from.first, to.first, to.second});
-      return;
-    }
+  static std::string DescribeLegs(uint64_t version, const Legs& legs) {
     std::string text = "no transfer at version " + std::to_string(version) + ":";
     for (const auto& [account, change] : legs) {
       text += " " + DescribeBytes(account) + " by " + std::to_string(change);
     }
-    Add(std::move(text));
+    return text;
+  }
+
+  // Of legs that nobody has claimed, and whose sum is nothing.
+  static std::string DescribeUnclaimed(uint64_t version, const Legs& legs) {
+    if (legs.size() != 2) return DescribeLegs(version, legs);
+    const bool first_pays = legs.begin()->second < 0;
+    const auto& from = first_pays ? *legs.begin() : *legs.rbegin();
+    const auto& to = first_pays ? *legs.rbegin() : *legs.begin();
+    return "a change that no transfer explains: " + std::to_string(to.second) + " from " +
+           DescribeBytes(from.first) + " to " + DescribeBytes(to.first) + " at version " +
+           std::to_string(version);
+  }
+
+  // Several transfers may have one version, of different accounts: shards stamp by clocks of their
+  // own.
+  bool IsUneven(uint64_t version, const Legs& legs) {
+    int64_t sum = 0;
+    for (const auto& [account, change] : legs) sum += change;
+    if (sum == 0) return false;
+    Add(DescribeLegs(version, legs));
+    return true;
   }
 
   void ClaimAcknowledged() {
@@ -128,13 +129,11 @@ class Ledger {
         unversioned.push_back(&transfer);
         continue;
       }
-      const auto place = changes_.find(*transfer.version);
-      if (place == changes_.end() || !Fits(place->second, transfer)) {
+      const auto place = legs_.find(*transfer.version);
+      if (place == legs_.end() || !Claim(place->second, transfer)) {
         Add("acknowledged and not stored at version " + std::to_string(*transfer.version) + ": " +
             Describe(transfer));
-        continue;
       }
-      changes_.erase(place);
     }
     for (const Transfer* transfer : unversioned) {
       if (!ClaimAny(*transfer)) Add("acknowledged and not stored: " + Describe(*transfer));
@@ -149,25 +148,26 @@ class Ledger {
 
   // Those of one amount between the same accounts are as good as each other.
   bool ClaimAny(const Transfer& transfer) {
-    const auto place = std::find_if(changes_.begin(), changes_.end(), [&](const auto& change) {
-      return Fits(change.second, transfer);
-    });
-    if (place == changes_.end()) return false;
-    changes_.erase(place);
-    return true;
+    return std::any_of(legs_.begin(), legs_.end(),
+                       [&](auto& of) { return Claim(of.second, transfer); });
   }
 
-  // A transfer of nothing, or of less, may be read both ways.
-  static bool Fits(const Change& change, const Transfer& transfer) {
-    return change == Change{transfer.from, transfer.to, transfer.amount} ||
-           change == Change{transfer.to, transfer.from, -transfer.amount};
+  // False: the transfer's two legs are not both there. An account has one at a version at most.
+  static bool Claim(Legs& legs, const Transfer& transfer) {
+    const auto from = legs.find(transfer.from);
+    const auto to = legs.find(transfer.to);
+    const bool fits = from != legs.end() && to != legs.end() && from != to &&
+                      from->second == -transfer.amount && to->second == transfer.amount;
+    if (!fits) return false;
+    legs.erase(from);
+    legs.erase(to);
+    return true;
   }
 
   const std::vector<Transfer>& transfers_;
   const Bank& opening_;
   const StoredVersions& stored_;
-  std::map<uint64_t, Legs> legs_;       // by version
-  std::map<uint64_t, Change> changes_;  // by version; that nobody has claimed yet
+  std::map<uint64_t, Legs> legs_;  // by version; that nobody has claimed yet
   std::vector<std::string> violations_;
 };
 

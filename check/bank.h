@@ -33,7 +33,8 @@ struct Transfer {
 
 // Judges by every version that was ever applied, of which the first of each account is its opening
 // balance. One line per thing that cannot be:
-//   - a version changes no balance of another account by as much the other way;
+//   - the changes of a version do not come to nothing together (several transfers may have one
+//     version, of different accounts: each shard's stamps are its own);
 //   - an acknowledged transfer is not stored, not at its version, or twice;
 //   - a change is stored that no transfer explains: neither an acknowledged one nor, each once, one
 //     of unknown outcome.

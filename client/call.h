@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,10 @@ enum class OperationKind : uint8_t {
   kCompareAndSet,
   kIncrement,
   kClock,  // of the shard's leader
+  // Of transactions; `key` is the one that they are routed by, `txn` what they are of.
+  kOneShard,
+  kCommit,
+  kValidate,
 };
 
 // Routed by `page`, which names a shard, not by a key.
@@ -31,7 +36,9 @@ inline bool NamesShard(OperationKind kind) {
 }
 
 inline CallKind KindOf(OperationKind kind) {
-  return kind == OperationKind::kGet || NamesShard(kind) ? CallKind::kRead : CallKind::kWrite;
+  return kind == OperationKind::kGet || kind == OperationKind::kValidate || NamesShard(kind)
+             ? CallKind::kRead
+             : CallKind::kWrite;
 }
 
 // One page of one shard.
@@ -48,6 +55,39 @@ struct PageRange {
   bool count_only = false;
 };
 
+struct TxnRead {
+  std::string key;
+  uint64_t version = 0;
+};
+struct TxnWrite {
+  std::string key;
+  std::optional<std::string> value;  // nothing: a delete
+};
+// Of a transaction's first attempt, the same for all that follow.
+struct TxnAge {
+  uint64_t issued = 0;
+  uint64_t client_high = 0;
+  uint64_t client_low = 0;
+  uint64_t number = 0;
+};
+struct TxnOperation {
+  std::vector<TxnRead> reads;  // by key, none twice
+  std::vector<TxnWrite> writes;
+  TxnAge age;
+  bool reads_under_locks = false;  // kCommit
+  uint64_t clock = 0;              // kValidate
+  uint64_t pass = 0;               // kValidate
+
+  size_t bytes() const {
+    size_t bytes = 0;
+    for (const TxnRead& read : reads) bytes += read.key.size();
+    for (const TxnWrite& write : writes) {
+      bytes += write.key.size() + (write.value ? write.value->size() : 0);
+    }
+    return bytes;
+  }
+};
+
 // Shared and never changed once a call has started.
 struct Operation {
   OperationKind kind = OperationKind::kGet;
@@ -59,9 +99,12 @@ struct Operation {
   Condition condition;  // kCompareAndSet
   int64_t by = 0;       // kIncrement
   bool explain = false;
+  bool wants_clock = false;  // kGet
+  std::shared_ptr<const TxnOperation> txn = {};
 
   size_t bytes() const {
-    return key.size() + value.size() + condition.value.size() + page.from.size() + page.to.size();
+    return key.size() + value.size() + condition.value.size() + page.from.size() + page.to.size() +
+           (txn == nullptr ? 0 : txn->bytes());
   }
 };
 
@@ -85,16 +128,17 @@ struct Send {
 
 // The result part of an answer.
 struct Payload {
-  enum class Kind : uint8_t { kNone, kGet, kWrite, kScan };
+  enum class Kind : uint8_t { kNone, kGet, kWrite, kScan, kCommit, kValidate };
   Kind kind = Kind::kNone;
   bool found = false;     // get
   bool existed = false;   // delete
   uint64_t version = 0;   // get, write
   int64_t number = 0;     // increment
-  uint64_t clock = 0;     // clock
-  bool failed = false;    // compare-and-set: the condition did not hold
+  uint64_t clock = 0;     // clock; get, when it was asked for
+  bool failed = false;    // compare-and-set, one-shard: the condition did not hold
+  bool valid = false;     // validate
   std::string value;      // get
-  std::vector<Row> rows;  // scan, as the three below
+  std::vector<Row> rows;  // scan, as the three below; commit: what was read under locks
   uint64_t count = 0;
   std::string resume;  // empty: the shard's end
 };

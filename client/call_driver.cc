@@ -404,6 +404,11 @@ CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
   return handover.Take();
 }
 
+TxnAge CallDriver::NewAge() {
+  base::MutexLock lock(mutex_);
+  return {dispatcher_.highest_clock(), client_id_.high, client_id_.low, ++transactions_};
+}
+
 std::vector<ShardView> CallDriver::DataShards() {
   const MutexLock lock(mutex_);
   return dispatcher_.router().DataShards();

@@ -40,6 +40,8 @@ class CallDriver final : public ConnectionObserver {
   CallResult Run(Operation operation, std::chrono::milliseconds timeout);
 
   std::vector<ShardView> DataShards();
+  // Of a transaction that begins: behind all that this client knows of.
+  TxnAge NewAge();
 
   void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) override;
   void OnAlive(uint64_t node_id) override;
@@ -47,6 +49,8 @@ class CallDriver final : public ConnectionObserver {
   void OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) override;
   void OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) override;
   void OnMap(const ClusterView& view) override;
+
+  std::chrono::milliseconds timeout() const { return options_.timeout; }
 
   static bool InsideContinuation();
 
@@ -94,6 +98,7 @@ class CallDriver final : public ConnectionObserver {
   std::map<uint64_t, std::unique_ptr<Connection>> links_ BASALT_GUARDED_BY(mutex_);
   // Links to addresses that a node has left; kept, as threads may be inside them.
   std::vector<std::unique_ptr<Connection>> retired_ BASALT_GUARDED_BY(mutex_);
+  uint64_t transactions_ BASALT_GUARDED_BY(mutex_) = 0;
   size_t next_map_source_ BASALT_GUARDED_BY(mutex_) = 0;
   std::vector<std::unique_ptr<Connection>> endpoints_;
   std::thread timer_;

@@ -6,6 +6,7 @@
 #include "client/replica_choice.h"
 #include "client/scan_reader.h"
 #include "client/snapshot_reads.h"
+#include "client/transaction_state.h"
 
 namespace basalt {
 namespace {
@@ -198,6 +199,16 @@ Result<Values> Client::MultiGet(const std::vector<std::string>& keys, const Call
   const Result<basalt::Snapshot> snapshot = Snapshot(options);
   if (!snapshot.ok()) return snapshot.status();
   return snapshot->MultiGet(keys, options);
+}
+
+Status Client::Transact(const std::function<Status(Transaction&)>& body,
+                        const CallOptions& options) {
+  if (client::CallDriver::InsideContinuation()) {
+    return Refused("a transaction inside a callback would wait for itself");
+  }
+  const std::chrono::milliseconds timeout =
+      options.timeout > std::chrono::milliseconds(0) ? options.timeout : driver_->timeout();
+  return client::TransactionState(driver_.get(), options, timeout).Run(body);
 }
 
 RowStream Client::Scan(const ScanOptions& scan, const CallOptions& options) {

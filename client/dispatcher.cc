@@ -37,7 +37,8 @@ bool AnyReplicaServes(const Operation& operation) {
 SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
 
 bool Fits(OperationKind kind, const Payload& result) {
-  if (result.failed && kind != OperationKind::kCompareAndSet) return false;
+  const bool may_fail = kind == OperationKind::kCompareAndSet || kind == OperationKind::kOneShard;
+  if (result.failed && !may_fail) return false;
   const Payload::Kind payload = result.kind;
   switch (kind) {
     case OperationKind::kGet:
@@ -46,7 +47,12 @@ bool Fits(OperationKind kind, const Payload& result) {
     case OperationKind::kDelete:
     case OperationKind::kCompareAndSet:
     case OperationKind::kIncrement:
+    case OperationKind::kOneShard:
       return payload == Payload::Kind::kWrite;
+    case OperationKind::kCommit:
+      return payload == Payload::Kind::kCommit;
+    case OperationKind::kValidate:
+      return payload == Payload::Kind::kValidate;
     case OperationKind::kScan:
       return payload == Payload::Kind::kScan;
     case OperationKind::kClock:
@@ -287,7 +293,9 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   Call& call = calls_[slot];
   const OperationKind kind = call.operation->kind;
   if ((answer.report.end == SendEnd::kOk && !Fits(kind, answer.payload)) ||
-      (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement)) {
+      (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement) ||
+      (answer.report.end == SendEnd::kAborted && kind != OperationKind::kCommit) ||
+      (answer.report.end == SendEnd::kLocked && kind != OperationKind::kOneShard)) {
     answer.report = {.end = SendEnd::kGarbled,
                      .message = "the answer fits no request of that kind"};
   }
@@ -385,6 +393,7 @@ void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& uns
 bool Dispatcher::OnMap(const ClusterView& view) {
   map_under_way_ = false;
   const bool taken = router_.TakeMap(view);
+  if (taken) highest_clock_ = std::max(highest_clock_, view.clock);
   HastenTrials();
   return taken;
 }

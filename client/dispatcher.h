@@ -103,6 +103,8 @@ class Dispatcher {
   Time NextWake();
 
   const Router& router() const { return router_; }
+  // The highest timestamp that any answer told.
+  uint64_t highest_clock() const { return highest_clock_; }
   bool IsReachable(uint64_t node_id) const { return health_.IsReachable(node_id); }
   size_t open_calls() const { return open_calls_; }
   size_t open_bytes() const { return open_bytes_; }

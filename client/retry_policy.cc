@@ -33,6 +33,8 @@ bool CanComeBack(SendEnd end) {
     case SendEnd::kInvalid:
     case SendEnd::kReadOnly:
     case SendEnd::kNotANumber:
+    case SendEnd::kAborted:
+    case SendEnd::kLocked:
     case SendEnd::kTooOld:
     case SendEnd::kForgotten:
       return false;
@@ -56,6 +58,9 @@ Code CodeOf(SendEnd end) {
       return Code::kNotFormed;
     case SendEnd::kNotANumber:
       return Code::kNotANumber;
+    case SendEnd::kAborted:
+    case SendEnd::kLocked:
+      return Code::kAborted;
     case SendEnd::kTooOld:
       return Code::kTooOld;
     case SendEnd::kForgotten:
@@ -89,15 +94,19 @@ Verdict RetryPolicy::OnSendEnded(CallKind kind, CallHistory& history, const Send
   Verdict verdict;
   if (report.end == SendEnd::kOk) return verdict;
   // What the number gave is known now, whatever was in doubt before.
-  if (report.end == SendEnd::kNotANumber) history.in_doubt = false;
+  if (report.end == SendEnd::kNotANumber || report.end == SendEnd::kAborted) {
+    history.in_doubt = false;
+  }
   if (!IsNotApplied(report)) history.in_doubt = true;
   history.last_end = report.end;
   history.last_message = report.message;
 
   // A full disk refuses before it looks whether the write was applied before: another leader may
-  // tell.
+  // tell. And what a lock turns away, while an earlier send may still come to run, must not be
+  // begun anew under another number.
   const bool doubtful_write = kind == CallKind::kWrite && history.in_doubt;
-  const bool may_be_told = doubtful_write && report.end == SendEnd::kReadOnly;
+  const bool may_be_told =
+      doubtful_write && (report.end == SendEnd::kReadOnly || report.end == SendEnd::kLocked);
   const bool applied = kind == CallKind::kWrite && report.outcome == Outcome::kApplied;
   if (applied || (!CanComeBack(report.end) && !may_be_told)) {
     Outcome outcome = OutcomeOf(kind, history.in_doubt);

@@ -35,6 +35,8 @@ enum class SendEnd : uint8_t {
   kInternal,
   kNotFormed,
   kNotANumber,  // a result: the number ran, and changed nothing
+  kAborted,     // a transaction: decided, not applied, for good
+  kLocked,      // one of one shard: turned away by a lock, this time; another send may yet run
   kTooOld,      // a read at a timestamp of which nothing is kept
   kForgotten,   // the shard does not remember whether it ran the number
   kNotSent,     // never left this process: no link, or no route

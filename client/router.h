@@ -48,6 +48,7 @@ struct ClusterView {
   std::vector<NodeView> nodes;
   std::vector<ShardView> shards;
   std::vector<LeaderView> leaders;
+  uint64_t clock = 0;  // a timestamp of when this was told; 0: told by nobody who said
 };
 
 struct Destination {

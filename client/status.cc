@@ -18,6 +18,8 @@ std::string_view ToString(Code code) {
       return "read only";
     case Code::kNotANumber:
       return "not a number";
+    case Code::kAborted:
+      return "aborted";
     case Code::kTooOld:
       return "too old";
     case Code::kForgotten:

@@ -1,7 +1,10 @@
 #include "client/wire.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
+
+#include "base/slot.h"
 
 namespace basalt::client {
 namespace {
@@ -66,6 +69,10 @@ SendEnd EndOf(v1::Code code) {
       return SendEnd::kForgotten;
     case v1::CODE_TOO_OLD:
       return SendEnd::kTooOld;
+    case v1::CODE_ABORTED:
+      return SendEnd::kAborted;
+    case v1::CODE_LOCKED:
+      return SendEnd::kLocked;
     default:
       return SendEnd::kGarbled;  // of a later release
   }
@@ -91,6 +98,7 @@ Payload TakePayload(v1::Response* response) {
       payload.found = get->found();
       payload.value = std::move(*get->mutable_value());
       payload.version = get->version();
+      payload.clock = response->clock();
       break;
     }
     case v1::Response::kWrite:
@@ -112,6 +120,19 @@ Payload TakePayload(v1::Response* response) {
       }
       break;
     }
+    case v1::Response::kCommit:
+      payload.kind = Payload::Kind::kCommit;
+      payload.version = response->commit().commit();
+      payload.valid = response->commit().values_known();
+      for (v1::Row& row : *response->mutable_commit()->mutable_values()) {
+        payload.rows.push_back(
+            {std::move(*row.mutable_key()), std::move(*row.mutable_value()), row.version()});
+      }
+      break;
+    case v1::Response::kValidate:
+      payload.kind = Payload::Kind::kValidate;
+      payload.valid = response->validate().valid();
+      break;
     case v1::Response::RESULT_NOT_SET:
       payload.clock = response->clock();
       break;
@@ -133,6 +154,55 @@ std::unique_ptr<ServerStory> TakeStory(const v1::Response& response) {
         {stage.stage(), Span(static_cast<int64_t>(std::min(stage.microseconds(), most)))});
   }
   return story;
+}
+
+void FillAge(const TxnAge& age, v1::TxnAge* to) {
+  to->set_issued(age.issued);
+  to->set_client_high(age.client_high);
+  to->set_client_low(age.client_low);
+  to->set_number(age.number);
+}
+
+template <typename To>
+void FillRead(const TxnRead& read, To* to) {
+  v1::TxnRead* added = to->add_reads();
+  added->set_key(read.key);
+  added->set_version(read.version);
+}
+
+template <typename To>
+void FillWrite(const TxnWrite& write, To* to) {
+  v1::TxnWrite* added = to->add_writes();
+  added->set_key(write.key);
+  if (write.value) {
+    added->set_value(*write.value);
+  } else {
+    added->set_deletes(true);
+  }
+}
+
+template <typename To>
+void FillReads(const std::vector<TxnRead>& reads, To* to) {
+  for (const TxnRead& read : reads) FillRead(read, to);
+}
+
+template <typename To>
+void FillOperations(const TxnOperation& txn, To& to) {
+  FillReads(txn.reads, &to);
+  for (const TxnWrite& write : txn.writes) FillWrite(write, &to);
+}
+
+// By slot; within a slot by key, as they come.
+void FillCommit(const TxnOperation& txn, v1::CommitRequest* to) {
+  std::map<uint32_t, v1::TxnPart> parts;
+  for (const TxnRead& read : txn.reads) FillRead(read, &parts[base::SlotOf(read.key)]);
+  for (const TxnWrite& write : txn.writes) FillWrite(write, &parts[base::SlotOf(write.key)]);
+  for (auto& [slot, part] : parts) {
+    part.set_slot(slot);
+    *to->add_parts() = std::move(part);
+  }
+  FillAge(txn.age, to->mutable_age());
+  to->set_reads_under_locks(txn.reads_under_locks);
 }
 
 }  // namespace
@@ -157,6 +227,7 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
       request->mutable_get()->set_key(operation.key);
       request->mutable_get()->set_mode(ModeOf(operation.read_mode));
       request->mutable_get()->set_at(operation.at);
+      if (operation.wants_clock) request->mutable_get()->set_wants_clock(true);
       break;
     case OperationKind::kPut:
       request->mutable_put()->set_key(operation.key);
@@ -181,6 +252,18 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
       break;
     case OperationKind::kClock:
       request->mutable_clock()->set_mode(ModeOf(operation.read_mode));
+      break;
+    case OperationKind::kOneShard:
+      FillOperations(*operation.txn, *request->mutable_one_shard());
+      FillAge(operation.txn->age, request->mutable_one_shard()->mutable_age());
+      break;
+    case OperationKind::kCommit:
+      FillCommit(*operation.txn, request->mutable_commit());
+      break;
+    case OperationKind::kValidate:
+      FillReads(operation.txn->reads, request->mutable_validate());
+      request->mutable_validate()->set_clock(operation.txn->clock);
+      request->mutable_validate()->set_pass(operation.txn->pass);
       break;
   }
 }
@@ -225,6 +308,7 @@ ShardView ToView(const v1::ShardDescriptor& descriptor) {
 ClusterView ToView(const v1::ClusterMap& map) {
   ClusterView view;
   view.cluster_id = map.cluster_id();
+  view.clock = map.clock();
   for (const v1::NodeDescriptor& node : map.nodes()) {
     view.nodes.push_back({node.node_id(), node.client_address(), node.peer_address(),
                           node.http_address(), node.zone()});

@@ -194,6 +194,7 @@ absl::Status ReplicaStore::Mount(const std::string& name) {
   flushed_index_.store(std::max(flushed_index_.load(), applied_.base.index.value()));
   fresh->flush_count_seen.store(fresh->engine->flush_count());
   fresh->applied_index.store(applied_.base.index.value());
+  fresh->highest_stamp.store(applied_.highest_stamp);
   next_number_ = *NumberOf(name) + 1;
   base::MutexLock lock(mutex_);
   if (mounted_ != nullptr) collected_before_ += mounted_->engine->collected();
@@ -205,6 +206,7 @@ void ReplicaStore::Commit(Batch& batch, AppliedRow applied) {
   batch.Put(Family::kState, kAppliedRow, EncodeAppliedRow(applied));
   const std::shared_ptr<Mounted> current = mounted();
   current->engine->Write(batch);
+  current->highest_stamp.store(applied.highest_stamp, std::memory_order_relaxed);
   current->applied_index.store(applied.base.index.value(), std::memory_order_release);
   applied_ = std::move(applied);
 }
@@ -223,8 +225,9 @@ std::shared_ptr<Engine> ReplicaStore::engine() const {
 ReplicaStore::Standing ReplicaStore::standing() const {
   std::shared_ptr<Mounted> current = mounted();
   const raft::LogIndex applied(current->applied_index.load(std::memory_order_acquire));
+  const uint64_t highest_stamp = current->highest_stamp.load(std::memory_order_relaxed);
   Engine* const engine = current->engine.get();
-  return {{std::move(current), engine}, applied};
+  return {{std::move(current), engine}, applied, highest_stamp};
 }
 
 namespace {

@@ -62,6 +62,7 @@ class ReplicaStore {
   struct Standing {
     std::shared_ptr<Engine> engine;
     raft::LogIndex applied;
+    uint64_t highest_stamp = 0;  // at or below all that `engine` shows
   };
   Standing standing() const BASALT_EXCLUDES(mutex_);
   // The highest applied index that a crash cannot take back.
@@ -89,6 +90,7 @@ class ReplicaStore {
     std::unique_ptr<Engine> engine;
     // Raised once a batch can be read. Of this engine: after an install the old one lags for good.
     std::atomic<uint64_t> applied_index{0};
+    std::atomic<uint64_t> highest_stamp{0};
     std::atomic<uint64_t> flush_count_seen{0};
     std::atomic<uint64_t> flushed_horizon{0};  // never falls
   };

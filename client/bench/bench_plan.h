@@ -17,12 +17,19 @@ struct BenchPlan {
   std::chrono::milliseconds duration{10'000};
   uint64_t rate = 0;           // operations a second, all clients together; 0: as fast as it goes
   uint32_t read_percent = 50;  // mixed
+  uint32_t keys_per_txn = 2;   // txn
+  bool zipf = false;           // txn: else uniform
   bool unary = false;
   bool load = true;    // write all keys before a workload that reads
   bool verify = true;  // read back after a workload that writes
   std::string key_prefix = "bench:";
 
-  Mix mix() const { return MixOf(workload, read_percent); }
+  Mix mix() const {
+    Mix mix = MixOf(workload, read_percent);
+    mix.keys_each = keys_per_txn;
+    if (workload == Workload::kTxn && zipf) mix.pattern = KeyPattern::kZipf;
+    return mix;
+  }
 };
 
 }  // namespace basalt::bench

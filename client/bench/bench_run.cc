@@ -1,10 +1,15 @@
 #include "client/bench/bench_run.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <set>
 #include <utility>
+
+#include "client/bench/accounts.h"
 
 namespace basalt::bench {
 namespace {
@@ -30,6 +35,50 @@ uint64_t NanosecondsOf(std::chrono::steady_clock::duration time) {
   return static_cast<uint64_t>(
       std::max<int64_t>(0, std::chrono::duration_cast<nanoseconds>(time).count()));
 }
+
+uint64_t SumOf(const std::map<Outcome, uint64_t>& counts) {
+  uint64_t sum = 0;
+  for (const auto& [outcome, count] : counts) sum += count;
+  return sum;
+}
+
+// What was never written, or by another workload, is an account as it opens.
+Account AccountIn(const std::optional<std::string>& value) {
+  return (value ? AccountOf(*value) : std::nullopt).value_or(Account());
+}
+
+// Adds accounts up, on any thread.
+class Books {
+ public:
+  void Add(const Account& account) {
+    const MutexLock lock(mutex_);
+    ++accounts_;
+    balance_ += account.balance;
+    touched_ += account.transfers;
+  }
+  // What is wrong with them: each transfer touched `keys_each` accounts, and there were so many, if
+  // that is known.
+  std::string Wrong(uint32_t keys_each, std::optional<uint64_t> least, uint64_t in_doubt) {
+    const MutexLock lock(mutex_);
+    const int64_t expected = kOpeningBalance * static_cast<int64_t>(accounts_);
+    if (balance_ != expected) {
+      return fmt::format("{} accounts have {} in all, not {}", accounts_, balance_, expected);
+    }
+    const uint64_t transfers = touched_ / keys_each;
+    if (least &&
+        (touched_ % keys_each != 0 || transfers < *least || transfers > *least + in_doubt)) {
+      return fmt::format("accounts were touched {} times, by {} transfers and {} in doubt",
+                         touched_, *least, in_doubt);
+    }
+    return "";
+  }
+
+ private:
+  base::Mutex mutex_;
+  uint64_t accounts_ BASALT_GUARDED_BY(mutex_) = 0;
+  int64_t balance_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t touched_ BASALT_GUARDED_BY(mutex_) = 0;
+};
 
 // Waits for many callbacks; keeps the first failure.
 class Gathering {
@@ -60,20 +109,21 @@ class Gathering {
 }  // namespace
 
 uint64_t BenchReport::errors() const {
-  uint64_t errors = failed_gets + failed_scans;
-  for (const auto& [outcome, count] : failed_puts) errors += count;
-  return errors;
+  return failed_gets + failed_scans + SumOf(failed_puts) + SumOf(failed_transfers);
 }
 
-BenchRun::BenchRun(Target* target, BenchPlan plan, uint64_t seed)
+BenchRun::BenchRun(Target* target, BenchPlan plan, uint64_t seed, PlaceOfKey place_of)
     : target_(target),
       plan_(std::move(plan)),
       mix_(plan_.mix()),
+      place_of_(std::move(place_of)),
       end_of_keys_(EndOfKeys(plan_.key_prefix)),
       clients_(plan_.clients),
       keys_(std::max<uint64_t>(plan_.keys, plan_.clients)),
       random_(seed),
-      chooser_(mix_, keys_.size(), plan_.clients) {}
+      chooser_(mix_, keys_.size(), plan_.clients,
+               place_of_ ? [this](uint64_t key) { return place_of_(NameOf(key)).shard; }
+                         : ShardOfKey()) {}
 
 std::string BenchRun::ValueOf(uint64_t key, uint64_t write, uint64_t size) {
   std::string value(size, '\0');
@@ -93,13 +143,16 @@ Status BenchRun::Load() {
     if (!failure.ok()) break;
     keys_[key].writes = 1;
     puts.Begin();
-    target_->Put(NameOf(key), ValueOf(key, 1, plan_.value_size),
-                 [this, key, &puts](const Status& status) {
-                   if (status.ok()) keys_[key].acknowledged = 1;
-                   puts.End(status);
-                 });
+    std::string value = ValueOf(key, 1, plan_.value_size);
+    if (mix_.transfers > 0) value = bench::ValueOf(Account(), std::move(value));
+    target_->Put(NameOf(key), value, [this, key, &puts](const Status& status) {
+      if (status.ok()) keys_[key].acknowledged = 1;
+      puts.End(status);
+    });
   }
-  return puts.WaitBelow(1);
+  Status failure = puts.WaitBelow(1);
+  loaded_ = failure.ok();
+  return failure;
 }
 
 BenchReport BenchRun::Run() {
@@ -116,6 +169,7 @@ BenchReport BenchRun::Run() {
   const double cpu = CpuMicroseconds() - cpu_before;
   const MutexLock lock(mutex_);
   if (plan_.rate > 0) AddUnstarted(now);
+  report_.transfer_runs = transfer_runs_;
   report_.seconds = std::chrono::duration<double>(now - start_).count();
   const uint64_t ended = report_.operations() + report_.errors();
   report_.cpu_us_per_op = ended == 0 ? 0 : cpu / static_cast<double>(ended);
@@ -168,6 +222,8 @@ void BenchRun::Start(uint32_t index) {
       return StartGet(index);
     case OperationKind::kScan:
       return StartScan(index);
+    case OperationKind::kTransfer:
+      return StartTransfer(index);
   }
 }
 
@@ -200,6 +256,50 @@ void BenchRun::StartScan(uint32_t index) {
                 [this, index](const Result<uint64_t>& rows) {
                   OnEnded(index, {.status = rows.status(), .rows = rows.ok() ? *rows : 0});
                 });
+}
+
+std::vector<std::string> BenchRun::NamesOf(const Operation& operation) const {
+  std::vector<std::string> names{NameOf(operation.key)};
+  for (const uint64_t key : operation.others) names.push_back(NameOf(key));
+  return names;
+}
+
+void BenchRun::NotePlaces(const std::vector<std::string>& names, LogicalClient& client) const {
+  if (!place_of_) return;
+  std::set<uint64_t> shards;
+  std::set<uint64_t> leaders;
+  for (const std::string& name : names) {
+    const Place place = place_of_(name);
+    shards.insert(place.shard);
+    leaders.insert(place.leader);
+  }
+  client.over_shards = shards.size() == names.size();
+  client.over_leaders = leaders.size() > 1;
+}
+
+// The first account pays 1 to each of the others.
+void BenchRun::StartTransfer(uint32_t index) {
+  LogicalClient& client = clients_[index];
+  const std::vector<std::string> names = NamesOf(client.operation);
+  NotePlaces(names, client);
+  const uint64_t key = client.operation.key;
+  const uint64_t write = client.write;
+  target_->Transact(
+      names,
+      [this, key, write](const std::vector<std::optional<std::string>>& values) {
+        ++transfer_runs_;
+        std::vector<std::string> changed;
+        for (size_t i = 0; i < mix_.keys_each; ++i) {
+          Account account = AccountIn(i < values.size() ? values[i] : std::nullopt);
+          account.balance += i == 0 ? -static_cast<int64_t>(mix_.keys_each - 1) : 1;
+          ++account.transfers;
+          changed.push_back(bench::ValueOf(account, ValueOf(key + i, write, plan_.value_size)));
+        }
+        return changed;
+      },
+      [this, index](Status status) {
+        OnEnded(index, {.status = std::move(status), .of_write = true});
+      });
 }
 
 void BenchRun::NoteWrite(const LogicalClient& client, const Status& status) {
@@ -249,12 +349,19 @@ void BenchRun::Record(const LogicalClient& client, const Ending& ending) {
     case OperationKind::kReadModifyWrite:
       ++report_.read_modify_writes;
       return;
+    case OperationKind::kTransfer:
+      ++report_.transfers;
+      if (client.over_shards) ++report_.transfers_over_shards;
+      if (client.over_leaders) ++report_.transfers_over_leaders;
+      return;
   }
 }
 
 void BenchRun::RecordFailure(const LogicalClient& client, const Ending& ending) {
   if (report_.first_failure.empty()) report_.first_failure = ending.status.ToString();
-  if (ending.of_write) {
+  if (client.operation.kind == OperationKind::kTransfer) {
+    ++report_.failed_transfers[ending.status.outcome()];
+  } else if (ending.of_write) {
     ++report_.failed_puts[ending.status.outcome()];
   } else if (client.operation.kind == OperationKind::kScan) {
     ++report_.failed_scans;
@@ -314,7 +421,30 @@ bool BenchRun::IsAsAcknowledged(uint64_t key, const std::optional<std::string>& 
   return !own_keys() || *value == ValueOf(key, keys_[key].acknowledged, plan_.value_size);
 }
 
+Status BenchRun::VerifyBooks(BenchReport* report) {
+  Books books;
+  Gathering gets;
+  for (uint64_t key = 0; key < keys_.size(); ++key) {
+    Status failure = gets.WaitBelow(kOpenMax);
+    if (!failure.ok()) break;
+    gets.Begin();
+    target_->Get(NameOf(key), [&](const Result<std::optional<std::string>>& value) {
+      if (value.ok()) books.Add(AccountIn(*value));
+      gets.End(value.status());
+    });
+  }
+  Status failure = gets.WaitBelow(1);
+  if (!failure.ok()) return failure;
+  report->verified_keys = keys_.size();
+  const auto doubts = report->failed_transfers.find(Outcome::kUnknown);
+  report->wrong_books =
+      books.Wrong(mix_.keys_each, loaded_ ? std::optional(report->transfers) : std::nullopt,
+                  doubts == report->failed_transfers.end() ? 0 : doubts->second);
+  return failure;
+}
+
 Status BenchRun::Verify(uint64_t sample, BenchReport* report) {
+  if (mix_.transfers > 0) return VerifyBooks(report);
   const std::vector<uint64_t> candidates = KeysToVerify();
   const uint64_t step = std::max<uint64_t>(1, candidates.size() / std::max<uint64_t>(1, sample));
   std::atomic<uint64_t> lost{0};

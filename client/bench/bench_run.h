@@ -9,15 +9,19 @@
 //
 // With KeyPattern::kOwn each client writes keys of its own, so that the last acknowledged value of
 // every key is known exactly and can be read back. Elsewhere clients race for keys: what was loaded
-// or inserted, and acknowledged, must be there.
+// or inserted, and acknowledged, must be there. A workload of transfers has books instead: at the
+// end all accounts together have what they had at first, and were touched as often as was
+// acknowledged.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <queue>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "basalt/status.h"
@@ -30,6 +34,15 @@
 
 namespace basalt::bench {
 
+struct Place {
+  uint64_t shard = 0;
+  uint64_t leader = 0;  // a node; 0: not known
+
+  bool operator==(const Place&) const = default;
+};
+// Where a key lay when the bench began. Pure.
+using PlaceOfKey = std::function<Place(std::string_view key)>;
+
 struct BenchReport {
   double seconds = 0;
   uint64_t puts = 0;    // acknowledged; inserts among them
@@ -38,7 +51,12 @@ struct BenchReport {
   uint64_t scans = 0;
   uint64_t rows = 0;  // that scans read
   uint64_t read_modify_writes = 0;
+  uint64_t transfers = 0;
+  uint64_t transfer_runs = 0;           // begun; above `transfers`: for conflicts
+  uint64_t transfers_over_shards = 0;   // each key in another shard
+  uint64_t transfers_over_leaders = 0;  // those of several leaders
   std::map<Outcome, uint64_t> failed_puts;
+  std::map<Outcome, uint64_t> failed_transfers;
   uint64_t failed_gets = 0;
   uint64_t failed_scans = 0;
   std::string first_failure;
@@ -46,22 +64,24 @@ struct BenchReport {
   client::Histogram latency_ns;
   double cpu_us_per_op = 0;  // of this process
   uint64_t verified_keys = 0;
-  uint64_t lost_keys = 0;  // read back and not as acknowledged
+  uint64_t lost_keys = 0;   // read back and not as acknowledged
+  std::string wrong_books;  // of transfers; empty: nothing
 
-  uint64_t operations() const { return puts + gets + scans + read_modify_writes; }
+  uint64_t operations() const { return puts + gets + scans + read_modify_writes + transfers; }
   uint64_t errors() const;
 };
 
 class BenchRun {
  public:
-  // `target` outlives it.
-  BenchRun(Target* target, BenchPlan plan, uint64_t seed);
+  // `target` outlives it. Without `place_of` it is not known where transfers go.
+  BenchRun(Target* target, BenchPlan plan, uint64_t seed, PlaceOfKey place_of = nullptr);
 
   // Writes every key once, as a workload that reads needs.
   Status Load();
   // Blocks for the plan's duration and until all operations have ended.
   BenchReport Run();
-  // Reads back up to `sample` keys that were acknowledged and are not in doubt.
+  // Reads back up to `sample` keys that were acknowledged and are not in doubt; after transfers,
+  // all.
   Status Verify(uint64_t sample, BenchReport* report);
 
   // The value of a key's n-th write; public for tests.
@@ -71,8 +91,10 @@ class BenchRun {
   using Clock = std::chrono::steady_clock;
 
   struct LogicalClient {
-    Operation operation;  // that is open
-    uint64_t write = 0;   // the number of its write
+    Operation operation;        // that is open
+    uint64_t write = 0;         // the number of its write
+    bool over_shards = false;   // of a transfer
+    bool over_leaders = false;  // likewise
     Clock::time_point intended;
   };
   enum class Then : uint8_t { kStart, kNext };
@@ -96,6 +118,7 @@ class BenchRun {
   };
 
   bool own_keys() const { return mix_.pattern == KeyPattern::kOwn; }
+  std::vector<std::string> NamesOf(const Operation& operation) const;
   std::string NameOf(uint64_t key) const { return KeyName(plan_.key_prefix, mix_.pattern, key); }
   // When the open loop's n-th operation is due.
   Clock::time_point DueAt(uint64_t ticket) const;
@@ -105,6 +128,8 @@ class BenchRun {
   void StartPut(uint32_t index) BASALT_EXCLUDES(mutex_);
   void StartGet(uint32_t index) BASALT_EXCLUDES(mutex_);
   void StartScan(uint32_t index) BASALT_EXCLUDES(mutex_);
+  void StartTransfer(uint32_t index) BASALT_EXCLUDES(mutex_);
+  void NotePlaces(const std::vector<std::string>& names, LogicalClient& client) const;
   void OnEnded(uint32_t index, const Ending& ending) BASALT_EXCLUDES(mutex_);
   void NoteWrite(const LogicalClient& client, const Status& status);
   void Record(const LogicalClient& client, const Ending& ending) BASALT_REQUIRES(mutex_);
@@ -114,15 +139,19 @@ class BenchRun {
   void Pace() BASALT_EXCLUDES(mutex_);
   void AddUnstarted(Clock::time_point now) BASALT_REQUIRES(mutex_);
   std::vector<uint64_t> KeysToVerify() BASALT_EXCLUDES(mutex_);
+  Status VerifyBooks(BenchReport* report) BASALT_EXCLUDES(mutex_);
   bool IsAsAcknowledged(uint64_t key, const std::optional<std::string>& value) const;
 
   Target* const target_;
   const BenchPlan plan_;
   const Mix mix_;
+  const PlaceOfKey place_of_;
   const std::string end_of_keys_;
   std::vector<LogicalClient> clients_;  // each touched by one operation at a time
   std::vector<KeyState> keys_;          // of kOwn each by its client, else by Load alone
+  bool loaded_ = false;
   std::atomic<uint64_t> tickets_{0};
+  std::atomic<uint64_t> transfer_runs_{0};
   Clock::time_point start_;
   Clock::time_point end_;
 

@@ -6,10 +6,10 @@ namespace basalt::bench {
 
 using base::MutexLock;
 
-ClientTarget::ClientTarget(Client* client, const CallOptions& options, uint32_t scan_threads)
+ClientTarget::ClientTarget(Client* client, const CallOptions& options, uint32_t threads)
     : client_(client), options_(options) {
-  threads_.reserve(scan_threads);
-  for (uint32_t i = 0; i < scan_threads; ++i) threads_.emplace_back([this] { RunScans(); });
+  threads_.reserve(threads);
+  for (uint32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { RunCalls(); });
 }
 
 ClientTarget::~ClientTarget() {
@@ -43,24 +43,50 @@ void ClientTarget::Get(const std::string& key, GetDone done) {
 void ClientTarget::Scan(const std::string& from, const std::string& to, uint64_t limit,
                         ScanDone done) {
   ScanOptions scan{.from = from, .to = to, .limit = limit};
+  Enqueue([this, scan = std::move(scan), done = std::move(done)] { done(CountRows(scan)); });
+}
+
+void ClientTarget::Transact(const std::vector<std::string>& keys, Change change, PutDone done) {
+  Enqueue([this, keys, change = std::move(change), done = std::move(done)] {
+    done(RunTransaction(keys, change));
+  });
+}
+
+void ClientTarget::Enqueue(std::function<void()> call) {
   const MutexLock lock(mutex_);
-  scans_.emplace_back(
-      [this, scan = std::move(scan), done = std::move(done)] { done(CountRows(scan)); });
+  calls_.push_back(std::move(call));
   changed_.NotifyOne();
 }
 
-void ClientTarget::RunScans() {
+void ClientTarget::RunCalls() {
   while (true) {
-    std::function<void()> scan;
+    std::function<void()> call;
     {
       const MutexLock lock(mutex_);
-      while (scans_.empty() && !stopping_) changed_.Wait(mutex_);
-      if (scans_.empty()) return;
-      scan = std::move(scans_.front());
-      scans_.pop_front();
+      while (calls_.empty() && !stopping_) changed_.Wait(mutex_);
+      if (calls_.empty()) return;
+      call = std::move(calls_.front());
+      calls_.pop_front();
     }
-    scan();
+    call();
   }
+}
+
+Status ClientTarget::RunTransaction(const std::vector<std::string>& keys, const Change& change) {
+  return client_->Transact(
+      [&](Transaction& transaction) -> Status {
+        std::vector<std::optional<std::string>> values;
+        for (const std::string& key : keys) {
+          Result<std::optional<Value>> value = transaction.Get(key);
+          if (!value.ok()) return value.status();
+          values.emplace_back();
+          if (value->has_value()) values.back() = std::move((*value)->bytes);
+        }
+        const std::vector<std::string> changed = change(values);
+        for (size_t i = 0; i < keys.size(); ++i) transaction.Put(keys[i], changed[i]);
+        return Status();
+      },
+      options_);
 }
 
 Result<uint64_t> ClientTarget::CountRows(const ScanOptions& scan) {

@@ -17,24 +17,27 @@ namespace basalt::bench {
 
 class ClientTarget : public Target {
  public:
-  // `client` outlives it. The library's scans block, so `scan_threads` of them run at once and the
-  // others wait, which their latency includes.
-  ClientTarget(Client* client, const CallOptions& options, uint32_t scan_threads);
+  // `client` outlives it. The library's scans and transactions block, so `threads` of them run at
+  // once and the others wait, which their latency includes.
+  ClientTarget(Client* client, const CallOptions& options, uint32_t threads);
   ~ClientTarget() override;
 
   void Put(const std::string& key, const std::string& value, PutDone done) override;
   void Get(const std::string& key, GetDone done) override;
   void Scan(const std::string& from, const std::string& to, uint64_t limit, ScanDone done) override;
+  void Transact(const std::vector<std::string>& keys, Change change, PutDone done) override;
 
  private:
-  void RunScans();
+  void Enqueue(std::function<void()> call);
+  void RunCalls();
   Result<uint64_t> CountRows(const ScanOptions& scan);
+  Status RunTransaction(const std::vector<std::string>& keys, const Change& change);
 
   Client* const client_;
   const CallOptions options_;
   base::Mutex mutex_;
   base::CondVar changed_;
-  std::deque<std::function<void()>> scans_ BASALT_GUARDED_BY(mutex_);
+  std::deque<std::function<void()>> calls_ BASALT_GUARDED_BY(mutex_);
   bool stopping_ BASALT_GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "basalt/result.h"
 #include "basalt/status.h"
@@ -18,6 +19,10 @@ class Target {
   using PutDone = std::function<void(Status)>;
   using GetDone = std::function<void(Result<std::optional<std::string>>)>;
   using ScanDone = std::function<void(Result<uint64_t>)>;  // the number of rows
+  // Of the values of a transaction's keys (nothing: absent) makes what is to be written to each.
+  // May run several times, on any thread.
+  using Change = std::function<std::vector<std::string>(
+      const std::vector<std::optional<std::string>>& values)>;
 
   virtual ~Target() = default;
 
@@ -26,6 +31,9 @@ class Target {
   // Reads at most `limit` rows from `from`, included, to `to`, excluded.
   virtual void Scan(const std::string& from, const std::string& to, uint64_t limit,
                     ScanDone done) = 0;
+  // Reads and writes all keys, in one transaction. A store that has none that read gives `change`
+  // no values.
+  virtual void Transact(const std::vector<std::string>& keys, Change change, PutDone done) = 0;
 };
 
 }  // namespace basalt::bench

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "base/check.h"
 
 namespace basalt::bench {
@@ -11,9 +14,13 @@ namespace {
 // most popular key gets the same share, about 3.8 %, at any size of the data.
 constexpr uint64_t kScatteredRanks = 10'000'000'000;
 
+// A cluster may have fewer shards than a transfer has keys.
+constexpr int kDrawsForAShard = 100;
+
 std::optional<Zipf> ZipfOf(KeyPattern pattern, uint64_t keys) {
   switch (pattern) {
     case KeyPattern::kOwn:
+    case KeyPattern::kUniform:
       return std::nullopt;
     case KeyPattern::kZipf:
       return Zipf(kScatteredRanks);
@@ -45,6 +52,8 @@ std::string_view NameOf(Workload workload) {
       return "ycsb-e";
     case Workload::kYcsbF:
       return "ycsb-f";
+    case Workload::kTxn:
+      return "txn";
   }
   return "?";
 }
@@ -69,18 +78,23 @@ Mix MixOf(Workload workload, uint32_t read_percent) {
       return {.inserts = 5, .scans = 95, .pattern = KeyPattern::kZipf};
     case Workload::kYcsbF:
       return {.gets = 50, .read_modify_writes = 50, .pattern = KeyPattern::kZipf};
+    case Workload::kTxn:
+      return {.transfers = 100, .pattern = KeyPattern::kUniform};
   }
   return {};
 }
 
-OperationChooser::OperationChooser(const Mix& mix, uint64_t keys, uint32_t clients)
+OperationChooser::OperationChooser(const Mix& mix, uint64_t keys, uint32_t clients,
+                                   ShardOfKey shard_of)
     : mix_(mix),
       keys_at_first_(keys),
       clients_(clients),
+      shard_of_(std::move(shard_of)),
       keys_(keys),
       next_insert_(keys),
       zipf_(ZipfOf(mix.pattern, keys)) {
   BASALT_CHECK(clients > 0 && keys >= clients);
+  BASALT_CHECK(mix.transfers == 0 || keys >= 2 * uint64_t{mix.keys_each});
 }
 
 OperationKind OperationChooser::NextKind(base::Random& random) const {
@@ -94,7 +108,8 @@ OperationKind OperationChooser::NextKind(base::Random& random) const {
   if (within(mix_.updates)) return OperationKind::kUpdate;
   if (within(mix_.inserts)) return OperationKind::kInsert;
   if (within(mix_.scans)) return OperationKind::kScan;
-  return OperationKind::kReadModifyWrite;
+  if (within(mix_.read_modify_writes)) return OperationKind::kReadModifyWrite;
+  return OperationKind::kTransfer;
 }
 
 uint64_t OperationChooser::ExistingKey(uint32_t client, base::Random& random) const {
@@ -107,8 +122,29 @@ uint64_t OperationChooser::ExistingKey(uint32_t client, base::Random& random) co
       return Scatter(zipf_->Next(random)) % keys_at_first_;
     case KeyPattern::kLatest:
       return keys_ - 1 - zipf_->Next(random);
+    case KeyPattern::kUniform:
+      return random.Below(keys_at_first_);
   }
   return 0;
+}
+
+std::vector<uint64_t> OperationChooser::OtherKeys(uint64_t first, uint32_t client,
+                                                  base::Random& random) const {
+  std::vector<uint64_t> chosen{first};
+  const auto meets = [&](uint64_t key, bool in_shard) {
+    return std::any_of(chosen.begin(), chosen.end(), [&](uint64_t other) {
+      return other == key || (in_shard && shard_of_(other) == shard_of_(key));
+    });
+  };
+  while (chosen.size() < mix_.keys_each) {
+    uint64_t key = ExistingKey(client, random);
+    for (int draws = 1; meets(key, shard_of_ && draws < kDrawsForAShard); ++draws) {
+      key = ExistingKey(client, random);
+    }
+    chosen.push_back(key);
+  }
+  chosen.erase(chosen.begin());
+  return chosen;
 }
 
 Operation OperationChooser::Next(uint32_t client, base::Random& random) {
@@ -119,6 +155,9 @@ Operation OperationChooser::Next(uint32_t client, base::Random& random) {
   }
   operation.key = ExistingKey(client, random);
   if (operation.kind == OperationKind::kScan) operation.rows = random.Between(1, kScanRowsMax);
+  if (operation.kind == OperationKind::kTransfer) {
+    operation.others = OtherKeys(operation.key, client, random);
+  }
   return operation;
 }
 
@@ -132,7 +171,9 @@ void OperationChooser::OnInsertEnded(uint64_t key) {
 }
 
 std::string KeyName(std::string_view prefix, KeyPattern pattern, uint64_t key) {
-  if (pattern == KeyPattern::kOwn) return fmt::format("{}{:010}", prefix, key);
+  if (pattern == KeyPattern::kOwn || pattern == KeyPattern::kUniform) {
+    return fmt::format("{}{:010}", prefix, key);
+  }
   return fmt::format("{}{:016x}", prefix, Scatter(key));
 }
 

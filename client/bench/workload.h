@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/random.h"
 #include "client/bench/zipf.h"
@@ -24,17 +26,26 @@ enum class Workload : uint8_t {
   kYcsbD,
   kYcsbE,
   kYcsbF,
+  kTxn,
 };
 
 // "put", "ycsb-a".
 std::string_view NameOf(Workload workload);
 
-enum class OperationKind : uint8_t { kGet, kUpdate, kInsert, kScan, kReadModifyWrite };
+enum class OperationKind : uint8_t {
+  kGet,
+  kUpdate,
+  kInsert,
+  kScan,
+  kReadModifyWrite,
+  kTransfer,  // of money between accounts, in one transaction
+};
 
 enum class KeyPattern : uint8_t {
-  kOwn,     // uniform over the keys of one client, which no other touches
-  kZipf,    // by Zipf's law over the keys there were at first, popular ones scattered
-  kLatest,  // by Zipf's law over all keys, the newest most popular
+  kOwn,      // uniform over the keys of one client, which no other touches
+  kZipf,     // by Zipf's law over the keys there were at first, popular ones scattered
+  kLatest,   // by Zipf's law over all keys, the newest most popular
+  kUniform,  // over the keys there were at first
 };
 
 struct Mix {
@@ -44,10 +55,12 @@ struct Mix {
   uint32_t inserts = 0;
   uint32_t scans = 0;
   uint32_t read_modify_writes = 0;
+  uint32_t transfers = 0;
+  uint32_t keys_each = 2;  // of a transfer
   KeyPattern pattern = KeyPattern::kOwn;
 
-  bool reads() const { return gets + scans + read_modify_writes > 0; }
-  bool writes() const { return updates + inserts + read_modify_writes > 0; }
+  bool reads() const { return gets + scans + read_modify_writes + transfers > 0; }
+  bool writes() const { return updates + inserts + read_modify_writes + transfers > 0; }
 };
 
 // `read_percent` is kMixed's.
@@ -55,18 +68,23 @@ Mix MixOf(Workload workload, uint32_t read_percent);
 
 struct Operation {
   OperationKind kind = OperationKind::kGet;
-  uint64_t key = 0;   // its number; of a scan, the first
-  uint64_t rows = 0;  // scan: at most so many
+  uint64_t key = 0;              // its number; of a scan, the first
+  uint64_t rows = 0;             // scan: at most so many
+  std::vector<uint64_t> others;  // transfer: the further keys, all different
 };
 
 inline constexpr uint64_t kScanRowsMax = 100;
+
+// The shard of a key, by its number.
+using ShardOfKey = std::function<uint64_t(uint64_t key)>;
 
 // Chooses operations and keeps account of which keys exist. Keys are numbers from 0 up; those below
 // `keys` exist from the start.
 class OperationChooser {
  public:
-  // `keys` is at least `clients`.
-  OperationChooser(const Mix& mix, uint64_t keys, uint32_t clients);
+  // `keys` is at least `clients`, and twice `keys_each` of a mix with transfers. Of those the keys
+  // are of different shards, where they can be; not if `shard_of` is empty.
+  OperationChooser(const Mix& mix, uint64_t keys, uint32_t clients, ShardOfKey shard_of = nullptr);
 
   Operation Next(uint32_t client, base::Random& random);
   // An insert has ended, one way or the other.
@@ -78,10 +96,12 @@ class OperationChooser {
  private:
   OperationKind NextKind(base::Random& random) const;
   uint64_t ExistingKey(uint32_t client, base::Random& random) const;
+  std::vector<uint64_t> OtherKeys(uint64_t first, uint32_t client, base::Random& random) const;
 
   const Mix mix_;
   const uint64_t keys_at_first_;
   const uint32_t clients_;
+  const ShardOfKey shard_of_;
   uint64_t keys_;
   uint64_t next_insert_;
   std::set<uint64_t> ended_inserts_;  // above keys_: others below are under way

@@ -18,6 +18,7 @@ enum class Verb : uint8_t {
   kDel,
   kCas,
   kIncr,
+  kTxn,
   kScan,
   kCount,
   kImport,

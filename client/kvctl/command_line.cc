@@ -68,7 +68,7 @@ std::map<std::string, bench::Workload> AllWorkloads() {
   std::map<std::string, Workload> workloads;
   for (const Workload workload :
        {Workload::kPut, Workload::kGet, Workload::kMixed, Workload::kYcsbA, Workload::kYcsbB,
-        Workload::kYcsbC, Workload::kYcsbD, Workload::kYcsbE, Workload::kYcsbF}) {
+        Workload::kYcsbC, Workload::kYcsbD, Workload::kYcsbE, Workload::kYcsbF, Workload::kTxn}) {
     workloads.emplace(bench::NameOf(workload), workload);
   }
   return workloads;
@@ -168,6 +168,13 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
       ->check(Decimal())
       ->capture_default_str();
 
+  AddVerb(
+      app, raw, "txn", Verb::kTxn,
+      "Operations on any keys, all or nothing: lines 'get K', 'put K V', 'del K', "
+      "'check K version TS|value V|absent' on standard input; exit code 1 when a check does not "
+      "hold",
+      "Data");
+
   CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kOneSnapshot, "Data");
   AddRange(scan, raw);
   scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
@@ -257,6 +264,10 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_option("--read-percent", plan.read_percent, "Gets among 100 operations of mixed")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
+  bench->add_option("--keys-per-txn", plan.keys_per_txn, "Accounts that a transfer of txn touches")
+      ->check(CLI::Range(2, 100))
+      ->capture_default_str();
+  bench->add_flag("--zipf", plan.zipf, "Keys of txn by Zipf's law, not uniform");
   bench->add_flag("--unary", plan.unary, "One RPC an operation instead of the shared stream");
   bench->add_flag("--no-load", raw.no_load, "Do not write all keys before a workload that reads");
   bench->add_flag("--no-verify", raw.no_verify, "Do not read keys back after one that writes");
@@ -384,6 +395,11 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
     return "--duration: '" + raw.duration + "' is not a time above 0 with a unit (10s, 1m)";
   }
   arguments.bench.duration = *duration;
+  const bool transfers = arguments.bench.workload == bench::Workload::kTxn;
+  if (arguments.verb == Verb::kBench && transfers &&
+      arguments.bench.keys < 2 * uint64_t{arguments.bench.keys_per_txn}) {
+    return "--keys: transfers want twice as many as --keys-per-txn";
+  }
   arguments.bench.load = !raw.no_load;
   arguments.bench.verify = !raw.no_verify;
   return {};

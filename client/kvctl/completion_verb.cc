@@ -20,9 +20,10 @@ constexpr std::string_view kGlobalFlags =
 constexpr VerbFlags kVerbs[] = {
     {"put", ""},
     {"get", "--read --at"},
-    {"mget", "--at"},
+    {"mget", "--read --at"},
     {"del", ""},
     {"cas", "--expect --absent --version"},
+    {"txn", ""},
     {"incr", ""},
     {"scan", "--prefix --from --to --limit --keys-only --read --at"},
     {"count", "--prefix --from --to --limit --read --at"},
@@ -35,7 +36,7 @@ constexpr VerbFlags kVerbs[] = {
     {"cluster", "init --shards --replicas --yes"},
     {"bench",
      "--workload --clients --value-size --keys --key-prefix --duration --rate --read-percent "
-     "--unary --no-load --no-verify --read"},
+     "--keys-per-txn --zipf --unary --no-load --no-verify --read"},
     {"explain", "get put --read"},
     {"debug", "scan-replica --node"},
     {"completion", "bash zsh fish"},

@@ -21,6 +21,7 @@ inline ExitCode ExitCodeOf(const Status& status) {
     case Code::kInvalidArgument:
     case Code::kReadOnly:
     case Code::kNotANumber:
+    case Code::kAborted:
     case Code::kTooOld:
       return kRefused;
     default:

@@ -41,6 +41,10 @@ std::string_view NameOf(SendEnd end) {
       return "internal";
     case SendEnd::kNotFormed:
       return "not_formed";
+    case SendEnd::kAborted:
+      return "aborted";
+    case SendEnd::kLocked:
+      return "locked";
     case SendEnd::kTooOld:
       return "too_old";
     case SendEnd::kNotANumber:

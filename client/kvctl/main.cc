@@ -22,6 +22,8 @@ ExitCode Run(const Arguments& arguments) {
       return RunCas(arguments);
     case Verb::kIncr:
       return RunIncr(arguments);
+    case Verb::kTxn:
+      return RunTxn(arguments);
     case Verb::kScan:
       return RunScan(arguments);
     case Verb::kCount:
@@ -58,7 +60,8 @@ ExitCode Run(const Arguments& arguments) {
 
 bool IsWrite(Verb verb) {
   return verb == Verb::kPut || verb == Verb::kExplainPut || verb == Verb::kDel ||
-         verb == Verb::kCas || verb == Verb::kIncr || verb == Verb::kClusterInit;
+         verb == Verb::kCas || verb == Verb::kIncr || verb == Verb::kTxn ||
+         verb == Verb::kClusterInit;
 }
 
 int Main(int argc, char** argv) {

@@ -17,6 +17,7 @@ ExitCode RunMget(const Arguments& arguments);
 ExitCode RunDel(const Arguments& arguments);
 ExitCode RunCas(const Arguments& arguments);
 ExitCode RunIncr(const Arguments& arguments);
+ExitCode RunTxn(const Arguments& arguments);
 ExitCode RunScan(const Arguments& arguments);
 ExitCode RunCount(const Arguments& arguments);
 ExitCode RunImport(const Arguments& arguments);

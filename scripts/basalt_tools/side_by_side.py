@@ -24,6 +24,7 @@ class Row:
     basalt: str  # names of measurements
     etcd: str
     wanted: str = ""  # of the ratios, at least or at most
+    put: str = ""  # of Basalt's, beside which the row's p50 stands too
 
 
 def _etcd(name, workload, clients, *words, **more):
@@ -44,6 +45,9 @@ MEASUREMENTS = (
     _etcd("txn_256", "put", 256, "--txn-puts", "64"),
     _etcd("txn_1024", "put", 1024, "--txn-puts", "64"),
     _etcd("put_half_rate", "put", 256, half_rate_of="put_256"),
+    _etcd("transfer_64", "txn", 64),
+    _etcd("transfer_64_zipf", "txn", 64, "--zipf"),
+    _etcd("transfer_5_64", "txn", 64, "--keys-per-txn", "5"),
     _basalt("put_1", "put", 1),
     _basalt("put_64", "put", 64),
     _basalt("put_256", "put", 256),
@@ -56,6 +60,9 @@ MEASUREMENTS = (
     _basalt("put_64_one_group", "put", 64, shards=1),
     _basalt("put_256_one_group", "put", 256, shards=1),
     _basalt("put_half_rate_one_group", "put", 256, half_rate_of="put_256", shards=1),
+    _basalt("transfer_64", "txn", 64),
+    _basalt("transfer_64_zipf", "txn", 64, "--zipf"),
+    _basalt("transfer_5_64", "txn", 64, "--keys-per-txn", "5"),
 )
 
 ROWS = (
@@ -83,6 +90,11 @@ ROWS = (
         "put_256_one_group", "put_256"),
     Row("put_half_rate_one_group", "durable put at half of etcd's rate, 256 clients; one Raft group",
         "put_half_rate_one_group", "put_half_rate"),
+    Row("txn_64", "transfer between 2 shards, 64 clients; etcd a Txn of one compare and 2 puts",
+        "transfer_64", "transfer_64", "4x", put="put_64"),
+    Row("txn_64_zipf", "the same, keys by Zipf's law", "transfer_64_zipf", "transfer_64_zipf"),
+    Row("txn_5_64", "transfer among 5 shards, 64 clients; etcd a Txn of one compare and 5 puts",
+        "transfer_5_64", "transfer_5_64"),
 )
 
 
@@ -150,6 +162,8 @@ def rows_named(names):
 def measurements_of(rows, system):
     """What one turn of the system measures for the rows, each once, in order."""
     wanted = {getattr(row, system) for row in rows}
+    if system == "basalt":
+        wanted |= {row.put for row in rows if row.put}
     if system == "etcd":
         wanted |= {measurement.half_rate_of for measurement in MEASUREMENTS
                    if measurement.half_rate_of and any(measurement.name in (row.etcd, row.basalt)
@@ -204,6 +218,9 @@ def compare(row, samples):
     if not result["void"]:
         result["ratio"] = {key: round(basalt[key] / etcd[key], 6) if etcd[key] else None
                            for key in ("per_s", "p50_us", "p99_us", "server_cpu_us_per_op")}
+        if row.put:
+            put = _side(samples, "basalt", row.put)
+            result["to_put"] = {"p50_us": round(basalt["p50_us"] / put["p50_us"], 6)}
     return result
 
 
@@ -285,6 +302,14 @@ def budget_page_table(figures, link):
                  f"[{side['server_cpu_us_per_op']:.1f}]({at}.server_cpu_us_per_op)"]
         cells += [f"{side['parts_us'][name]:.1f}" for name in names]
         yield "| " + " | ".join([*cells, f"{side['generator_cpu_us_per_op']:.1f}"]) + " |"
+
+
+def beside_puts(rows, samples):
+    """A line for each row that stands beside a put."""
+    for row in rows:
+        ratio = compare(row, samples).get("to_put")
+        if ratio:
+            yield f"{row.name}: its p50 is {ratio['p50_us']:.2f}x of that of Basalt's {row.put}"
 
 
 def faults_of(rows, samples, syncs):

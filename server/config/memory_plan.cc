@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint64_t kMiB = 1ull << 20;
 constexpr uint64_t kHotRowsShare = 8;
-// The least takes the largest entry, 8 MiB and its key, and an append that goes with it.
+// The least takes the largest entry, a transaction of 15 MiB.
 constexpr uint64_t kPeerLinkMin = 16 * kMiB;
 constexpr uint64_t kPeerLinkMax = 64 * kMiB;
 constexpr uint64_t kLogEntriesMin = 16 * kMiB;

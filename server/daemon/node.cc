@@ -195,7 +195,7 @@ absl::Status Node::ListenForClients() {
   dispatch_ = std::make_unique<Dispatch>(
       Dispatch::Options{},
       Dispatch::Ports{view_, *host_, budget_, clock_, host_->lease_reads(), &reporter_});
-  kv_service_ = std::make_unique<KvService>(*dispatch_, view_);
+  kv_service_ = std::make_unique<KvService>(*dispatch_, view_, time_);
   admin_service_ = std::make_unique<AdminService>(MakeAdminHandlers());
   int bound = 0;
   BASALT_ASSIGN_OR_RETURN(
@@ -267,7 +267,8 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
                                                PlanMemory(config_).peer_link);
   receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(), *transport_,
                                                    *host_);
-  host_->Start(*transport_);
+  transport_->SetTransactions(host_.get());
+  host_->Start(*transport_, transport_.get());
   peer_service_.Open(*transport_, *receiver_);
   open_transport_.store(transport_.get());
   dialer_ = std::make_unique<PeerDialer>(*transport_, peer_loop_, view_, peer_calls_, logger_);

@@ -60,8 +60,10 @@ std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>&
 void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
                                  MonotonicTime took) {
   constexpr Operation kOperations[kRequestKinds] = {
-      Operation::kGet,           Operation::kPut,       Operation::kDelete, Operation::kScan,
-      Operation::kCompareAndSet, Operation::kIncrement, Operation::kClock};
+      Operation::kGet,           Operation::kPut,       Operation::kDelete,   Operation::kScan,
+      Operation::kCompareAndSet, Operation::kIncrement, Operation::kOneShard, Operation::kValidate,
+      Operation::kClock,         Operation::kCommit};
+  static_assert(kCodeCount == v1::Code_ARRAYSIZE, "a code without a name counts as internal");
   const Operation operation = kOperations[static_cast<size_t>(kind)];
   metrics_.Record(operation, code, std::chrono::duration<double>(took).count());
   if (slow_.count() > 0 && took >= slow_) {
@@ -73,11 +75,13 @@ void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code c
 
 void RequestReporter::OnStage(RequestKind kind, Stage stage, MonotonicTime took,
                               uint64_t requests) {
-  // A question for the clock is answered by the loop that takes it up: it has no stages.
-  BASALT_CHECK(kind != RequestKind::kClock);
-  constexpr StagedOperation kOperations[kRequestKinds - 1] = {
-      StagedOperation::kGet,  StagedOperation::kPut,           StagedOperation::kDelete,
-      StagedOperation::kScan, StagedOperation::kCompareAndSet, StagedOperation::kIncrement};
+  // A question for the clock is answered by the loop that takes it up, a commit by many: they have
+  // no stages.
+  BASALT_CHECK(kind != RequestKind::kClock && kind != RequestKind::kCommit);
+  constexpr StagedOperation kOperations[kRequestKinds - 2] = {
+      StagedOperation::kGet,      StagedOperation::kPut,           StagedOperation::kDelete,
+      StagedOperation::kScan,     StagedOperation::kCompareAndSet, StagedOperation::kIncrement,
+      StagedOperation::kOneShard, StagedOperation::kValidate};
   stages_.Record(kOperations[static_cast<size_t>(kind)], stage, took, requests);
 }
 
@@ -116,6 +120,11 @@ std::vector<PulledSample> Node::Samples() const {
                      true,
                      {},
                      static_cast<double>(transport_->unknown_messages())});
+  samples.push_back({"basalt_txn_dropped_messages_total",
+                     "Messages of transactions dropped: too many waited to be looked at.",
+                     true,
+                     {},
+                     static_cast<double>(transport_->dropped_transactions())});
   for (const raft::NodeId peer : transport_->Peers()) {
     samples.push_back({"basalt_peer_dropped_messages_total",
                        "Raft messages dropped: link down or queue full.",

@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "server/node/read_answers.h"
+#include "server/shard/command_entry.h"
+#include "server/shard/txn_codec.h"
 
 namespace basalt::server {
 namespace {
@@ -24,6 +26,23 @@ v1::Response MakeWriteAnswer(const PendingWrite& write, v1::Code code, v1::Outco
 uint64_t SessionsDigestOf(const ReplicaStateMachine& machine) {
   constexpr uint64_t kBytesMost = uint64_t{1} << 20;
   return machine.totals().sessions.bytes > kBytesMost ? 0 : machine.sessions_digest();
+}
+
+// Likewise.
+uint64_t TransactionsDigestOf(const ReplicaStateMachine& machine) {
+  constexpr size_t kRowsMost = 5'000;
+  if (machine.txn() == nullptr) return 0;
+  const txn::ShardState& state = machine.txn()->state();
+  const size_t rows = state.prepared.size() + state.resolved.size() + state.records.size();
+  return rows > kRowsMost ? 0 : TxnDigest(state);
+}
+
+// Of an entry that was applied.
+v1::CommandBatch Decoded(const raft::Entry& entry) {
+  v1::CommandBatch batch;
+  const absl::Status decoded = DecodeEntry(entry, batch);
+  BASALT_CHECK(decoded.ok());
+  return batch;
 }
 
 }  // namespace
@@ -48,6 +67,7 @@ void ApplyLoop::FinishRound() {
       ApplyGathered(replica);
     }
   }
+  CarryTransactions();
   if (stages_.owes_replies()) stages_.Replied(ports_.clock.Now());
   replies_.Flush();  // clients wait, the group loop does not
   Report();
@@ -76,8 +96,13 @@ void ApplyLoop::AnswerAllWaiting(raft::GroupId group, Replica& replica, const ch
       replies_.Answer(group, read, MakeReadAnswer(read, v1::CODE_UNAVAILABLE, why_reads));
     }
   }
+  for (const PendingRead& read : replica.blocked) {
+    replies_.Answer(group, read, MakeReadAnswer(read, v1::CODE_UNAVAILABLE, why_reads));
+  }
+  CloseDesk(group, replica, why_writes);
   replica.writes.clear();
   replica.reads.clear();
+  replica.blocked.clear();
 }
 
 void ApplyLoop::Abandon() {
@@ -148,13 +173,16 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   }
   replica.reported_term = entries.back().term;
   replica.reported_ceiling = ceiling;
+  OpenDesk(replica);
   ServeWaitingReads(replica);
+  if (std::exchange(replica.locks_changed, false)) ServeBlocked(replica);
 }
 
 void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
                           std::span<const CommandOutcome> outcomes) {
   counters_.commands.fetch_add(outcomes.size(), std::memory_order_relaxed);
   Replica& replica = Find(group);
+  bool told = false;
   while (!replica.writes.empty() && replica.writes.begin()->first <= entry.index) {
     auto waiting = replica.writes.extract(replica.writes.begin());
     std::vector<PendingWrite>& writes = waiting.mapped().writes;
@@ -164,15 +192,25 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
       if (applied_at_ == MonotonicTime(0)) applied_at_ = ports_.clock.Now();
       stages_.Applied(writes, waiting.mapped().moments, apply_began_, applied_at_);
     }
+    if (ours) told = true;
+    std::optional<v1::CommandBatch> batch;  // decoded once somebody has to wait for a lock
     for (size_t i = 0; i < writes.size(); ++i) {
-      if (writes[i].sink == nullptr) continue;  // the cluster's own, or answered at its deadline
-      if (ours) {
-        AnswerApplied(group, waiting.mapped(), writes[i], outcomes[i]);
-      } else {
+      if (writes[i].sink == nullptr) {  // the cluster's own, or answered at its deadline
+        if (ours) EndTicket(replica, writes[i], outcomes[i]);
+        continue;
+      }
+      if (!ours) {
         AnswerLost(group, writes[i]);
+      } else if (outcomes[i].verdict == CommandOutcome::Verdict::kLocked) {
+        if (!batch) batch = Decoded(entry);
+        WaitForLock(replica, batch->commands(static_cast<int>(i)), std::move(writes[i]));
+      } else {
+        AnswerApplied(group, waiting.mapped(), writes[i], outcomes[i]);
       }
     }
+    if (ours) TellDesk(replica, outcomes, writes);
   }
+  if (!told) TellDesk(replica, outcomes, {});
 }
 
 void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
@@ -199,6 +237,8 @@ void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
     case Verdict::kApplied:
     case Verdict::kWrongShard:
     case Verdict::kNoEffect:
+    case Verdict::kLocked:
+    case Verdict::kTransaction:
       response = MakeWriteAnswer(write, v1::CODE_WRONG_SHARD, v1::OUTCOME_NOT_APPLIED);
       response.set_message("the key's slot had moved to another shard");
       break;
@@ -273,6 +313,7 @@ void ApplyLoop::ServeWaitingReads(Replica& replica) {
 }
 
 void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
+  TakeBlocked(replica, pending);
   const ShardReads reads(replica.machine->store().engine());
   const MonotonicTime now = ports_.clock.Now();
   uint64_t too_old = 0;
@@ -282,8 +323,7 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
                       MakeReadAnswer(read, v1::CODE_DEADLINE, "the time given was up"));
       continue;
     }
-    v1::Response response =
-        read.request.has_get() ? AnswerGet(reads, read) : AnswerScan(reads, read);
+    v1::Response response = AnswerRead(replica, reads, read);
     if (read.request.explain()) {
       Explain(ports_.leader(replica.machine->group().value()).term(), read.arrived,
               EndsOf(read, now, ports_.clock.Now()), response);
@@ -295,6 +335,23 @@ void ApplyLoop::Serve(Replica& replica, std::vector<PendingRead>& pending) {
   stages_.Served(pending, now, ports_.clock.Now());
   counters_.too_old.fetch_add(too_old, std::memory_order_relaxed);
   CountServed(pending, now);
+}
+
+v1::Response ApplyLoop::AnswerRead(Replica& replica, const ShardReads& reads,
+                                   const PendingRead& read) {
+  if (read.request.has_get()) {
+    v1::Response response = AnswerGet(reads, read);
+    if (read.request.get().wants_clock()) response.set_clock(replica.machine->highest_stamp());
+    return response;
+  }
+  if (read.request.has_scan()) return AnswerScan(reads, read);
+  const v1::ValidateRequest& validate = read.request.validate();
+  const absl::StatusOr<bool> valid =
+      replica.machine->Validate(ToValue(validate.reads()), validate.clock());
+  if (!valid.ok()) return MakeReadAnswer(read, v1::CODE_INTERNAL, base::Message(valid.status()));
+  v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
+  response.mutable_validate()->set_valid(*valid);
+  return response;
 }
 
 void ApplyLoop::CountServed(const std::vector<PendingRead>& reads, MonotonicTime now) {
@@ -338,6 +395,7 @@ void ApplyLoop::On(InstallCheckpoint& work) {
       CheckpointInstalled{work.group, applied.index, applied.term, replica.machine->totals()});
   work.done({});
   ServeWaitingReads(replica);
+  ServeBlocked(replica);  // the locks are others now
 }
 
 void ApplyLoop::On(WithStateMachine& work) {
@@ -352,7 +410,8 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
   for (const auto& [group, replica] : replicas_) {
     states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
                       replica.machine->applied_hash(), replica.machine->versions().horizon,
-                      SessionsDigestOf(*replica.machine), replica.machine->ceiling()});
+                      SessionsDigestOf(*replica.machine), replica.machine->ceiling(),
+                      TransactionsDigestOf(*replica.machine)});
   }
   work.reply(std::move(states));
 }
@@ -378,6 +437,14 @@ void ApplyLoop::On(SweepDeadlines&) {
       }
       std::erase_if(reads, [now](const PendingRead& read) { return read.deadline <= now; });
     }
+    for (const PendingRead& read : replica.blocked) {
+      if (read.deadline > now) continue;
+      replies_.Answer(group, read,
+                      MakeReadAnswer(read, v1::CODE_DEADLINE,
+                                     "a transaction held the key for as long as was given"));
+    }
+    std::erase_if(replica.blocked, [now](const PendingRead& read) { return read.deadline <= now; });
+    if (replica.desk != nullptr) replica.desk->OnTick(now);
   }
 }
 

@@ -7,6 +7,10 @@
 // another term at that index means that the entry is lost for good, hence "not applied"; a
 // deadline, or a checkpoint that jumps over the index, leaves it "unknown".
 //
+// Transactions (docs/transactions.md): while this node leads a shard, a TxnDesk works here for it,
+// which hears of every command of theirs as it is applied (apply_transactions.cc). A read that
+// meets a lock that is held exclusively waits here until that has ended.
+//
 // What nobody waits for here, as on a follower, gathers for a while: the rows of a large run lie
 // closer together, and finding a row's place in the memtable is most of what applying costs. All
 // that needs the newest state (a read, a checkpoint, entries that clients wait for) has it applied
@@ -14,13 +18,17 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "server/node/stage_report.h"
+#include "server/node/txn_desk.h"
+#include "server/node/txn_post.h"
 #include "server/node/work.h"
 #include "server/shard/replica_state_machine.h"
 #include "server/shard/shard_reads.h"
@@ -41,6 +49,8 @@ struct ApplyLoopCounters {
   std::atomic<uint64_t> repeated{0};
   std::atomic<uint64_t> turned_away{0};
   std::atomic<uint64_t> forgotten{0};
+  std::atomic<uint64_t> blocked_reads{0};  // waited for a lock
+  TxnCounters txn;
 };
 
 class ApplyLoop final : public ApplyObserver {
@@ -63,6 +73,10 @@ class ApplyLoop final : public ApplyObserver {
     // A checkpoint that was not what its sender said; the replica goes on without it. May be empty.
     std::function<void(raft::GroupId, const absl::Status&)> checkpoint_refused;
   };
+
+  // What commits and Prepares of transactions go by; without it they are refused. Before the first
+  // Handle; outlives the last.
+  void SetPost(TxnPost* post) { post_ = post; }
 
   explicit ApplyLoop(Ports ports) : ApplyLoop(std::move(ports), Options()) {}
   ApplyLoop(Ports ports, const Options& options)
@@ -101,7 +115,13 @@ class ApplyLoop final : public ApplyObserver {
     bool awaited = false;      // something waits for what is gathered
     raft::Term reported_term;  // of the last entry that was applied
     uint64_t reported_ceiling = 0;
+    std::optional<raft::Term> led;  // by this node
+    std::unique_ptr<TxnDesk::Edge> edge;
+    std::unique_ptr<TxnDesk> desk;  // once an entry of that term is applied
+    std::vector<PendingRead> blocked;
+    bool locks_changed = false;
   };
+  class DeskEdge;
 
   void On(WritesProposed& work);
   void On(ApplyEntries& work);
@@ -111,7 +131,29 @@ class ApplyLoop final : public ApplyObserver {
   void On(ReplicaAdded& work);
   void On(ReplicaRemoved& work);
   void On(AppliedStatesAsked& work);
+  void On(LeadershipTold& work);
+  void On(CommitsAsked& work);
+  void On(TxnMessagesArrived& work);
   void On(SweepDeadlines& work);
+
+  // --- transactions ---
+  void OpenDesk(Replica& replica);
+  void CloseDesk(raft::GroupId group, Replica& replica, const char* why);
+  void TellDesk(Replica& replica, std::span<const CommandOutcome> outcomes,
+                std::span<const PendingWrite> ours);
+  // Write `place` of the entry was turned away by a lock.
+  void EndTicket(Replica& replica, const PendingWrite& write, const CommandOutcome& outcome);
+  void WaitForLock(Replica& replica, const v1::Command& command, PendingWrite write);
+  void AnswerLocked(raft::GroupId group, const PendingWrite& write, bool out_of_time);
+  void AnswerCommit(raft::GroupId group, const PendingCommit& commit,
+                    const txn::CommitAnswer& answer, Stamp clock);
+  void RefuseCommit(raft::GroupId group, const PendingCommit& commit, v1::Code code,
+                    v1::Outcome outcome, const char* why);
+  void Deliver(v1::TxnMessage message);
+  // What desks said to desks of this node, and what they proposed.
+  void CarryTransactions();
+  void TakeBlocked(Replica& replica, std::vector<PendingRead>& reads);
+  void ServeBlocked(Replica& replica);
 
   Replica& Find(raft::GroupId group);
   static void TakeNotes(Replica& replica, const std::vector<NotedEntry>& noted);
@@ -120,6 +162,8 @@ class ApplyLoop final : public ApplyObserver {
   void Report();
   void ServeWaitingReads(Replica& replica);
   void Serve(Replica& replica, std::vector<PendingRead>& reads);
+  static v1::Response AnswerRead(Replica& replica, const ShardReads& reads,
+                                 const PendingRead& read);
   void CountServed(const std::vector<PendingRead>& reads, MonotonicTime now);
   void AnswerAllWaiting(raft::GroupId group, Replica& replica, const char* why_writes,
                         const char* why_reads);
@@ -139,6 +183,10 @@ class ApplyLoop final : public ApplyObserver {
   ApplyLoopCounters counters_;
   ReplyBuffer replies_;
   StageReport stages_;
+  TxnPost* post_ = nullptr;
+  std::deque<v1::TxnMessage> local_messages_;
+  std::map<raft::GroupId, std::vector<PendingWrite>> proposals_;
+  uint64_t last_ticket_ = 0;
   // Of the run of entries that is being applied.
   MonotonicTime apply_began_{};
   MonotonicTime applied_at_{};  // 0: the clock was not read yet

@@ -60,6 +60,24 @@ v1::LeaderHint ClusterView::leader(uint64_t shard_id) const {
   return hint;
 }
 
+uint64_t ClusterView::ShardOf(uint32_t slot) const {
+  const std::shared_ptr<const Known> known = this->known();
+  return known == nullptr ? 0 : known->routing.OwnerOf(slot).shard_id;
+}
+
+raft::NodeId ClusterView::NodeToAsk(uint64_t shard_id, uint64_t turn) const {
+  const v1::LeaderHint hint = leader(shard_id);
+  if (hint.node_id() != 0) return raft::NodeId(hint.node_id());
+  const std::shared_ptr<const Known> known = this->known();
+  if (known == nullptr) return raft::NodeId(0);
+  for (const v1::ShardDescriptor& shard : known->map.shards()) {
+    if (shard.shard_id() != shard_id || shard.replicas_size() == 0) continue;
+    const auto place = static_cast<int>(turn % static_cast<uint64_t>(shard.replicas_size()));
+    return raft::NodeId(shard.replicas(place).node_id());
+  }
+  return raft::NodeId(0);
+}
+
 uint32_t ClusterView::leaderless() const {
   base::MutexLock lock(mutex_);
   uint32_t count = 0;

@@ -34,6 +34,11 @@ class ClusterView final : public LeaderObserver {
   void OnLeader(raft::GroupId group, raft::NodeId leader, raft::Term term) override
       BASALT_EXCLUDES(mutex_);
   v1::LeaderHint leader(uint64_t shard_id) const BASALT_EXCLUDES(mutex_);
+  // 0: there is no cluster yet.
+  uint64_t ShardOf(uint32_t slot) const BASALT_EXCLUDES(mutex_);
+  // Whom to send what is for the shard's leader. A node hears who leads the shards of which it has
+  // a replica; of others, one of the nodes that have one, another in each turn. 0: nobody is known.
+  raft::NodeId NodeToAsk(uint64_t shard_id, uint64_t turn) const BASALT_EXCLUDES(mutex_);
   // Shards of the map with no known leader.
   uint32_t leaderless() const BASALT_EXCLUDES(mutex_);
 

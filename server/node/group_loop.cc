@@ -85,7 +85,7 @@ void GroupLoop::On(TickPassed&) {
 void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {
   hybrid_clock_.Pass(totals.highest_stamp);
   hosted.versions.Applied(TakenTime(), totals.highest_stamp, totals.versions);
-  hosted.sessions.Applied(TakenTime(), totals.highest_stamp, totals.sessions);
+  hosted.sessions.Applied(TakenTime(), totals.highest_stamp, totals.sessions, totals.outcomes);
   hosted.snapshots.Applied(hosted.applied_term, totals.highest_stamp, totals.ceiling);
 }
 
@@ -387,6 +387,7 @@ void GroupLoop::TellLedTerm(const Hosted& hosted, bool leads) {
   LedTermChanged changed{hosted.group.id(), std::nullopt};
   if (leads) changed.term = hosted.leader_term;
   ports_.feed.Put(changed);
+  ports_.apply.Put(LeadershipTold{hosted.group.id(), changed.term});
 }
 
 // A replica may hear of its leader before it has a configuration that names it. One that was left

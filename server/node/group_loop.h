@@ -110,6 +110,8 @@ class GroupLoop {
   void On(WritesArrived& event);
   void On(ReadsArrived& event);
   void On(OwnCommandArrived& event);
+  void On(CommitsArrived& event);
+  void On(ProposalsArrived& event);
   void On(TransferAsked& event);
   void On(WritesPersisted& event);
   void On(EntriesApplied& event);
@@ -146,6 +148,7 @@ class GroupLoop {
   void StartSnapshotReads(Hosted& hosted);
   bool MayStart(Hosted& hosted, SnapshotRead& waiting);
   void ServeByLease(Hosted& hosted);
+  void Serve(Hosted& hosted, raft::LogIndex index, std::vector<PendingRead> reads);
   void StartReadRound(Hosted& hosted);
   void RefuseGathered(Hosted& hosted, v1::Code code);
   void ExpireGathered(Hosted& hosted);
@@ -172,6 +175,7 @@ class GroupLoop {
 
   void Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code code);
   void Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code);
+  void Refuse(const Hosted& hosted, const PendingCommit& commit, v1::Code code);
   void AddLeader(const Hosted& hosted, v1::Response& response) const;
   static v1::Response MakeTooFarAhead(uint64_t request_id, bool is_write);
   static v1::Response MakeRefusal(uint64_t request_id, v1::Code code, bool is_write);

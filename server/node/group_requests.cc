@@ -1,6 +1,7 @@
 // The group loop's handling of client requests: gather, propose, confirm, refuse.
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -29,6 +30,7 @@ std::string StartBatch(Stamp first_stamp, size_t command_bytes) {
 
 v1::ReadMode ModeOf(const v1::Request& request) {
   if (request.has_clock()) return request.clock().mode();
+  if (request.has_validate()) return v1::READ_MODE_DEFAULT;
   return request.has_get() ? request.get().mode() : request.scan().mode();
 }
 
@@ -100,6 +102,41 @@ void GroupLoop::On(OwnCommandArrived& event) {
       {nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
 }
 
+void GroupLoop::On(CommitsArrived& event) {
+  Hosted* hosted = Find(event.group);
+  CommitsAsked asked{event.group, {}};
+  for (PendingCommit& commit : event.commits) {
+    if (hosted == nullptr) {
+      replies_.Answer(event.group, commit,
+                      MakeRefusal(commit.request_id, v1::CODE_NOT_LEADER, true));
+    } else if (!hosted->group.core().is_leader()) {
+      Refuse(*hosted, commit, v1::CODE_NOT_LEADER);
+    } else if (hosted->writes_bytes > options_.gathered_bytes_max) {
+      Refuse(*hosted, commit, v1::CODE_OVERLOADED);
+    } else if (!IsPlausible(commit.transaction.id.issued)) {
+      replies_.Answer(event.group, commit, MakeTooFarAhead(commit.request_id, true));
+    } else {
+      asked.commits.push_back(std::move(commit));
+    }
+  }
+  if (!asked.commits.empty()) ports_.apply.Put(std::move(asked));
+}
+
+void GroupLoop::On(ProposalsArrived& event) {
+  Hosted* hosted = Find(event.group);
+  for (PendingWrite& write : event.writes) {
+    if (hosted != nullptr && hosted->group.core().is_leader()) {
+      hosted->writes_bytes += write.encoded_command.size();
+      if (write.sink == nullptr) write.taken_up = TakenTime();
+      hosted->writes.push_back(std::move(write));
+    } else if (write.sink != nullptr) {
+      v1::Response response = MakeRefusal(write.request_id, v1::CODE_NOT_LEADER, true);
+      if (hosted != nullptr) AddLeader(*hosted, response);
+      replies_.Answer(event.group, write, std::move(response));
+    }
+  }
+}
+
 void GroupLoop::ProposeHorizon(Hosted& hosted) {
   hosted.versions.Tick(TakenTime());
   if (!Serves(hosted)) return;
@@ -116,11 +153,22 @@ void GroupLoop::ProposeForgetting(Hosted& hosted) {
   if (!Serves(hosted)) return;
   const std::optional<SessionRetention::Proposal> due = hosted.sessions.Due(TakenTime());
   if (!due) return;
-  v1::Command command;
-  command.mutable_forget_sessions()->set_through(due->through);
-  command.mutable_forget_sessions()->set_bytes_max(due->bytes_max);
-  Count(counters_.forgettings);
-  ProposeOwn(hosted, command);
+  if (due->forgets_clients()) {
+    v1::Command command;
+    command.mutable_forget_sessions()->set_through(due->through);
+    command.mutable_forget_sessions()->set_bytes_max(due->bytes_max);
+    Count(counters_.forgettings);
+    ProposeOwn(hosted, command);
+  }
+  if (due->forgets_outcomes()) {
+    v1::Command command;
+    v1::ForgetTransactionsCommand& forget = *command.mutable_forget_transactions();
+    forget.set_through(due->outcomes_through);
+    forget.set_kept_max(due->outcomes_kept_max != 0 ? due->outcomes_kept_max
+                                                    : std::numeric_limits<uint64_t>::max());
+    Count(counters_.forgettings);
+    ProposeOwn(hosted, command);
+  }
 }
 
 void GroupLoop::ProposeOwn(Hosted& hosted, const v1::Command& command) {
@@ -222,15 +270,30 @@ void GroupLoop::ServeByLease(Hosted& hosted) {
   };
   const auto rest = std::stable_partition(hosted.reads.begin(), hosted.reads.end(), wants_round);
   if (rest == hosted.reads.end()) return;
-  ServeReads served{hosted.group.id(), *index, {}};
-  served.reads.assign(std::make_move_iterator(rest), std::make_move_iterator(hosted.reads.end()));
+  std::vector<PendingRead> served(std::make_move_iterator(rest),
+                                  std::make_move_iterator(hosted.reads.end()));
   hosted.reads.erase(rest, hosted.reads.end());
-  for (PendingRead& read : served.reads) {
+  for (PendingRead& read : served) {
     read.confirmed_by = v1::READ_MODE_LEASE;
     read.confirmed = TakenTime();
   }
-  AnswerClocks(hosted, served.reads);
-  if (!served.reads.empty()) ports_.apply.Put(std::move(served));
+  AnswerClocks(hosted, served);
+  Serve(hosted, *index, std::move(served));
+}
+
+// Each behind `index`, and behind what it waits for itself.
+void GroupLoop::Serve(Hosted& hosted, raft::LogIndex index, std::vector<PendingRead> reads) {
+  const auto later =
+      std::stable_partition(reads.begin(), reads.end(),
+                            [index](const PendingRead& read) { return read.behind <= index; });
+  for (auto read = later; read != reads.end(); ++read) {
+    ServeReads one{hosted.group.id(), read->behind, {}};
+    hosted.awaited_through = std::max(hosted.awaited_through, one.index);
+    one.reads.push_back(std::move(*read));
+    ports_.apply.Put(std::move(one));
+  }
+  reads.erase(later, reads.end());
+  if (!reads.empty()) ports_.apply.Put(ServeReads{hosted.group.id(), index, std::move(reads)});
 }
 
 void GroupLoop::StartReadRound(Hosted& hosted) {
@@ -247,9 +310,7 @@ void GroupLoop::OnConfirmedRead(Hosted& hosted, const raft::ConfirmedRead& read)
   for (PendingRead& pending : round.mapped()) pending.confirmed = TakenTime();
   AnswerClocks(hosted, round.mapped());
   hosted.awaited_through = std::max(hosted.awaited_through, read.index);
-  if (!round.mapped().empty()) {
-    ports_.apply.Put(ServeReads{hosted.group.id(), read.index, std::move(round.mapped())});
-  }
+  Serve(hosted, read.index, std::move(round.mapped()));
   if (!hosted.reads.empty()) MarkDirty(hosted);
 }
 
@@ -274,12 +335,16 @@ void GroupLoop::RefuseGathered(Hosted& hosted, v1::Code code) {
 
 void GroupLoop::ExpireGathered(Hosted& hosted) {
   const MonotonicTime now = ports_.clock.Now();
+  // One of a desk's is proposed all the same: its outcome ends its ticket.
+  const auto expires = [now](const PendingWrite& write) {
+    return write.deadline <= now && write.ticket == 0;
+  };
   for (PendingWrite& write : hosted.writes) {
-    if (write.deadline > now) continue;
+    if (!expires(write)) continue;
     Refuse(hosted, write, v1::CODE_DEADLINE);
     hosted.writes_bytes -= std::min(hosted.writes_bytes, write.encoded_command.size());
   }
-  std::erase_if(hosted.writes, [now](const PendingWrite& write) { return write.deadline <= now; });
+  std::erase_if(hosted.writes, expires);
   const auto expire_reads = [&](std::vector<PendingRead>& reads) {
     for (const PendingRead& read : reads) {
       if (read.deadline <= now) Refuse(hosted, read, v1::CODE_DEADLINE);
@@ -300,6 +365,12 @@ void GroupLoop::Refuse(const Hosted& hosted, const PendingWrite& write, v1::Code
   v1::Response response = MakeRefusal(write.request_id, code, true);
   AddLeader(hosted, response);
   replies_.Answer(hosted.group.id(), write, std::move(response));
+}
+
+void GroupLoop::Refuse(const Hosted& hosted, const PendingCommit& commit, v1::Code code) {
+  v1::Response response = MakeRefusal(commit.request_id, code, true);
+  AddLeader(hosted, response);
+  replies_.Answer(hosted.group.id(), commit, std::move(response));
 }
 
 void GroupLoop::Refuse(const Hosted& hosted, const PendingRead& read, v1::Code code) {

@@ -10,6 +10,7 @@
 namespace basalt::server {
 
 Stamp GroupLoop::AtOf(const v1::Request& request) {
+  if (request.has_validate()) return request.validate().pass();
   if (request.has_get()) return request.get().at();
   return request.has_scan() ? request.scan().at() : 0;
 }
@@ -24,9 +25,9 @@ void GroupLoop::BeginToServe(Hosted& hosted) {
 
 void GroupLoop::TakeSnapshotRead(Hosted& hosted, PendingRead read) {
   const Stamp at = AtOf(read.request);
-  read.confirmed_by = v1::READ_MODE_SNAPSHOT;
+  if (!read.request.has_validate()) read.confirmed_by = v1::READ_MODE_SNAPSHOT;
   read.taken_up = TakenTime();
-  if (!hosted.snapshots.IsClosed(at)) {
+  if (!hosted.snapshots.IsClosed(at) || read.request.has_validate()) {
     if (!hosted.group.core().is_leader()) {
       Refuse(hosted, read, v1::CODE_NOT_LEADER);
       return;
@@ -47,6 +48,14 @@ void GroupLoop::StartSnapshotReads(Hosted& hosted) {
       rest.push_back(std::move(waiting));
       continue;
     }
+    // A validation is of now; what it waited for is that nothing comes at or below the timestamp
+    // any more. What was proposed there before, and may yet be committed, it must see.
+    if (waiting.read.request.has_validate()) {
+      waiting.read.behind = waiting.behind;
+      hosted.reads.push_back(std::move(waiting.read));
+      MarkDirty(hosted);
+      continue;
+    }
     waiting.read.confirmed = TakenTime();
     if (ready.empty() || ready.back().index != waiting.behind) {
       ready.push_back({hosted.group.id(), waiting.behind, {}});
@@ -54,9 +63,8 @@ void GroupLoop::StartSnapshotReads(Hosted& hosted) {
     ready.back().reads.push_back(std::move(waiting.read));
   }
   hosted.snapshot_reads = std::move(rest);
-  // Nothing at or below their timestamps comes any more. What is to be awaited beside that (locks
-  // of transactions that were prepared at or below them, once there are such) is awaited from here
-  // on.
+  // Nothing at or below their timestamps comes any more. Locks of transactions that were prepared
+  // at or below them are awaited from here on (ApplyLoop::TakeBlocked).
   for (ServeReads& reads : ready) {
     hosted.awaited_through = std::max(hosted.awaited_through, reads.index);
     ports_.apply.Put(std::move(reads));

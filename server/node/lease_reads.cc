@@ -84,18 +84,18 @@ size_t LeaseReads::Held(MonotonicTime now) const {
   return held;
 }
 
-std::shared_ptr<storage::Engine> LeaseReads::Open(const Permission& permission, MonotonicTime now) {
+LeaseReads::Opened LeaseReads::Open(const Permission& permission, MonotonicTime now) {
   const raft::LeaseGrant& grant = permission.grant;
-  if (raft::Time(static_cast<uint64_t>(now.count())) >= grant.end) return nullptr;
+  if (raft::Time(static_cast<uint64_t>(now.count())) >= grant.end) return {};
   std::shared_ptr<ReplicaStateMachine> machine;
   {
     base::MutexLock lock(permission.place->mutex);
     machine = permission.place->machine;
   }
-  if (machine == nullptr) return nullptr;
+  if (machine == nullptr) return {};
   storage::ReplicaStore::Standing standing = machine->store().standing();
-  if (standing.applied < grant.commit) return nullptr;
-  return std::move(standing.engine);
+  if (standing.applied < grant.commit) return {};
+  return {std::move(standing.engine), machine->locks(), standing.highest_stamp};
 }
 
 }  // namespace basalt::server

@@ -60,9 +60,14 @@ class LeaseReads {
   // After the request arrived and before the clock is read for Open. Nothing: this node holds no
   // lease of the group.
   std::optional<Permission> Ask(raft::GroupId group) const;
-  // Null: the lease had ended by `now`, or its index is not applied yet, or the replica is gone;
-  // the read goes through the loops.
-  static std::shared_ptr<storage::Engine> Open(const Permission& permission, MonotonicTime now);
+  // No engine: the lease had ended by `now`, or its index is not applied yet, or the replica is
+  // gone; the read goes through the loops.
+  struct Opened {
+    std::shared_ptr<storage::Engine> engine;
+    std::shared_ptr<const PublishedLocks> locks;  // asked before each key is read; may be null
+    uint64_t clock = 0;                           // the highest stamp that was applied
+  };
+  static Opened Open(const Permission& permission, MonotonicTime now);
 
   void Count(uint64_t reads) { reads_.fetch_add(reads, std::memory_order_relaxed); }
   // Leases that last beyond `now`.

@@ -44,16 +44,22 @@ v1::Response Failed(const PendingRead& read, const absl::Status& why) {
 
 v1::Response AnswerGet(const ShardReads& reads, const PendingRead& read) {
   const v1::GetRequest& get = read.request.get();
-  absl::StatusOr<std::optional<ReadValue>> value =
-      get.at() == 0 ? reads.Get(get.key()) : reads.GetAt(get.key(), get.at());
-  if (!value.ok()) return Failed(read, value.status());
-  if (value->has_value() && !HasRoom(read, (*value)->bytes.size())) return NoRoom(read);
+  NewestValue value;
+  if (get.at() == 0) {
+    absl::StatusOr<NewestValue> newest = reads.GetNewest(get.key());
+    if (!newest.ok()) return Failed(read, newest.status());
+    value = *std::move(newest);
+  } else {
+    absl::StatusOr<std::optional<ReadValue>> found = reads.GetAt(get.key(), get.at());
+    if (!found.ok()) return Failed(read, found.status());
+    if (found->has_value()) value = {true, std::move((*found)->bytes), (*found)->version};
+  }
+  if (value.found && !HasRoom(read, value.bytes.size())) return NoRoom(read);
   v1::Response response = MakeReadAnswer(read, v1::CODE_OK, {});
   v1::GetResult* result = response.mutable_get();
-  if (!value->has_value()) return response;
-  result->set_found(true);
-  result->set_value(std::move((*value)->bytes));
-  result->set_version((*value)->version);
+  result->set_found(value.found);
+  result->set_version(value.version);
+  if (value.found) result->set_value(std::move(value.bytes));
   return response;
 }
 

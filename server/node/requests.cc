@@ -37,6 +37,14 @@ void ReplyBuffer::Answer(raft::GroupId group, const PendingRead& read, v1::Respo
   }
 }
 
+void ReplyBuffer::Answer(raft::GroupId group, const PendingCommit& commit, v1::Response response) {
+  if (observer_ != nullptr) {
+    observer_->OnAnswered(RequestKind::kCommit, group.value(), response.code(),
+                          clock_.Now() - commit.arrived);
+  }
+  Add(commit.sink, commit.arrived, std::move(response));
+}
+
 ReplyBuffer::Bundle& ReplyBuffer::Add(const std::shared_ptr<ReplySink>& sink, MonotonicTime arrived,
                                       v1::Response response) {
   auto place = std::find_if(bundles_.begin(), bundles_.end(),

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "server/clock/clock.h"
 #include "server/node/request_budget.h"
 #include "server/observe/request_stages.h"
+#include "server/txn/commit_driver.h"
+#include "server/txn/types.h"
 
 namespace basalt::server {
 
@@ -24,8 +27,19 @@ class ReplySink {
   virtual void Deliver(std::vector<v1::Response> responses) = 0;
 };
 
-enum class RequestKind : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement, kClock };
-inline constexpr size_t kRequestKinds = 7;
+enum class RequestKind : uint8_t {
+  kGet,
+  kPut,
+  kDelete,
+  kScan,
+  kCompareAndSet,
+  kIncrement,
+  kOneShard,
+  kValidate,
+  kClock,
+  kCommit
+};
+inline constexpr size_t kRequestKinds = 10;
 
 // Told of every answer; must be quick. Called on the loops' threads.
 class RequestObserver {
@@ -48,25 +62,39 @@ struct PendingWrite {
   RequestKind kind = RequestKind::kPut;
   MonotonicTime arrived{};
   bool explain = false;
-  MonotonicTime taken_up{};  // by the group loop
-  uint64_t issued = 0;       // CommandId's: the entry's stamps are above it
+  MonotonicTime taken_up{};          // by the group loop
+  uint64_t issued = 0;               // CommandId's: the entry's stamps are above it
+  uint64_t ticket = 0;               // of what a TxnDesk has proposed
+  std::optional<txn::Age> age = {};  // of a transaction
 };
 
 struct PendingRead {
   std::shared_ptr<ReplySink> sink;
   std::shared_ptr<RequestCharge> charge;  // may be null
   MonotonicTime deadline{};
-  v1::Request request;  // get, scan or clock
+  v1::Request request;  // get, scan, validate or clock
   MonotonicTime arrived{};
   // How it is known that the answer is not stale; set by whoever found that out.
   v1::ReadMode confirmed_by = v1::READ_MODE_READ_INDEX;
   MonotonicTime taken_up{};  // by the group loop
   MonotonicTime confirmed{};
+  raft::LogIndex behind;  // not before that is applied, whatever has confirmed it
 
   RequestKind kind() const {
     if (request.has_get()) return RequestKind::kGet;
+    if (request.has_validate()) return RequestKind::kValidate;
     return request.has_scan() ? RequestKind::kScan : RequestKind::kClock;
   }
+};
+
+// A client that wants a transaction over several shards committed.
+struct PendingCommit {
+  std::shared_ptr<ReplySink> sink;
+  std::shared_ptr<RequestCharge> charge;  // may be null
+  uint64_t request_id = 0;
+  MonotonicTime deadline{};
+  MonotonicTime arrived{};
+  txn::Transaction transaction;
 };
 
 // One element of CommandBatch.commands, with tag and length.
@@ -81,6 +109,7 @@ class ReplyBuffer {
 
   void Answer(raft::GroupId group, const PendingWrite& write, v1::Response response);
   void Answer(raft::GroupId group, const PendingRead& read, v1::Response response);
+  void Answer(raft::GroupId group, const PendingCommit& commit, v1::Response response);
   void Flush();
 
  private:

@@ -6,13 +6,19 @@ namespace basalt::server {
 namespace {
 
 constexpr MonotonicTime kProposeAgain = std::chrono::seconds(1);
+// Of one shard; each takes some 200 bytes in memory.
+constexpr uint64_t kOutcomesMost = 100'000;
 
 }  // namespace
 
-void SessionRetention::Applied(MonotonicTime, Stamp highest_stamp, const SessionTotals& totals) {
+void SessionRetention::Applied(MonotonicTime, Stamp highest_stamp, const SessionTotals& totals,
+                               const OutcomeTotals& outcomes) {
   highest_stamp_ = std::max(highest_stamp_, highest_stamp);
-  if (totals.forgotten > totals_.forgotten) proposed_at_.reset();
+  if (totals.forgotten > totals_.forgotten || outcomes.forgotten > outcomes_.forgotten) {
+    proposed_at_.reset();
+  }
   totals_ = totals;
+  outcomes_ = outcomes;
 }
 
 void SessionRetention::Tick(MonotonicTime now) {
@@ -31,6 +37,13 @@ std::optional<SessionRetention::Proposal> SessionRetention::Due(MonotonicTime no
   // Well below the bound, so that it is not passed again at once.
   if (limits_.bytes_max != 0 && totals_.bytes > limits_.bytes_max) {
     proposal.bytes_max = limits_.bytes_max - limits_.bytes_max / 4;
+  }
+  if (!samples_.empty() && now - samples_.front().at >= limits_.retention &&
+      outcomes_.oldest != 0 && outcomes_.oldest <= samples_.front().stamp) {
+    proposal.outcomes_through = samples_.front().stamp;
+  }
+  if (outcomes_.kept > kOutcomesMost) {
+    proposal.outcomes_kept_max = kOutcomesMost - kOutcomesMost / 4;
   }
   if (proposal == Proposal()) return std::nullopt;
   if (proposed_at_ && now - *proposed_at_ < kProposeAgain) return std::nullopt;

@@ -28,7 +28,12 @@ class SessionRetention {
   struct Proposal {
     Stamp through = 0;
     uint64_t bytes_max = 0;
+    // As in ForgetTransactionsCommand; 0: nothing of that is due.
+    Stamp outcomes_through = 0;
+    uint64_t outcomes_kept_max = 0;
 
+    bool forgets_clients() const { return through != 0 || bytes_max != 0; }
+    bool forgets_outcomes() const { return outcomes_through != 0 || outcomes_kept_max != 0; }
     bool operator==(const Proposal&) const = default;
   };
 
@@ -36,7 +41,8 @@ class SessionRetention {
 
   // What the replica has applied: when it is opened, after each run, after an install. Neither
   // `now` nor `highest_stamp` falls.
-  void Applied(MonotonicTime now, Stamp highest_stamp, const SessionTotals& totals);
+  void Applied(MonotonicTime now, Stamp highest_stamp, const SessionTotals& totals,
+               const OutcomeTotals& outcomes = {});
   // Takes a sample, if one is due. Called again and again.
   void Tick(MonotonicTime now);
   // What a leader should propose. Says the same again only after a while, for a proposal may get
@@ -56,6 +62,7 @@ class SessionRetention {
 
   const Limits limits_;
   SessionTotals totals_;
+  OutcomeTotals outcomes_;
   Stamp highest_stamp_ = 0;
   std::deque<Sample> samples_;  // the first may be older than the retention, the second is not
   std::optional<MonotonicTime> proposed_at_;

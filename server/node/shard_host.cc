@@ -248,7 +248,8 @@ bool ShardHost::HasReplica(raft::GroupId group, raft::ReplicaId replica) const {
   return place != hosted_.end() && place->second.replica == replica;
 }
 
-void ShardHost::Start(raft::Transport& transport) {
+void ShardHost::Start(raft::Transport& transport, TxnPost* post) {
+  apply_loop_.SetPost(post);
   feed_ = std::make_unique<FollowerFeed>(
       FollowerFeed::Ports{*log_, *this, *this, ports_.files, ports_.logger,
                           ports_.metrics.checkpoints(), ports_.clock,
@@ -493,6 +494,7 @@ std::vector<PulledSample> ShardHost::Samples() const {
   };
   AddSessionSamples(samples);
   AddSnapshotSamples(samples);
+  AddTransactionSamples(samples);
   AddVersionSamples(samples);
   return samples;
 }
@@ -526,6 +528,25 @@ void ShardHost::AddSnapshotSamples(std::vector<PulledSample>& samples) const {
       CounterSample("basalt_snapshot_reads_too_old_total",
                     "Reads refused at a timestamp of which nothing is kept any more.",
                     apply_loop_.counters().too_old),
+  };
+  samples.insert(samples.end(), added.begin(), added.end());
+}
+
+void ShardHost::AddTransactionSamples(std::vector<PulledSample>& samples) const {
+  const TxnCounters& txn = apply_loop_.counters().txn;
+  const std::vector<PulledSample> added = {
+      CounterSample("basalt_txn_commits_total", "Decisions to commit applied by coordinators here.",
+                    txn.commits),
+      CounterSample("basalt_txn_aborts_total", "Decisions to abort applied by coordinators here.",
+                    txn.aborts),
+      CounterSample("basalt_txn_waits_total",
+                    "Prepares and writes that waited for locks at leaders here.", txn.waits),
+      CounterSample("basalt_txn_dies_total",
+                    "Prepares and writes refused because an older one was in their way.", txn.dies),
+      CounterSample("basalt_txn_asks_total",
+                    "Questions after locks that nobody had ended for a second.", txn.asks),
+      CounterSample("basalt_txn_blocked_reads_total", "Reads that waited for a lock.",
+                    apply_loop_.counters().blocked_reads),
   };
   samples.insert(samples.end(), added.begin(), added.end());
 }

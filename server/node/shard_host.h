@@ -89,8 +89,9 @@ class ShardHost final : public GroupInbox,
   absl::Status Open(const v1::ClusterMap& layout);
   // Of the log that was opened; durable.
   uint64_t log_id() const { return log_->log().identity(); }
-  // Starts the threads. `transport` outlives Stop.
-  void Start(raft::Transport& transport);
+  // Starts the threads. `transport` outlives Stop, as does `post`; null: no transactions over
+  // several shards.
+  void Start(raft::Transport& transport, TxnPost* post = nullptr);
   // Writes and reads under way are finished or answered; everything durable is marked so.
   void Stop();
 
@@ -175,6 +176,7 @@ class ShardHost final : public GroupInbox,
   void ProposeFormation();
   void AddSessionSamples(std::vector<PulledSample>& samples) const;
   void AddSnapshotSamples(std::vector<PulledSample>& samples) const;
+  void AddTransactionSamples(std::vector<PulledSample>& samples) const;
   void AddVersionSamples(std::vector<PulledSample>& samples) const;
   void OnLogCommit(std::span<const raft::LogWrite> writes, std::chrono::nanoseconds took);
 

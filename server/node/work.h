@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "proto/peer.pb.h"
 #include "raft/core/raft_core.h"
 #include "raft/log_store.h"
 #include "raft/state_machine.h"
@@ -45,6 +46,19 @@ struct ReadsArrived {
 struct OwnCommandArrived {
   raft::GroupId group;
   std::string encoded_command;
+};
+
+// Transactions that clients want committed, anchored in the group's slots.
+struct CommitsArrived {
+  raft::GroupId group;
+  std::vector<PendingCommit> commits;
+};
+
+// What the replica's TxnDesk has proposed: commands of transactions, and writes that were turned
+// away. Lost where this node leads no more, but for the answer to a client.
+struct ProposalsArrived {
+  raft::GroupId group;
+  std::vector<PendingWrite> writes;
 };
 
 // Hand the leadership of the group over; `to` 0: to the best successor. An answer of kStarted may
@@ -155,10 +169,10 @@ struct MembershipChangeAsked {
 
 using GroupEvent =
     std::variant<TickPassed, PeerMessagesArrived, LinkLost, WritesArrived, ReadsArrived,
-                 OwnCommandArrived, TransferAsked, WritesPersisted, EntriesApplied, EntriesFetched,
-                 CheckpointMade, CheckpointSent, CheckpointStaged, CheckpointInstalled,
-                 CheckpointRefused, StatesAsked, StateFlushed, GroupAdded, GroupRemoved,
-                 MembershipChangeAsked>;
+                 OwnCommandArrived, CommitsArrived, ProposalsArrived, TransferAsked,
+                 WritesPersisted, EntriesApplied, EntriesFetched, CheckpointMade, CheckpointSent,
+                 CheckpointStaged, CheckpointInstalled, CheckpointRefused, StatesAsked,
+                 StateFlushed, GroupAdded, GroupRemoved, MembershipChangeAsked>;
 
 // ---- for the ApplyLoop ----
 
@@ -223,7 +237,7 @@ struct ReplicaRemoved {
 };
 
 // What a replica has applied, all of one moment: equal indexes must have equal hashes, horizons,
-// sessions and ceilings.
+// sessions, ceilings and rows of transactions.
 struct AppliedState {
   raft::GroupId group;
   raft::LogIndex index;
@@ -232,18 +246,38 @@ struct AppliedState {
   uint64_t horizon = 0;
   uint64_t sessions = 0;  // storage::SessionTable::Digest
   uint64_t ceiling = 0;
+  uint64_t transactions = 0;  // TxnDigest; 0 where there is much of it
 };
 
 struct AppliedStatesAsked {
   std::function<void(std::vector<AppliedState>)> reply;  // called on the apply thread
 };
 
+// The term in which the replica here leads from now on; nothing: it leads no more. Comes before
+// entries of that term.
+struct LeadershipTold {
+  raft::GroupId group;
+  std::optional<raft::Term> term;
+};
+
+// From the group loop, which leads the group and has looked at them.
+struct CommitsAsked {
+  raft::GroupId group;
+  std::vector<PendingCommit> commits;
+};
+
+// From leaders on other nodes.
+struct TxnMessagesArrived {
+  std::vector<v1::TxnMessage> messages;
+  std::shared_ptr<void> charge = {};  // gives their bytes back to who took them in
+};
+
 // Now and then: what waited for too long is answered, what gathered for long enough is applied.
 struct SweepDeadlines {};
 
-using ApplyWork =
-    std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint, WithStateMachine,
-                 ReplicaAdded, ReplicaRemoved, AppliedStatesAsked, SweepDeadlines>;
+using ApplyWork = std::variant<WritesProposed, ApplyEntries, ServeReads, InstallCheckpoint,
+                               WithStateMachine, ReplicaAdded, ReplicaRemoved, AppliedStatesAsked,
+                               LeadershipTold, CommitsAsked, TxnMessagesArrived, SweepDeadlines>;
 
 // ---- for the follower feed (its own thread: reads the disk, streams checkpoints) ----
 

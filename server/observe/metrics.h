@@ -36,16 +36,19 @@ enum class Operation : uint8_t {
   kScan,
   kCompareAndSet,
   kIncrement,
+  kOneShard,
+  kValidate,
   kClock,
+  kCommit,
   kGetMap,
   kStatus,
   kInit
 };
-inline constexpr size_t kOperationCount = 10;
+inline constexpr size_t kOperationCount = 13;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.
-inline constexpr size_t kCodeCount = 14;
+inline constexpr size_t kCodeCount = 16;
 std::string_view CodeName(size_t code);
 
 class RequestMetrics {

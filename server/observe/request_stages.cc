@@ -11,7 +11,7 @@ namespace {
 constexpr std::array<std::string_view, kStageCount> kStageNames = {
     "take_up", "gather", "log", "quorum", "confirm", "hand_over", "apply", "read", "reply"};
 constexpr std::array<std::string_view, kStagedOperationCount> kOperationNames = {
-    "get", "put", "delete", "scan", "compare_and_set", "increment"};
+    "get", "put", "delete", "scan", "compare_and_set", "increment", "one_shard", "validate"};
 
 constexpr Stage kOfWrites[] = {Stage::kTakeUp,   Stage::kGather, Stage::kLog,  Stage::kQuorum,
                                Stage::kHandOver, Stage::kApply,  Stage::kReply};
@@ -20,7 +20,8 @@ constexpr Stage kOfReads[] = {Stage::kTakeUp, Stage::kConfirm, Stage::kHandOver,
 
 std::span<const Stage> StagesOf(size_t operation) {
   const auto kind = static_cast<StagedOperation>(operation);
-  const bool writes = kind != StagedOperation::kGet && kind != StagedOperation::kScan;
+  const bool writes = kind != StagedOperation::kGet && kind != StagedOperation::kScan &&
+                      kind != StagedOperation::kValidate;
   return writes ? std::span<const Stage>(kOfWrites) : std::span<const Stage>(kOfReads);
 }
 

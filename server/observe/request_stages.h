@@ -47,8 +47,17 @@ class StageLaps {
   std::chrono::nanoseconds latest_;
 };
 
-enum class StagedOperation : uint8_t { kGet, kPut, kDelete, kScan, kCompareAndSet, kIncrement };
-inline constexpr size_t kStagedOperationCount = 6;
+enum class StagedOperation : uint8_t {
+  kGet,
+  kPut,
+  kDelete,
+  kScan,
+  kCompareAndSet,
+  kIncrement,
+  kOneShard,
+  kValidate
+};
+inline constexpr size_t kStagedOperationCount = 8;
 
 // Thread-safe, without a lock: a search among the bounds and two atomic additions, whatever the
 // number of requests.

@@ -11,6 +11,8 @@
 #include "proto/command.pb.h"
 #include "server/node/read_answers.h"
 #include "server/node/stage_report.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 
 namespace basalt::server {
 namespace {
@@ -23,7 +25,7 @@ constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
 
 bool IsWrite(const v1::Request& request) {
   return request.has_put() || request.has_delete_() || request.has_compare_and_set() ||
-         request.has_increment();
+         request.has_increment() || request.has_one_shard() || request.has_commit();
 }
 
 RequestKind KindOf(const v1::Request& request) {
@@ -32,6 +34,9 @@ RequestKind KindOf(const v1::Request& request) {
   if (request.has_compare_and_set()) return RequestKind::kCompareAndSet;
   if (request.has_increment()) return RequestKind::kIncrement;
   if (request.has_clock()) return RequestKind::kClock;
+  if (request.has_one_shard()) return RequestKind::kOneShard;
+  if (request.has_commit()) return RequestKind::kCommit;
+  if (request.has_validate()) return RequestKind::kValidate;
   return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
 }
 
@@ -69,6 +74,12 @@ std::optional<std::string> IdProblem(const v1::Request& request) {
   return std::nullopt;
 }
 
+// A transaction is known by its number.
+std::optional<std::string> TransactionIdProblem(const v1::Request& request) {
+  if (!request.has_command_id()) return "a transaction must have a number";
+  return IdProblem(request);
+}
+
 // What is wrong with the request by itself, whatever the cluster looks like.
 std::optional<std::string> Problem(const v1::Request& request) {
   switch (request.operation_case()) {
@@ -97,6 +108,15 @@ std::optional<std::string> Problem(const v1::Request& request) {
     case v1::Request::kIncrement:
       if (std::optional<std::string> problem = IdProblem(request)) return problem;
       return KeyProblem(request.increment().key());
+    case v1::Request::kOneShard:
+      if (std::optional<std::string> problem = TransactionIdProblem(request)) return problem;
+      return TxnOperationsProblem(request.one_shard().reads(), request.one_shard().writes());
+    case v1::Request::kCommit:
+      if (std::optional<std::string> problem = TransactionIdProblem(request)) return problem;
+      return TxnPartsProblem(request.commit().parts());
+    case v1::Request::kValidate:
+      if (request.validate().pass() > kStampMax) return "the timestamp is out of range";
+      return TxnReadsProblem(request.validate().reads());
     case v1::Request::kClock:
       if (request.shard_id() == 0) return "a question for a clock must name its shard";
       return std::nullopt;
@@ -115,6 +135,7 @@ std::optional<std::string> Problem(const v1::Request& request) {
 }
 
 std::optional<std::string> ModeProblem(const v1::Request& request) {
+  if (request.has_validate()) return std::nullopt;
   const v1::ReadMode mode = request.has_get()    ? request.get().mode()
                             : request.has_scan() ? request.scan().mode()
                                                  : request.clock().mode();
@@ -133,6 +154,11 @@ const std::string& KeyOf(const v1::Request& request) {
   if (request.has_put()) return request.put().key();
   if (request.has_compare_and_set()) return request.compare_and_set().key();
   if (request.has_increment()) return request.increment().key();
+  if (request.has_validate()) return request.validate().reads(0).key();
+  if (request.has_one_shard()) {
+    const v1::OneShardRequest& one = request.one_shard();
+    return one.writes().empty() ? one.reads(0).key() : one.writes(0).key();
+  }
   return request.delete_().key();
 }
 
@@ -155,6 +181,12 @@ std::string EncodeCommand(v1::Request& request) {
     to.mutable_value()->swap(*from.mutable_value());
     to.mutable_condition()->Swap(from.mutable_condition());
     to.mutable_condition()->DiscardUnknownFields();
+  } else if (request.has_one_shard()) {
+    v1::OneShardCommand& to = *command.mutable_one_shard();
+    to.mutable_reads()->Swap(request.mutable_one_shard()->mutable_reads());
+    to.mutable_writes()->Swap(request.mutable_one_shard()->mutable_writes());
+    for (v1::TxnRead& read : *to.mutable_reads()) read.DiscardUnknownFields();
+    for (v1::TxnWrite& write : *to.mutable_writes()) write.DiscardUnknownFields();
   } else if (request.has_increment()) {
     command.mutable_increment()->mutable_key()->swap(*request.mutable_increment()->mutable_key());
     command.mutable_increment()->set_by(request.increment().by());
@@ -168,6 +200,38 @@ void SetDescriptor(const v1::ClusterMap& map, uint64_t shard_id, v1::Response& r
   for (const v1::ShardDescriptor& shard : map.shards()) {
     if (shard.shard_id() == shard_id) *response.mutable_shard() = shard;
   }
+}
+
+// Who owns the slot decides the transaction (docs/transactions.md).
+uint32_t SlotOfRequest(const v1::Request& request) {
+  if (!request.has_commit()) return base::SlotOf(KeyOf(request));
+  return txn::AnchorOf(ToValue(request.commit().parts()));
+}
+
+// What is done in one shard by one request or command names no other's keys.
+bool AllKeysIn(const ShardRange& range, const v1::Request& request) {
+  const auto owned = [&range](const auto& operation) {
+    return range.Owns(base::SlotOf(operation.key()));
+  };
+  const auto& reads =
+      request.has_one_shard() ? request.one_shard().reads() : request.validate().reads();
+  const auto& writes = request.one_shard().writes();
+  return std::all_of(reads.begin(), reads.end(), owned) &&
+         std::all_of(writes.begin(), writes.end(), owned);
+}
+
+txn::Transaction TransactionOf(const v1::Request& request) {
+  const v1::CommandId& id = request.command_id();
+  const v1::CommitRequest& commit = request.commit();
+  txn::Transaction transaction;
+  transaction.parts = ToValue(commit.parts());
+  transaction.id = {txn::AnchorOf(transaction.parts),
+                    id.issued(),
+                    {id.client_high(), id.client_low()},
+                    id.sequence()};
+  transaction.age = commit.has_age() ? ToValue(commit.age()) : AgeOfFirstAttempt(transaction.id);
+  transaction.compares_versions = !commit.reads_under_locks();
+  return transaction;
 }
 
 }  // namespace
@@ -192,6 +256,7 @@ struct Dispatch::Sorted {
   MonotonicTime now{};
   std::vector<ForGroup<PendingWrite>> writes;
   std::vector<ForGroup<PendingRead>> reads;
+  std::vector<ForGroup<PendingCommit>> commits;
   std::vector<v1::Response> answers;
   // Of reads answered here; places among the answers of those to be explained.
   uint64_t gets_served = 0;
@@ -242,6 +307,9 @@ void Dispatch::Handle(const std::shared_ptr<ReplySink>& sink, std::vector<v1::Re
   for (auto& [group, reads] : sorted.reads) {
     if (!reads.empty()) events.emplace_back(ReadsArrived{group, std::move(reads)});
   }
+  for (auto& [group, commits] : sorted.commits) {
+    events.emplace_back(CommitsArrived{group, std::move(commits)});
+  }
   if (!events.empty()) ports_.inbox.PutAll(std::move(events));
 }
 
@@ -256,23 +324,31 @@ void Dispatch::ServeByLease(Sorted& sorted) {
   sorted.confirmed = now;
   for (size_t i = 0; i < permissions.size(); ++i) {
     if (!permissions[i]) continue;
-    std::shared_ptr<storage::Engine> engine = LeaseReads::Open(*permissions[i], now);
-    if (engine == nullptr) continue;
-    AnswerGets(ShardReads(std::move(engine)), sorted.reads[i].group, sorted.reads[i].requests,
-               sorted);
+    LeaseReads::Opened opened = LeaseReads::Open(*permissions[i], now);
+    if (opened.engine == nullptr) continue;
+    AnswerGets(opened, sorted.reads[i].group, sorted.reads[i].requests, sorted);
   }
 }
 
-void Dispatch::AnswerGets(const ShardReads& contents, raft::GroupId group,
+void Dispatch::AnswerGets(const LeaseReads::Opened& opened, raft::GroupId group,
                           std::vector<PendingRead>& reads, Sorted& sorted) {
+  const ShardReads contents(opened.engine);
   const size_t first = sorted.answers.size();
   const size_t first_explained = sorted.explained.size();
+  std::vector<PendingRead> rest;  // the loops', which wait where they must
   for (PendingRead& read : reads) {
-    if (!MayReadByLease(read.request)) continue;
+    const bool stays = !MayReadByLease(read.request) ||
+                       (opened.locks != nullptr && opened.locks->Holds(read.request.get().key()));
+    if (stays) {
+      rest.push_back(std::move(read));
+      continue;
+    }
     read.confirmed_by = v1::READ_MODE_LEASE;
     if (read.request.explain()) sorted.explained.push_back(sorted.answers.size());
     sorted.answers.push_back(AnswerGet(contents, read));
+    if (read.request.get().wants_clock()) sorted.answers.back().set_clock(opened.clock);
   }
+  reads = std::move(rest);
   const size_t served = sorted.answers.size() - first;
   if (served == 0) return;
   const MonotonicTime now = ports_.clock.Now();
@@ -288,7 +364,6 @@ void Dispatch::AnswerGets(const ShardReads& contents, raft::GroupId group,
   }
   ports_.lease_reads.Count(served);
   sorted.gets_served += served;
-  std::erase_if(reads, [](const PendingRead& read) { return MayReadByLease(read.request); });
 }
 
 // All that one message brought are read, and then answered, together.
@@ -319,7 +394,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
       moved = range != nullptr ? range : &known.routing.OwnerOf(0);
     }
   } else {
-    const uint32_t slot = base::SlotOf(KeyOf(request));
+    const uint32_t slot = SlotOfRequest(request);
     moved = known.routing.CheckAddress(slot, shard_id, request.shard_epoch());
     if (shard_id == 0) shard_id = known.routing.OwnerOf(slot).shard_id;
   }
@@ -329,6 +404,12 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
     SetDescriptor(known.map, moved->shard_id, answer);
     *answer.mutable_leader() = ports_.view.leader(moved->shard_id);
     sorted.answers.push_back(std::move(answer));
+    return;
+  }
+  if ((request.has_one_shard() || request.has_validate()) &&
+      !AllKeysIn(*known.routing.Find(shard_id), request)) {
+    sorted.answers.push_back(
+        MakeAnswer(request, v1::CODE_INVALID, "its keys lie in several shards"));
     return;
   }
   const auto timeout =
@@ -342,12 +423,24 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
                                           "the node's disk is nearly full: it serves reads only"));
       return;
     }
+    if (request.has_commit()) {
+      Sorted::Of(sorted.commits, shard_id)
+          .push_back({sink, charge, request.id(), deadline, sorted.now, TransactionOf(request)});
+      return;
+    }
+    std::optional<txn::Age> age;
+    if (request.has_one_shard() && request.one_shard().has_age()) {
+      age = ToValue(request.one_shard().age());
+    } else if (request.has_one_shard()) {
+      const v1::CommandId& id = request.command_id();
+      age = txn::Age{id.issued(), {id.client_high(), id.client_low()}, id.sequence()};
+    }
     const RequestKind kind = KindOf(request);
     const uint64_t issued = request.command_id().issued();
     const bool explain = request.explain();
     Sorted::Of(sorted.writes, shard_id)
         .push_back({sink, charge, request.id(), deadline, EncodeCommand(request), kind, sorted.now,
-                    explain, MonotonicTime{}, issued});
+                    explain, MonotonicTime{}, issued, 0, age});
     return;
   }
   if (std::optional<std::string> problem = ModeProblem(request)) {

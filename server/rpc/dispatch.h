@@ -63,8 +63,8 @@ class Dispatch {
   void Sort(const std::shared_ptr<ReplySink>& sink, const std::shared_ptr<RequestCharge>& charge,
             const ClusterView::Known& known, v1::Request request, Sorted& sorted);
   void ServeByLease(Sorted& sorted);
-  void AnswerGets(const ShardReads& contents, raft::GroupId group, std::vector<PendingRead>& reads,
-                  Sorted& sorted);
+  void AnswerGets(const LeaseReads::Opened& opened, raft::GroupId group,
+                  std::vector<PendingRead>& reads, Sorted& sorted);
   void ReportServed(Sorted& sorted);
 
   const Options options_;

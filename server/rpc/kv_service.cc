@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "server/clock/hybrid_clock.h"
 #include "server/rpc/polling_threads.h"
 #include "server/rpc/queue_turn.h"
 
@@ -258,6 +259,7 @@ grpc::ServerUnaryReactor* KvService::Call(grpc::CallbackServerContext* context,
 grpc::ServerUnaryReactor* KvService::GetMap(grpc::CallbackServerContext* context,
                                             const v1::GetMapRequest*, v1::ClusterMap* response) {
   *response = view_.MapWithLeaders();
+  response->set_clock(time_.Milliseconds() << kStampCounterBits);
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include "proto/client.grpc.pb.h"
+#include "server/clock/known_time.h"
 #include "server/rpc/dispatch.h"
 
 namespace basalt::server {
@@ -11,7 +12,8 @@ namespace basalt::server {
 // Outlived by what its constructor is given.
 class KvService final : public v1::Kv::CallbackService {
  public:
-  KvService(Dispatch& dispatch, const ClusterView& view) : dispatch_(dispatch), view_(view) {}
+  KvService(Dispatch& dispatch, const ClusterView& view, const KnownTime& time)
+      : dispatch_(dispatch), view_(view), time_(time) {}
 
   grpc::ServerBidiReactor<v1::RequestBatch, v1::ResponseBatch>* Stream(
       grpc::CallbackServerContext* context) override;
@@ -24,6 +26,7 @@ class KvService final : public v1::Kv::CallbackService {
  private:
   Dispatch& dispatch_;
   const ClusterView& view_;
+  const KnownTime& time_;
 };
 
 }  // namespace basalt::server

@@ -11,9 +11,20 @@ constexpr MonotonicTime kHeardRecently = std::chrono::seconds(2);
 }  // namespace
 
 void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
+  Gather(messages, &v1::PeerFrame::add_messages, gathered_bytes_max_);
+}
+
+void PeerLink::Send(std::vector<v1::TxnMessage> messages) {
+  // Raft always finds room: a Prepare is as large as its transaction and is sent again.
+  Gather(messages, &v1::PeerFrame::add_transactions, gathered_bytes_max_ / 2);
+}
+
+template <typename Message>
+void PeerLink::Gather(std::vector<Message>& messages, Message* (v1::PeerFrame::*add)(),
+                      size_t bytes_max) {
   std::vector<size_t> sizes;
   sizes.reserve(messages.size());
-  for (const v1::RaftMessage& message : messages) sizes.push_back(message.ByteSizeLong());
+  for (const Message& message : messages) sizes.push_back(message.ByteSizeLong());
   v1::PeerFrame frame;
   std::shared_ptr<FrameWriter> writer;
   {
@@ -21,12 +32,14 @@ void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
     for (size_t i = 0; i < messages.size(); ++i) {
       // Each for itself: one turn of many groups that lag may be larger than all the room there is,
       // and would be so again when it is repeated.
-      if (writer_ == nullptr || gathered_bytes_ + sizes[i] > gathered_bytes_max_) {
+      // One that finds nothing gathered may take all the room: it would never get through else.
+      const size_t room = gathered_bytes_ == 0 ? gathered_bytes_max_ : bytes_max;
+      if (writer_ == nullptr || gathered_bytes_ + sizes[i] > room) {
         ++dropped_messages_;
         continue;
       }
       gathered_bytes_ += sizes[i];
-      gathered_.add_messages()->Swap(&messages[i]);
+      (gathered_.*add)()->Swap(&messages[i]);
     }
     writer = TakeFrame(frame);
   }
@@ -44,7 +57,8 @@ void PeerLink::WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& fram
 }
 
 std::shared_ptr<FrameWriter> PeerLink::TakeFrame(v1::PeerFrame& frame) {
-  if (writing_ || writer_ == nullptr || gathered_.messages_size() == 0) return nullptr;
+  if (writing_ || writer_ == nullptr) return nullptr;
+  if (gathered_.messages_size() == 0 && gathered_.transactions_size() == 0) return nullptr;
   frame.Swap(&gathered_);
   frame.set_time_ms(time_.Milliseconds());
   gathered_bytes_ = 0;

@@ -36,6 +36,7 @@ class PeerLink {
   PeerLink& operator=(const PeerLink&) = delete;
 
   void Send(std::vector<v1::RaftMessage> messages) BASALT_EXCLUDES(mutex_);
+  void Send(std::vector<v1::TxnMessage> messages) BASALT_EXCLUDES(mutex_);
 
   // A stream whose hellos were exchanged takes the place of the one before. `process` is the
   // peer's. False: another process that calls itself this peer was heard a moment ago.
@@ -51,6 +52,9 @@ class PeerLink {
   size_t gathered_bytes() const BASALT_EXCLUDES(mutex_);
 
  private:
+  template <typename Message>
+  void Gather(std::vector<Message>& messages, Message* (v1::PeerFrame::*add)(), size_t bytes_max)
+      BASALT_EXCLUDES(mutex_);
   // Writes the frame, and what gathered meanwhile, until the stream is busy.
   void WriteOut(std::shared_ptr<FrameWriter> writer, v1::PeerFrame& frame) BASALT_EXCLUDES(mutex_);
   std::shared_ptr<FrameWriter> TakeFrame(v1::PeerFrame& frame) BASALT_REQUIRES(mutex_);

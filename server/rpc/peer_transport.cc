@@ -9,6 +9,11 @@
 #include "server/rpc/wire_version.h"
 
 namespace basalt::server {
+namespace {
+
+constexpr size_t kTransactionBytesMost = size_t{64} << 20;
+
+}  // namespace
 
 PeerTransport::PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
                              GroupInbox& inbox, KnownTime& time, size_t link_bytes_max)
@@ -25,6 +30,18 @@ void PeerTransport::Send(std::vector<raft::Message> messages) {
   for (auto& [node, encoded] : by_node) {
     if (PeerLink* link = Link(node)) link->Send(std::move(encoded));
   }
+}
+
+void PeerTransport::Post(raft::NodeId node, v1::TxnMessage message) {
+  std::vector<v1::TxnMessage> messages;
+  messages.push_back(std::move(message));
+  if (PeerLink* link = Link(node)) link->Send(std::move(messages));
+}
+
+uint64_t PeerTransport::ShardOf(uint32_t slot) const { return view_.ShardOf(slot); }
+
+raft::NodeId PeerTransport::LeaderOf(uint64_t shard_id) {
+  return view_.NodeToAsk(shard_id, turns_.fetch_add(1, std::memory_order_relaxed));
 }
 
 std::string PeerTransport::CheckHello(const v1::Hello& hello) {
@@ -92,7 +109,30 @@ std::string PeerTransport::Receive(v1::PeerFrame& frame) {
     arrived.messages.push_back(*std::move(message));
   }
   if (!arrived.messages.empty()) inbox_.Put(std::move(arrived));
+  if (frame.transactions_size() > 0 && transactions_ != nullptr) TakeTransactions(frame);
   return {};
+}
+
+// Raft bounds what it sends to whom it has not heard of; here it is the one who takes it in.
+void PeerTransport::TakeTransactions(v1::PeerFrame& frame) {
+  TxnMessagesArrived arrived;
+  size_t bytes = 0;
+  for (v1::TxnMessage& message : *frame.mutable_transactions()) {
+    const size_t size = message.ByteSizeLong();
+    if (transaction_bytes_->load(std::memory_order_relaxed) + bytes + size >
+        kTransactionBytesMost) {
+      dropped_transactions_.fetch_add(1, std::memory_order_relaxed);
+      continue;  // it is sent again
+    }
+    bytes += size;
+    arrived.messages.push_back(std::move(message));
+  }
+  if (arrived.messages.empty()) return;
+  transaction_bytes_->fetch_add(bytes, std::memory_order_relaxed);
+  arrived.charge = std::shared_ptr<void>(nullptr, [taken = transaction_bytes_, bytes](void*) {
+    taken->fetch_sub(bytes, std::memory_order_relaxed);
+  });
+  transactions_->Put(std::move(arrived));
 }
 
 void PeerTransport::OnLinkLost(raft::NodeId node) { inbox_.Put(LinkLost{node}); }

@@ -12,13 +12,14 @@
 
 #include "raft/transport.h"
 #include "server/node/cluster_view.h"
+#include "server/node/txn_post.h"
 #include "server/node/work.h"
 #include "server/rpc/peer_link.h"
 
 namespace basalt::server {
 
 // Thread-safe once built. Outlived by what its constructor is given.
-class PeerTransport final : public raft::Transport {
+class PeerTransport final : public raft::Transport, public TxnPost {
  public:
   // `peers`: the ids of all other nodes of the cluster.
   PeerTransport(std::span<const raft::NodeId> peers, v1::Hello self, ClusterView& view,
@@ -26,6 +27,13 @@ class PeerTransport final : public raft::Transport {
                 size_t link_bytes_max = PeerLink::kGatheredBytesMax);
 
   void Send(std::vector<raft::Message> messages) override;
+
+  raft::NodeId node() const override { return raft::NodeId(self_.node().node_id()); }
+  uint64_t ShardOf(uint32_t slot) const override;
+  raft::NodeId LeaderOf(uint64_t shard_id) override;
+  void Post(raft::NodeId node, v1::TxnMessage message) override;
+  // Where messages of transactions go; without it they are dropped. Before the first Receive.
+  void SetTransactions(ApplyInbox* inbox) { transactions_ = inbox; }
 
   const v1::Hello& self() const { return self_; }
   const Clock& clock() const { return time_.clock(); }
@@ -45,15 +53,27 @@ class PeerTransport final : public raft::Transport {
   void OnLinkLost(raft::NodeId node);
   // Messages dropped so.
   uint64_t unknown_messages() const { return unknown_messages_.load(std::memory_order_relaxed); }
+  // Messages of transactions that came while too many waited to be looked at.
+  uint64_t dropped_transactions() const {
+    return dropped_transactions_.load(std::memory_order_relaxed);
+  }
 
   void Shut();
 
  private:
+  void TakeTransactions(v1::PeerFrame& frame);
+
   const v1::Hello self_;
   ClusterView& view_;
   GroupInbox& inbox_;
   KnownTime& time_;
   std::map<raft::NodeId, std::unique_ptr<PeerLink>> links_;
+  ApplyInbox* transactions_ = nullptr;
+  // Of transactions' messages that were received and not looked at yet; outlives this.
+  std::shared_ptr<std::atomic<size_t>> transaction_bytes_ =
+      std::make_shared<std::atomic<size_t>>(0);
+  std::atomic<uint64_t> dropped_transactions_{0};
+  std::atomic<uint64_t> turns_{0};
   std::atomic<uint64_t> unknown_messages_{0};
 };
 

@@ -5,6 +5,6 @@
 
 namespace basalt::server {
 
-inline constexpr uint32_t kWireVersion = 3;
+inline constexpr uint32_t kWireVersion = 4;
 
 }  // namespace basalt::server

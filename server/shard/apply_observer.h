@@ -5,11 +5,21 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <variant>
 
 #include "proto/types.pb.h"
 #include "raft/core/types.h"
+#include "server/txn/commands.h"
 
 namespace basalt::server {
+
+// What a command of a transaction answered. Its locks are what the next command may wait for.
+struct TxnAnswer {
+  txn::TxnId id;  // none of a one-shard one
+  std::variant<txn::OneShardAnswer, txn::PrepareAnswer, txn::DecideAnswer, txn::ResolveAnswer> what;
+
+  bool operator==(const TxnAnswer&) const = default;
+};
 
 struct CommandOutcome {
   enum class Verdict : uint8_t {
@@ -23,14 +33,24 @@ struct CommandOutcome {
     // Turned away by what the shard remembers of the client (storage/sessions.h):
     kTooManyOpen,  // not applied; the number may come again
     kForgotten,    // it may have run once, and what it gave is not known any more
+    // Turned away: a transaction has locked a key. Not applied; it may be proposed again.
+    kLocked,
+    // Of a transaction; see `txn`.
+    kTransaction,
   };
   Verdict verdict = Verdict::kNoEffect;
-  uint64_t version = 0;   // kApplied: the stamp of what was written
-  bool existed = false;   // delete: whether there was a value
-  int64_t number = 0;     // increment: what the value is now
-  bool repeated = false;  // it ran before, and this is what it gave then
+  uint64_t version = 0;                            // kApplied: the stamp of what was written
+  bool existed = false;                            // delete: whether there was a value
+  int64_t number = 0;                              // increment: what the value is now
+  bool repeated = false;                           // it ran before, and this is what it gave then
+  std::shared_ptr<const TxnAnswer> txn = nullptr;  // kTransaction; and kLocked, of a one-shard one
 
-  bool operator==(const CommandOutcome&) const = default;
+  bool operator==(const CommandOutcome& other) const {
+    const bool same_answer =
+        txn == other.txn || (txn != nullptr && other.txn != nullptr && *txn == *other.txn);
+    return same_answer && verdict == other.verdict && version == other.version &&
+           existed == other.existed && number == other.number && repeated == other.repeated;
+  }
 };
 
 // Of the versions of a replica: what its horizon is, and how much was ever written.
@@ -48,12 +68,20 @@ struct SessionTotals {
   uint64_t forgotten = 0;  // no client that was dropped had a stamp above it
 };
 
+// Of outcomes of transactions that are kept for a while only.
+struct OutcomeTotals {
+  uint64_t kept = 0;
+  uint64_t oldest = 0;     // stamp; 0: none is kept
+  uint64_t forgotten = 0;  // none that was dropped had a stamp above it
+};
+
 // Of what a replica has applied.
 struct StateTotals {
   uint64_t highest_stamp = 0;
   VersionTotals versions;
   SessionTotals sessions;
   uint64_t ceiling = 0;  // a leader of a later term stamps nothing at or below it
+  OutcomeTotals outcomes = {};
 };
 
 class ApplyObserver {

@@ -1,15 +1,20 @@
 #include "server/shard/command_entry.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/unknown_field_set.h>
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "base/check.h"
 #include "base/status.h"
 #include "raft/core/configuration.h"
+#include "server/shard/txn_codec.h"
 
 namespace basalt::server {
 namespace {
@@ -34,6 +39,59 @@ bool HasUnknownFields(const google::protobuf::Message& message) {
   return !UnknownFieldsOf(message).empty();
 }
 
+// Also in the messages that it holds.
+bool HasUnknownFieldsWithin(const google::protobuf::Message& message) {
+  if (HasUnknownFields(message)) return true;
+  const google::protobuf::Reflection& reflection = *message.GetReflection();
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection.ListFields(message, &fields);
+  for (const google::protobuf::FieldDescriptor* field : fields) {
+    if (field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (!field->is_repeated()) {
+      if (HasUnknownFieldsWithin(reflection.GetMessage(message, field))) return true;
+      continue;
+    }
+    for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
+      if (HasUnknownFieldsWithin(reflection.GetRepeatedMessage(message, field, i))) return true;
+    }
+  }
+  return false;
+}
+
+// The stamp that the command's own must be above; 0: it names none.
+uint64_t FloorOf(const v1::Command& command) {
+  switch (command.operation_case()) {
+    case v1::Command::kPrepare:
+      return command.prepare().id().issued();
+    case v1::Command::kDecide:
+      return std::max(command.decide().id().issued(), command.decide().commit());
+    case v1::Command::kResolve:
+      return std::max(command.resolve().id().issued(), command.resolve().commit());
+    case v1::Command::kSettle:
+      return command.settle().id().issued();
+    default:
+      return 0;
+  }
+}
+
+// Of a transaction's command; nothing for others.
+std::optional<std::string> TransactionProblem(const v1::Command& command) {
+  switch (command.operation_case()) {
+    case v1::Command::kOneShard:
+      return TxnProblem(command.one_shard());
+    case v1::Command::kPrepare:
+      return TxnProblem(command.prepare());
+    case v1::Command::kDecide:
+      return TxnProblem(command.decide());
+    case v1::Command::kResolve:
+      return TxnProblem(command.resolve());
+    case v1::Command::kSettle:
+      return TxnProblem(command.settle());
+    default:
+      return std::nullopt;
+  }
+}
+
 bool OperationHasUnknownFields(const v1::Command& command) {
   switch (command.operation_case()) {
     case v1::Command::kPut:
@@ -47,6 +105,18 @@ bool OperationHasUnknownFields(const v1::Command& command) {
     }
     case v1::Command::kIncrement:
       return HasUnknownFields(command.increment());
+    case v1::Command::kOneShard:
+      return HasUnknownFieldsWithin(command.one_shard());
+    case v1::Command::kPrepare:
+      return HasUnknownFieldsWithin(command.prepare());
+    case v1::Command::kDecide:
+      return HasUnknownFieldsWithin(command.decide());
+    case v1::Command::kResolve:
+      return HasUnknownFieldsWithin(command.resolve());
+    case v1::Command::kSettle:
+      return HasUnknownFieldsWithin(command.settle());
+    case v1::Command::kForgetTransactions:
+      return HasUnknownFields(command.forget_transactions());
     case v1::Command::kAdvanceHorizon:
       return HasUnknownFields(command.advance_horizon());
     case v1::Command::kForgetSessions:
@@ -64,6 +134,28 @@ bool OperationHasUnknownFields(const v1::Command& command) {
 }
 
 }  // namespace
+
+std::optional<std::string> CommandProblem(const v1::Command& command) {
+  if (command.operation_case() == v1::Command::OPERATION_NOT_SET) {
+    const UnknownFieldSet& fields = UnknownFieldsOf(command);
+    if (fields.empty()) return "it has no operation";
+    return fmt::format("unknown operation {}", fields.field(0).number());
+  }
+  // The next leader's clock passes it.
+  if (command.has_raise_ceiling() && command.raise_ceiling().ceiling() > kStampMax) {
+    return "a ceiling out of range";
+  }
+  if (HasUnknownFields(command) || OperationHasUnknownFields(command) ||
+      (command.has_id() && HasUnknownFields(command.id()))) {
+    return "unknown field";
+  }
+  return TransactionProblem(command);
+}
+
+std::optional<std::string> PrepareProblem(const v1::PrepareCommand& command) {
+  if (HasUnknownFieldsWithin(command)) return "unknown field";
+  return TxnProblem(command);
+}
 
 absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
   batch.Clear();
@@ -83,19 +175,12 @@ absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
   if (batch.first_stamp() > kStampMax) return Unknown(entry, "a stamp out of range");
   for (int i = 0; i < batch.commands_size(); ++i) {
     const v1::Command& command = batch.commands(i);
-    if (command.operation_case() == v1::Command::OPERATION_NOT_SET) {
-      const UnknownFieldSet& fields = UnknownFieldsOf(command);
-      return Unknown(entry, fields.empty() ? fmt::format("command {} has no operation", i)
-                                           : fmt::format("command {} has unknown operation {}", i,
-                                                         fields.field(0).number()));
+    if (const std::optional<std::string> problem = CommandProblem(command)) {
+      return Unknown(entry, fmt::format("command {}: {}", i, *problem));
     }
-    // The next leader's clock passes it.
-    if (command.has_raise_ceiling() && command.raise_ceiling().ceiling() > kStampMax) {
-      return Unknown(entry, "a ceiling out of range");
-    }
-    if (HasUnknownFields(command) || OperationHasUnknownFields(command) ||
-        (command.has_id() && HasUnknownFields(command.id()))) {
-      return Unknown(entry, fmt::format("unknown field in command {}", i));
+    const uint64_t stamp = batch.first_stamp() + static_cast<uint64_t>(i);
+    if (const uint64_t floor = FloorOf(command); floor != 0 && stamp <= floor) {
+      return Unknown(entry, fmt::format("command {}: stamp {} is not above {}", i, stamp, floor));
     }
   }
   return absl::OkStatus();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,6 +18,11 @@ namespace basalt::server {
 // or a field that it has no meaning for, bytes that are no batch. Skipping any of these would let
 // replicas of different releases drift apart.
 absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch);
+
+// Why no replica of this release could apply the command, which must therefore not get into a log;
+// nothing: it can.
+std::optional<std::string> CommandProblem(const v1::Command& command);
+std::optional<std::string> PrepareProblem(const v1::PrepareCommand& command);
 
 // The stamp of the batch's last command, at least its first: a batch without commands takes one
 // stamp too.

@@ -58,6 +58,12 @@ absl::StatusOr<CommandOutcome> MetaCommands::Apply(const v1::Command& command, u
     case v1::Command::kDelete:
     case v1::Command::kCompareAndSet:
     case v1::Command::kIncrement:
+    case v1::Command::kOneShard:
+    case v1::Command::kPrepare:
+    case v1::Command::kDecide:
+    case v1::Command::kResolve:
+    case v1::Command::kSettle:
+    case v1::Command::kForgetTransactions:
     case v1::Command::kAdvanceHorizon:
       return CommandOutcome{Verdict::kWrongShard};  // no user keys here
     case v1::Command::kRaiseCeiling:

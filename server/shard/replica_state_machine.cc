@@ -32,6 +32,13 @@ bool Ran(const CommandOutcome& outcome) {
          outcome.verdict == Verdict::kNotANumber;
 }
 
+OutcomeTotals OutcomesOf(const txn::TxnShard* shard) {
+  if (shard == nullptr) return {};
+  const txn::ShardState& state = shard->state();
+  const uint64_t oldest = state.ages.empty() ? 0 : std::get<0>(*state.ages.begin());
+  return {state.ages.size(), oldest, state.forgotten};
+}
+
 storage::CommandKey KeyOf(const v1::CommandId& id) {
   return {{id.client_high(), id.client_low()}, id.sequence(), id.lowest_open(), id.issued()};
 }
@@ -255,7 +262,8 @@ StateTotals ReplicaStateMachine::totals() const {
   return {highest_stamp(),
           versions(),
           {sessions_.bytes(), sessions_.oldest(), sessions_.forgotten()},
-          ceiling_.ceiling};
+          ceiling_.ceiling,
+          OutcomesOf(txn())};
 }
 
 absl::StatusOr<raft::LogBase> ReplicaStateMachine::CreateCheckpoint(const std::string& directory) {

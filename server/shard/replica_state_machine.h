@@ -29,6 +29,8 @@
 #include "proto/types.pb.h"
 #include "raft/state_machine.h"
 #include "server/shard/apply_observer.h"
+#include "server/shard/published_locks.h"
+#include "server/txn/txn_shard.h"
 #include "storage/applied_hash.h"
 #include "storage/replica_store.h"
 #include "storage/sessions.h"
@@ -53,6 +55,14 @@ class CommandSet {
                                                storage::AppliedHash& hash) = 0;
   // The run is written.
   virtual void EndRun() = 0;
+  // Null: no transactions here.
+  virtual const txn::TxnShard* txn() const { return nullptr; }
+  virtual std::shared_ptr<const PublishedLocks> locks() const { return nullptr; }
+  // server/txn/validate.h. DataLoss: damage.
+  virtual absl::StatusOr<bool> Validate(const std::vector<txn::Read>& /*reads*/, uint64_t /*clock*/,
+                                        storage::Engine& /*engine*/) {
+    return false;
+  }
   // Of what was applied. All 0: no versions here.
   virtual VersionTotals versions() const { return {}; }
 };
@@ -87,6 +97,12 @@ class ReplicaStateMachine : public raft::StateMachine {
   StateTotals totals() const;
   uint64_t sessions_digest() const { return sessions_.Digest(); }
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
+  const txn::TxnShard* txn() const { return commands_->txn(); }
+  // Any thread. Null: none are ever held here.
+  std::shared_ptr<const PublishedLocks> locks() const { return commands_->locks(); }
+  absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock) {
+    return commands_->Validate(reads, clock, *store_->engine());
+  }
 
  private:
   ReplicaStateMachine(raft::GroupId group, std::unique_ptr<storage::ReplicaStore> store,

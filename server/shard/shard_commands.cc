@@ -4,11 +4,13 @@
 #include <charconv>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "base/check.h"
 #include "base/slot.h"
 #include "base/status.h"
+#include "server/shard/txn_codec.h"
 
 namespace basalt::server {
 
@@ -19,7 +21,16 @@ namespace {
 
 // Whether what a command does depends on what there is.
 bool Looks(const v1::Command& command) {
-  return command.has_delete_() || command.has_compare_and_set() || command.has_increment();
+  switch (command.operation_case()) {
+    case v1::Command::kDelete:
+    case v1::Command::kCompareAndSet:
+    case v1::Command::kIncrement:
+    case v1::Command::kOneShard:
+    case v1::Command::kPrepare:
+      return true;
+    default:
+      return false;
+  }
 }
 
 // All of `text` and nothing else, as std::to_string writes it or with leading zeros.
@@ -39,11 +50,19 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(versions_.horizon, storage::ReadHorizon(engine));
   BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow applied, storage::ReadAppliedRow(engine));
   if (applied.highest_stamp > versions_.horizon) ++versions_.bytes;  // there may be some
+  BASALT_ASSIGN_OR_RETURN(std::vector<txn::Row> rows, ReadTxnRows(engine));
+  published_.clear();
+  locks_->Clear();
+  for (const txn::Row& row : rows) {
+    if (const auto* prepared = std::get_if<txn::PreparedRow>(&row)) Publish(*prepared);
+  }
+  txn_ = txn::TxnShard({first_slot_, slot_count_}, std::move(rows));
   return absl::OkStatus();
 }
 
 absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
   BASALT_RETURN_IF_ERROR(storage::ReadHorizon(engine).status());
+  BASALT_RETURN_IF_ERROR(ReadTxnRows(engine).status());
   return ReadDescriptor(engine).status();
 }
 
@@ -57,12 +76,34 @@ void ShardCommands::BeginRun(std::span<const v1::CommandBatch* const> batches) {
 void ShardCommands::EndRun() {
   written_.clear();
   made_.clear();
+  for (const std::string& key : unlocked_) {
+    // It may have been locked anew by the same run.
+    if (!txn_.BlockerOfRead(key)) locks_->Remove(key);
+  }
+  unlocked_.clear();
 }
 
 absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, uint64_t stamp,
                                                     storage::Engine& engine, storage::Batch& batch,
                                                     storage::AppliedHash& hash) {
+  const Work work{stamp, engine, batch, hash};
   switch (command.operation_case()) {
+    case v1::Command::kOneShard:
+      return RunOneShard(command.one_shard(), work);
+    case v1::Command::kPrepare:
+      return RunTransaction(command.prepare(), work);
+    case v1::Command::kDecide:
+      return RunTransaction(command.decide(), work);
+    case v1::Command::kResolve:
+      return RunTransaction(command.resolve(), work);
+    case v1::Command::kSettle:
+      txn_.Apply(ToValue(command.settle()), stamp);
+      StageTransactions(work);
+      return CommandOutcome{Verdict::kApplied, stamp};
+    case v1::Command::kForgetTransactions:
+      txn_.Apply(ToValue(command.forget_transactions()), stamp);
+      StageTransactions(work);
+      return CommandOutcome{Verdict::kApplied, stamp};
     case v1::Command::kPut:
       return Put(command.put(), stamp, engine, batch, hash);
     case v1::Command::kDelete:
@@ -89,6 +130,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::Put(const v1::PutCommand& put, uin
                                                   storage::AppliedHash& hash) {
   const uint32_t slot = base::SlotOf(put.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  if (IsLocked(put.key())) return CommandOutcome{Verdict::kLocked};
   if (options_.check_every_key) {
     BASALT_RETURN_IF_ERROR(HasValue(put.key(), stamp, engine).status());
   }
@@ -102,6 +144,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::Delete(const v1::DeleteCommand& co
                                                      storage::AppliedHash& hash) {
   const uint32_t slot = base::SlotOf(command.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  if (IsLocked(command.key())) return CommandOutcome{Verdict::kLocked};
   BASALT_ASSIGN_OR_RETURN(const bool existed, HasValue(command.key(), stamp, engine));
   Stage(slot, command.key(), stamp, VersionKind::kTombstone, {}, batch, hash);
   return CommandOutcome{.verdict = Verdict::kApplied, .version = stamp, .existed = existed};
@@ -113,6 +156,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::CompareAndSet(const v1::CompareAnd
                                                             storage::AppliedHash& hash) {
   const uint32_t slot = base::SlotOf(command.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  if (IsLocked(command.key())) return CommandOutcome{Verdict::kLocked};
   BASALT_ASSIGN_OR_RETURN(const std::optional<Newest> newest,
                           NewestOf(command.key(), stamp, engine));
   const uint64_t version = newest ? newest->stamp : 0;
@@ -142,6 +186,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::Increment(const v1::IncrementComma
                                                         storage::AppliedHash& hash) {
   const uint32_t slot = base::SlotOf(command.key());
   if (!Owns(slot)) return CommandOutcome{Verdict::kWrongShard};
+  if (IsLocked(command.key())) return CommandOutcome{Verdict::kLocked};
   BASALT_ASSIGN_OR_RETURN(const std::optional<Newest> newest,
                           NewestOf(command.key(), stamp, engine));
   const std::optional<int64_t> number = newest ? ToNumber(newest->value) : 0;
@@ -161,6 +206,133 @@ void ShardCommands::Stage(uint32_t slot, std::string_view key, uint64_t stamp, V
   versions_.bytes += row.size();
   hash.Add(slot, row);
   if (remembers_) written_.insert_or_assign(key, Written{stamp, kind, value});
+}
+
+// What the machines of transactions ask of the versions, as of the command that runs.
+class ShardCommands::Versions final : public txn::VersionStore {
+ public:
+  Versions(ShardCommands& commands, storage::Engine& engine)
+      : commands_(commands), engine_(engine) {}
+
+  txn::Newest NewestOf(const std::string& key) override {
+    absl::StatusOr<txn::Newest> newest = commands_.NewestWithDeletes(key, engine_);
+    if (newest.ok()) return *std::move(newest);
+    status_.Update(newest.status());
+    return {};
+  }
+  txn::Stamp VersionOf(const std::string& key) override { return NewestOf(key).version; }
+
+  // Not OK: something that was asked for is damaged, and what was answered means nothing.
+  const absl::Status& status() const { return status_; }
+
+ private:
+  ShardCommands& commands_;
+  storage::Engine& engine_;
+  absl::Status status_;
+};
+
+// A delete at or below the horizon counts as nothing at all: whether it is stored yet, or was
+// written by this very run of entries, differs from replica to replica and must decide nothing.
+absl::StatusOr<txn::Newest> ShardCommands::NewestWithDeletes(const std::string& key,
+                                                             storage::Engine& engine) {
+  const auto deleted_at = [this](txn::Stamp stamp) {
+    return stamp <= versions_.horizon ? txn::Newest{} : txn::Newest{stamp, std::nullopt};
+  };
+  if (const auto place = written_.find(key); place != written_.end()) {
+    const Written& written = place->second;
+    if (written.kind == VersionKind::kTombstone) return deleted_at(written.stamp);
+    return txn::Newest{written.stamp, std::string(written.value)};
+  }
+  BASALT_ASSIGN_OR_RETURN(std::optional<storage::Version> version,
+                          storage::ReadNewestVersion(engine, key));
+  if (!version) return txn::Newest{};
+  if (version->kind == VersionKind::kValue) {
+    return txn::Newest{version->stamp, std::move(version->value)};
+  }
+  return deleted_at(version->stamp);
+}
+
+absl::StatusOr<CommandOutcome> ShardCommands::RunOneShard(const v1::OneShardCommand& command,
+                                                          Work work) {
+  using Answer = txn::OneShardAnswer;
+  Versions versions(*this, work.engine);
+  Answer answer = txn_.Apply(ToValue(command), work.stamp, versions);
+  BASALT_RETURN_IF_ERROR(versions.status());
+  StageTransactions(work);
+  CommandOutcome outcome;
+  switch (answer.verdict) {
+    case Answer::Verdict::kApplied:
+      return CommandOutcome{.verdict = Verdict::kApplied, .version = work.stamp};
+    case Answer::Verdict::kNotOwner:
+      return CommandOutcome{.verdict = Verdict::kWrongShard};
+    case Answer::Verdict::kChanged:
+      return CommandOutcome{.verdict = Verdict::kConditionFailed};
+    case Answer::Verdict::kLocked:
+      outcome.verdict = Verdict::kLocked;
+      outcome.txn = std::make_shared<const TxnAnswer>(TxnAnswer{{}, std::move(answer)});
+      return outcome;
+  }
+  return outcome;
+}
+
+template <typename Command>
+absl::StatusOr<CommandOutcome> ShardCommands::RunTransaction(const Command& command, Work work) {
+  Versions versions(*this, work.engine);
+  CommandOutcome outcome{.verdict = Verdict::kTransaction, .version = work.stamp};
+  const auto value = ToValue(command);
+  if constexpr (std::is_same_v<Command, v1::PrepareCommand>) {
+    outcome.txn = std::make_shared<const TxnAnswer>(
+        TxnAnswer{value.id, txn_.Apply(value, work.stamp, versions)});
+  } else {
+    outcome.txn =
+        std::make_shared<const TxnAnswer>(TxnAnswer{value.id, txn_.Apply(value, work.stamp)});
+  }
+  BASALT_RETURN_IF_ERROR(versions.status());
+  StageTransactions(work);
+  return outcome;
+}
+
+absl::StatusOr<bool> ShardCommands::Validate(const std::vector<txn::Read>& reads, uint64_t clock,
+                                             storage::Engine& engine) {
+  Versions versions(*this, engine);
+  const txn::ValidateAnswer answer = txn_.Validate(reads, clock, versions_.horizon, versions);
+  BASALT_RETURN_IF_ERROR(versions.status());
+  return answer.verdict == txn::ValidateAnswer::Verdict::kValid;
+}
+
+void ShardCommands::Publish(const txn::PreparedRow& row) {
+  std::vector<std::string> keys;
+  for (const txn::HeldKey& held : row.prepared.keys) {
+    if (held.mode != txn::LockMode::kExclusive) continue;
+    locks_->Add(held.key);
+    keys.push_back(held.key);
+  }
+  if (!keys.empty()) published_.emplace(std::pair(row.id, row.slot), std::move(keys));
+}
+
+// Versions of transactions lie below the stamp of the command that made them: their keys were
+// locked since, so that nothing newer was written.
+void ShardCommands::StageTransactions(Work work) {
+  for (txn::Staged& staged : txn_.TakeStaged()) {
+    if (const auto* put = std::get_if<txn::PutRow>(&staged)) {
+      StageRow(*put, work.batch);
+      if (const auto* prepared = std::get_if<txn::PreparedRow>(&put->row)) Publish(*prepared);
+    } else if (const auto* deleted = std::get_if<txn::DeleteRow>(&staged)) {
+      StageRow(*deleted, work.batch);
+      if (deleted->key.kind == txn::RowKind::kPrepared) {
+        auto ended = published_.extract({deleted->key.id, deleted->key.slot});
+        if (ended.empty()) continue;
+        for (std::string& key : ended.mapped()) unlocked_.push_back(std::move(key));
+      }
+    } else {
+      auto& version = std::get<txn::WriteVersion>(staged);
+      const std::string& key = made_.emplace_back(std::move(version.key));
+      const bool deletes = !version.value;
+      const std::string& value = made_.emplace_back(std::move(version.value).value_or(""));
+      Stage(base::SlotOf(key), key, version.stamp,
+            deletes ? VersionKind::kTombstone : VersionKind::kValue, value, work.batch, work.hash);
+    }
+  }
 }
 
 CommandOutcome ShardCommands::AdvanceHorizon(uint64_t horizon, uint64_t stamp,

@@ -5,18 +5,26 @@
 // A conditional command is judged against the newest version, a tombstone counting as none: whether
 // one below the horizon is still stored must decide nothing.
 //
+// What transactions do to it is server/txn's: this puts their rows and versions into the batch, and
+// turns away what writes a key that one of them has locked.
+//
 // Whether the shard owns a key's slot is decided here, when the command is applied, and nowhere
 // else: what routing let through on an older map is turned away.
 #pragma once
 
 #include <deque>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 
 #include "server/shard/replica_state_machine.h"
+#include "server/txn/txn_shard.h"
 #include "storage/mvcc.h"
 
 namespace basalt::server {
@@ -40,6 +48,10 @@ class ShardCommands : public CommandSet {
                                        storage::AppliedHash& hash) override;
   void EndRun() override;
   VersionTotals versions() const override { return versions_; }
+  const txn::TxnShard* txn() const override { return &txn_; }
+  std::shared_ptr<const PublishedLocks> locks() const override { return locks_; }
+  absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock,
+                                storage::Engine& engine) override;
 
  private:
   absl::StatusOr<CommandOutcome> Put(const v1::PutCommand& put, uint64_t stamp,
@@ -56,8 +68,26 @@ class ShardCommands : public CommandSet {
                                            storage::AppliedHash& hash);
   void Stage(uint32_t slot, std::string_view key, uint64_t stamp, storage::VersionKind kind,
              std::string_view value, storage::Batch& batch, storage::AppliedHash& hash);
+  // What a run of this command has to work on.
+  struct Work {
+    uint64_t stamp = 0;
+    storage::Engine& engine;
+    storage::Batch& batch;
+    storage::AppliedHash& hash;
+  };
+  class Versions;
+  template <typename Command>
+  absl::StatusOr<CommandOutcome> RunTransaction(const Command& command, Work work);
+  absl::StatusOr<CommandOutcome> RunOneShard(const v1::OneShardCommand& command, Work work);
+  void StageTransactions(Work work);
   CommandOutcome AdvanceHorizon(uint64_t horizon, uint64_t stamp, storage::Batch& batch);
   bool Owns(uint32_t slot) const;
+  // Whether a transaction forbids a write of the key.
+  bool IsLocked(std::string_view key) const {
+    return txn_.state().locks.keys() > 0 && txn_.BlockerOfWrite(key).has_value();
+  }
+  // The newest version of `key`, a tombstone too if the horizon does not let it go.
+  absl::StatusOr<txn::Newest> NewestWithDeletes(const std::string& key, storage::Engine& engine);
   // The newest version of `key`, of this run or stored; CHECKs that `stamp` is newer.
   absl::StatusOr<bool> HasValue(std::string_view key, uint64_t stamp, storage::Engine& engine);
   struct Newest {
@@ -72,6 +102,11 @@ class ShardCommands : public CommandSet {
   uint32_t first_slot_ = 0;
   uint32_t slot_count_ = 0;
   VersionTotals versions_;
+  txn::TxnShard txn_{txn::SlotRange{}};
+  void Publish(const txn::PreparedRow& row);
+  const std::shared_ptr<PublishedLocks> locks_ = std::make_shared<PublishedLocks>();
+  std::map<std::pair<txn::TxnId, txn::Slot>, std::vector<std::string>> published_;
+  std::vector<std::string> unlocked_;  // by this run
   // The newest version that this run gave a key; kept only in runs that hold a command that looks.
   // Looked up, never walked. The bytes are the run's own, or made_'s.
   struct Written {

@@ -35,6 +35,17 @@ absl::StatusOr<std::optional<ReadValue>> ShardReads::Get(std::string_view key) c
   return TakeValue(*version);
 }
 
+absl::StatusOr<NewestValue> ShardReads::GetNewest(std::string_view key) const {
+  BASALT_ASSIGN_OR_RETURN(std::optional<storage::Version> version,
+                          storage::ReadNewestVersion(*engine_, key));
+  if (!version) return NewestValue{};
+  if (version->kind == VersionKind::kValue) {
+    return NewestValue{true, std::move(version->value), version->stamp};
+  }
+  BASALT_ASSIGN_OR_RETURN(const uint64_t horizon, storage::ReadHorizon(*engine_));
+  return NewestValue{false, {}, version->stamp > horizon ? version->stamp : 0};
+}
+
 absl::StatusOr<std::optional<ReadValue>> ShardReads::GetAt(std::string_view key,
                                                            uint64_t stamp) const {
   auto version = storage::ReadVersionAt(*engine_, key, stamp);

@@ -31,6 +31,14 @@ struct ReadValue {
   uint64_t version = 0;
 };
 
+// The newest version of a key, a tombstone too; one that the horizon lets go is version 0, as is a
+// key that was never written.
+struct NewestValue {
+  bool found = false;
+  std::string bytes;
+  uint64_t version = 0;
+};
+
 struct ScanBounds {
   std::string_view from;
   std::string_view to;  // not included; empty: no end
@@ -62,6 +70,7 @@ class ShardReads {
 
   // nullopt: no such key.
   absl::StatusOr<std::optional<ReadValue>> Get(std::string_view key) const;
+  absl::StatusOr<NewestValue> GetNewest(std::string_view key) const;
   // As it stood at `stamp`. OutOfRange: that is below the horizon, too old to tell.
   absl::StatusOr<std::optional<ReadValue>> GetAt(std::string_view key, uint64_t stamp) const;
   // One moment of the shard, in key order. OutOfRange: `bounds.at` is below the horizon.

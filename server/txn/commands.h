@@ -82,6 +82,8 @@ struct Blocker {
 struct ReadValue {
   std::string key;
   Newest newest;
+
+  bool operator==(const ReadValue&) const = default;
 };
 
 struct PrepareAnswer {
@@ -99,11 +101,15 @@ struct PrepareAnswer {
   std::optional<Blocker> blocker;
   Outcome outcome = Outcome::kAborted;
   std::vector<ReadValue> values;  // kPrepared, when versions were not compared
+
+  bool operator==(const PrepareAnswer&) const = default;
 };
 
 struct ResolveAnswer {
   std::vector<Slot> resolved;   // applied, now or earlier: no lock of the id is left there
   std::vector<Slot> not_owned;  // nothing was done there
+
+  bool operator==(const ResolveAnswer&) const = default;
 };
 
 struct DecideAnswer {
@@ -116,6 +122,8 @@ struct DecideAnswer {
   Verdict verdict = Verdict::kDecided;
   Outcome outcome = Outcome::kAborted;
   Stamp commit = 0;
+
+  bool operator==(const DecideAnswer&) const = default;
 };
 
 struct OneShardAnswer {
@@ -128,6 +136,8 @@ struct OneShardAnswer {
   Verdict verdict = Verdict::kApplied;
   std::string changed;
   std::optional<Blocker> blocker;
+
+  bool operator==(const OneShardAnswer&) const = default;
 };
 
 }  // namespace basalt::txn

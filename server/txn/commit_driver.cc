@@ -10,6 +10,11 @@ namespace {
 
 using Verdict = PrepareAnswer::Verdict;
 
+// A Prepare may be large and its line slow: copies of it must not fill the line.
+constexpr Milliseconds kResendPauseMost = 5000;
+// Of what is read under locks, over all shards.
+constexpr size_t kValueBytesMost = size_t{32} << 20;
+
 AbortReason ReasonOf(const PrepareAnswer& answer) {
   switch (answer.verdict) {
     case Verdict::kChanged:
@@ -38,7 +43,7 @@ CommitDriver::CommitDriver(Transaction transaction, Milliseconds deadline,
 }
 
 CommitDriver::Step CommitDriver::Start(Milliseconds now) {
-  for (auto& [slot, slip] : slots_) slip.sent = now;
+  for (auto& [slot, slip] : slots_) slip = {0, now, resend_after_};
   return {Slots(), std::nullopt};
 }
 
@@ -52,7 +57,12 @@ CommitDriver::Step CommitDriver::OnPrepareAnswer(const std::vector<Slot>& slots,
     if (place == slots_.end()) continue;
     place->second.prepared = std::max(place->second.prepared, answer.prepared);
   }
-  for (const ReadValue& value : answer.values) values_.insert_or_assign(value.key, value.newest);
+  for (const ReadValue& value : answer.values) {
+    const bool fresh = values_.insert_or_assign(value.key, value.newest).second;
+    if (fresh && value.newest.value) value_bytes_ += value.newest.value->size();
+  }
+  // All of them go back in one answer.
+  if (value_bytes_ > kValueBytesMost) return Abort(AbortReason::kChanged, now);
   return ProposeIfPrepared(now);
 }
 
@@ -71,8 +81,9 @@ CommitDriver::Step CommitDriver::OnTick(Milliseconds now) {
   if (now >= deadline_) return Abort(AbortReason::kDeadline, now);
   Step step;
   for (auto& [slot, slip] : slots_) {
-    if (slip.prepared != 0 || now - slip.sent < resend_after_) continue;
+    if (slip.prepared != 0 || now - slip.sent < slip.pause) continue;
     slip.sent = now;
+    slip.pause = std::min(2 * slip.pause, kResendPauseMost);
     step.prepare.push_back(slot);
   }
   return step;
@@ -103,7 +114,7 @@ std::vector<Slot> CommitDriver::Slots() const {
 Prepare CommitDriver::PrepareOf(const std::vector<Slot>& slots) const {
   Prepare prepare{transaction_.id, transaction_.age, {}, {}, transaction_.compares_versions};
   for (const Part& part : transaction_.parts) {
-    if (std::find(slots.begin(), slots.end(), part.slot) == slots.end()) continue;
+    if (!std::binary_search(slots.begin(), slots.end(), part.slot)) continue;
     if (part.slot == transaction_.id.anchor) prepare.all_slots = Slots();
     prepare.parts.push_back(part);
   }

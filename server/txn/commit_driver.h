@@ -54,7 +54,8 @@ class CommitDriver {
   // A commit found no live prepare record.
   Step OnNoRecord(Milliseconds now);
 
-  // The parts of these slots; the coordinator's own Prepare if the anchor is among them.
+  // The parts of these slots, which rise; the coordinator's own Prepare if the anchor is among
+  // them.
   Prepare PrepareOf(const std::vector<Slot>& slots) const;
 
   AbortReason reason() const { return reason_; }
@@ -65,6 +66,7 @@ class CommitDriver {
   struct Slip {
     Stamp prepared = 0;  // 0: no answer yet
     Milliseconds sent = 0;
+    Milliseconds pause = 0;  // until it is sent again; doubles each time
   };
 
   std::vector<Slot> Slots() const;
@@ -80,6 +82,7 @@ class CommitDriver {
   Milliseconds proposed_at_ = 0;
   AbortReason reason_ = AbortReason::kNone;
   std::map<std::string, Newest> values_;
+  size_t value_bytes_ = 0;
 };
 
 }  // namespace basalt::txn

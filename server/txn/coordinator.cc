@@ -9,7 +9,7 @@ namespace {
 CommitAnswer AnswerOf(const TxnId& id, const InquiryAnswer& answer) {
   using From = InquiryAnswer::Verdict;
   using To = CommitAnswer::Verdict;
-  CommitAnswer to{id, To::kAborted, answer.commit, AbortReason::kNone, {}};
+  CommitAnswer to{id, To::kAborted, answer.commit, AbortReason::kNone, std::nullopt};
   if (answer.verdict == From::kCommitted) to.verdict = To::kCommitted;
   if (answer.verdict == From::kForgotten) to.verdict = To::kForgotten;
   if (answer.verdict == From::kNotOwner) to.verdict = To::kNotOwner;
@@ -29,8 +29,8 @@ InquiryAnswer InquiryAnswerOf(const DecideAnswer& answer) {
 
 }  // namespace
 
-void Coordinator::Commit(const Transaction& transaction, Milliseconds deadline, Milliseconds now) {
-  const TxnId& id = transaction.id;
+void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Milliseconds now) {
+  const TxnId id = transaction.id;
   if (const std::optional<InquiryAnswer> answer = FinalAnswer(state_, id)) {
     effects_.answers.push_back(AnswerOf(id, *answer));
     return;
@@ -42,7 +42,8 @@ void Coordinator::Commit(const Transaction& transaction, Milliseconds deadline, 
     return;
   }
   const auto place =
-      drivers_.emplace(id, CommitDriver(transaction, deadline, options_.resend_after)).first;
+      drivers_.emplace(id, CommitDriver(std::move(transaction), deadline, options_.resend_after))
+          .first;
   Carry(place->second, place->second.Start(now));
 }
 

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +46,9 @@ struct CommitAnswer {
   Verdict verdict = Verdict::kAborted;
   Stamp commit = 0;
   AbortReason reason = AbortReason::kNone;
-  std::map<std::string, Newest> values;  // kCommitted, of one that compared no versions
+  // kCommitted, of one that compared no versions: what it read. Nothing: this leader did not drive
+  // it and cannot know.
+  std::optional<std::map<std::string, Newest>> values;
 };
 
 struct InquiryReply {
@@ -71,7 +74,7 @@ class Coordinator {
       : state_(*state), options_(options) {}
 
   // A client wants it committed; `deadline` is when to give up. It may come any number of times.
-  void Commit(const Transaction& transaction, Milliseconds deadline, Milliseconds now);
+  void Commit(Transaction transaction, Milliseconds deadline, Milliseconds now);
   // See CommitDriver::OnPrepareAnswer.
   void OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slots, const PrepareAnswer& answer,
                        Milliseconds now);

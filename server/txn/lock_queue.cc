@@ -1,6 +1,7 @@
 #include "server/txn/lock_queue.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -8,116 +9,225 @@
 namespace basalt::txn {
 namespace {
 
-bool Excludes(LockMode a, LockMode b) {
-  return a == LockMode::kExclusive || b == LockMode::kExclusive;
-}
-
-const WantedKey* Find(const LockRequest& request, const std::string& key) {
-  for (const WantedKey& wanted : request.keys) {
-    if (wanted.key == key) return &wanted;
-  }
-  return nullptr;
-}
-
-bool Shares(const LockRequest& a, const LockRequest& b) {
-  return std::any_of(a.keys.begin(), a.keys.end(),
-                     [&b](const WantedKey& wanted) { return Find(b, wanted.key) != nullptr; });
-}
-
 // An operation on one key holds nothing, not even while it is proposed.
 bool Holds(const LockRequest& request) { return request.age.has_value(); }
 
 bool IsOwn(const LockRequest& request, const TxnId& holder) { return request.holds == holder; }
 
+// A key has any number of shared holders, or one that is exclusive.
+bool IsExclusive(const std::vector<Holder>& holders) {
+  return !holders.empty() && holders.front().mode == LockMode::kExclusive;
+}
+
 }  // namespace
 
 QueueEffects LockQueue::Offer(LockRequest request) {
-  BASALT_CHECK(!proposed_.contains(request.request));
-  waiting_.push_back(std::move(request));
-  return JudgeAll();
+  BASALT_CHECK(!proposed_.contains(request.request) && !places_.contains(request.request));
+  const Place place = ++last_place_;
+  JoinLines(place, request);
+  places_.emplace(request.request, place);
+  if (request.holds) prepares_.emplace(*request.holds, place);
+  waiting_.emplace(place, std::move(request));
+  marked_.insert(place);
+  return JudgeMarked();
 }
 
 QueueEffects LockQueue::Done(RequestId request) {
-  proposed_.erase(request);
-  return JudgeAll();
+  const auto done = proposed_.extract(request);
+  if (done.empty()) return LocksChanged();
+  Forget(done.mapped().place, done.mapped().request);
+  LetGo(done.mapped().request);
+  return JudgeMarked();
+}
+
+QueueEffects LockQueue::LocksChanged() {
+  for (const auto& [key, line] : lines_) MarkLine(key, line);
+  return JudgeMarked();
 }
 
 bool LockQueue::Withdraw(RequestId request) {
-  return std::erase_if(waiting_, [request](const LockRequest& waiting) {
-           return waiting.request == request;
-         }) > 0;
-}
-
-bool LockQueue::Knows(const TxnId& id) const {
-  return std::any_of(waiting_.begin(), waiting_.end(),
-                     [&id](const LockRequest& request) { return IsOwn(request, id); }) ||
-         std::any_of(proposed_.begin(), proposed_.end(),
-                     [&id](const auto& entry) { return IsOwn(entry.second, id); });
-}
-
-// Whether somebody holds the key, or waits for it ahead, who excludes this request.
-bool LockQueue::MustWait(const LockRequest& request, const WantedKey& wanted, size_t ahead) const {
-  for (const Holder& holder : locks_->HoldersOf(wanted.key)) {
-    if (Excludes(holder.mode, wanted.mode) && !IsOwn(request, holder.id)) return true;
-  }
-  for (const auto& [id, other] : proposed_) {
-    const WantedKey* theirs = Holds(other) ? Find(other, wanted.key) : nullptr;
-    if (theirs != nullptr && Excludes(theirs->mode, wanted.mode)) return true;
-  }
-  for (size_t i = 0; i < ahead; ++i) {
-    const WantedKey* theirs = Find(waiting_[i], wanted.key);
-    if (theirs != nullptr && Excludes(theirs->mode, wanted.mode)) return true;
-  }
-  return false;
-}
-
-// Of all holders of its keys and all aged requests ahead of it there, whether they exclude it or
-// not.
-bool LockQueue::IsOldest(const LockRequest& request, size_t ahead) const {
-  const Age& age = *request.age;
-  for (const WantedKey& wanted : request.keys) {
-    for (const Holder& holder : locks_->HoldersOf(wanted.key)) {
-      if (!IsOwn(request, holder.id) && !(age < holder.age)) return false;
-    }
-  }
-  for (const auto& [id, other] : proposed_) {
-    if (Holds(other) && Shares(request, other) && !(age < *other.age)) return false;
-  }
-  for (size_t i = 0; i < ahead; ++i) {
-    const LockRequest& other = waiting_[i];
-    if (other.age && Shares(request, other) && !(age < *other.age)) return false;
-  }
+  const auto place = places_.find(request);
+  if (place == places_.end()) return false;
+  auto left = waiting_.extract(place->second);
+  LeaveLines(place->second, left.mapped());
+  Forget(place->second, left.mapped());
+  marked_.erase(place->second);
+  places_.erase(place);
   return true;
 }
 
-LockQueue::Fate LockQueue::Judge(const LockRequest& request, size_t ahead) const {
+std::vector<RequestId> LockQueue::WithdrawAll(const TxnId& id) {
+  std::vector<RequestId> waiting;
+  const auto [first, last] = prepares_.equal_range(id);
+  for (auto own = first; own != last; ++own) {
+    const auto place = waiting_.find(own->second);
+    if (place != waiting_.end()) waiting.push_back(place->second.request);
+  }
+  for (const RequestId request : waiting) Withdraw(request);
+  return waiting;
+}
+
+bool LockQueue::Knows(const TxnId& id) const { return prepares_.contains(id); }
+
+void LockQueue::Forget(Place place, const LockRequest& request) {
+  if (!request.holds) return;
+  const auto [first, last] = prepares_.equal_range(*request.holds);
+  const auto own =
+      std::find_if(first, last, [place](const auto& entry) { return entry.second == place; });
+  BASALT_CHECK(own != last);
+  prepares_.erase(own);
+}
+
+void LockQueue::JoinLines(Place place, const LockRequest& request) {
+  for (const WantedKey& wanted : request.keys) {
+    Line& line = lines_[wanted.key];
+    const bool fresh = line.waiting.emplace(place, wanted.mode).second;
+    BASALT_CHECK(fresh);
+    if (wanted.mode == LockMode::kExclusive) line.exclusive.insert(place);
+    if (request.age) line.aged.emplace(place, *request.age);
+  }
+}
+
+// Behind an exclusive request that leaves, those up to the next exclusive one are free of it, and
+// the next one itself if it is the first now; behind a shared one only that.
+void LockQueue::LeaveLines(Place place, const LockRequest& request) {
+  for (const WantedKey& wanted : request.keys) {
+    const auto found = lines_.find(wanted.key);
+    Line& line = found->second;
+    const bool was_exclusive = wanted.mode == LockMode::kExclusive;
+    const bool led = line.exclusive.empty() || *line.exclusive.begin() >= place;
+    line.waiting.erase(place);
+    line.exclusive.erase(place);
+    line.aged.erase(place);
+    if (was_exclusive && led) {
+      for (auto next = line.waiting.upper_bound(place); next != line.waiting.end(); ++next) {
+        if (next->second == LockMode::kExclusive) break;
+        marked_.insert(next->first);
+      }
+    }
+    if (!line.waiting.empty() && line.waiting.begin()->second == LockMode::kExclusive) {
+      marked_.insert(line.waiting.begin()->first);
+    }
+    if (line.waiting.empty() && line.held.empty()) lines_.erase(found);
+  }
+}
+
+void LockQueue::Hold(const LockRequest& request) {
+  if (!Holds(request)) return;
+  for (const WantedKey& wanted : request.keys) {
+    Line& line = lines_[wanted.key];
+    line.held.emplace(*request.age, request.request);
+    if (wanted.mode == LockMode::kExclusive) ++line.held_exclusive;
+    MarkYounger(line, *request.age);
+  }
+}
+
+void LockQueue::LetGo(const LockRequest& request) {
+  for (const WantedKey& wanted : request.keys) {
+    const auto found = lines_.find(wanted.key);
+    if (found == lines_.end()) continue;
+    Line& line = found->second;
+    if (Holds(request)) {
+      line.held.erase({*request.age, request.request});
+      if (wanted.mode == LockMode::kExclusive) --line.held_exclusive;
+    }
+    if (line.waiting.empty() && line.held.empty()) {
+      lines_.erase(found);
+    } else {
+      MarkLine(wanted.key, line);
+    }
+  }
+}
+
+// They are ahead of all that are older.
+void LockQueue::MarkYounger(const Line& line, const Age& age) {
+  for (const auto& [place, theirs] : line.aged) {
+    if (theirs < age) break;
+    marked_.insert(place);
+  }
+}
+
+void LockQueue::MarkLine(const std::string& key, const Line& line) {
+  const std::vector<Holder>& holders = locks_->HoldersOf(key);
+  for (const Holder& holder : holders) MarkYounger(line, holder.age);
+  if (!line.held.empty()) MarkYounger(line, line.held.begin()->first);
+  if (line.held_exclusive > 0) return;  // nobody goes
+  if (IsExclusive(holders)) {           // nobody but its own
+    const auto [first, last] = prepares_.equal_range(holders.front().id);
+    for (auto own = first; own != last; ++own) {
+      if (line.waiting.contains(own->second)) marked_.insert(own->second);
+    }
+    return;
+  }
+  for (const auto& [place, mode] : line.waiting) {
+    const bool exclusive = mode == LockMode::kExclusive;
+    if (!exclusive || place == line.waiting.begin()->first) marked_.insert(place);
+    if (exclusive) break;
+  }
+}
+
+// Whether somebody holds the key, or waits for it ahead, who excludes this request.
+bool LockQueue::MustWait(Place place, const LockRequest& request, const WantedKey& wanted) const {
+  const std::vector<Holder>& holders = locks_->HoldersOf(wanted.key);
+  const Line& line = lines_.at(wanted.key);
+  const bool is_own = holders.size() == 1 && IsOwn(request, holders.front().id);
+  if (wanted.mode == LockMode::kExclusive) {
+    return (!holders.empty() && !is_own) || !line.held.empty() ||
+           line.waiting.begin()->first < place;
+  }
+  return (IsExclusive(holders) && !is_own) || line.held_exclusive > 0 ||
+         (!line.exclusive.empty() && *line.exclusive.begin() < place);
+}
+
+// Of all holders of its keys and all aged requests ahead of it there, whether they exclude it or
+// not. Those ahead have been judged, so the next aged one ahead is the oldest of them.
+bool LockQueue::IsOldest(Place place, const LockRequest& request) const {
+  const Age& age = *request.age;
+  return std::all_of(request.keys.begin(), request.keys.end(), [&](const WantedKey& wanted) {
+    const std::vector<Holder>& holders = locks_->HoldersOf(wanted.key);
+    const Line& line = lines_.at(wanted.key);
+    if (!line.held.empty() && !(age < line.held.begin()->first)) return false;
+    const auto self = line.aged.find(place);
+    if (self != line.aged.begin() && !(age < std::prev(self)->second)) return false;
+    return std::all_of(holders.begin(), holders.end(), [&](const Holder& holder) {
+      return IsOwn(request, holder.id) || age < holder.age;
+    });
+  });
+}
+
+LockQueue::Fate LockQueue::Judge(Place place, const LockRequest& request) {
+  ++judged_;
   const bool waits =
       std::any_of(request.keys.begin(), request.keys.end(),
-                  [&](const WantedKey& wanted) { return MustWait(request, wanted, ahead); });
+                  [&](const WantedKey& wanted) { return MustWait(place, request, wanted); });
   if (!waits) return Fate::kProposed;
-  return !request.age || IsOldest(request, ahead) ? Fate::kWaits : Fate::kRefused;
+  return !request.age || IsOldest(place, request) ? Fate::kWaits : Fate::kRefused;
 }
 
 // From the front, again and again: whoever is proposed may be too old for one ahead of it, whoever
-// is refused clears the way for those behind.
-QueueEffects LockQueue::JudgeAll() {
+// is refused clears the way for those behind. Of those that are not marked the last judgement
+// holds.
+QueueEffects LockQueue::JudgeMarked() {
   QueueEffects effects;
-  for (size_t i = 0; i < waiting_.size();) {
-    const Fate fate = Judge(waiting_[i], i);
-    if (fate == Fate::kWaits) {
-      ++i;
-      continue;
-    }
-    LockRequest request = std::move(waiting_[i]);
-    waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
-    if (fate == Fate::kRefused) {
-      effects.refused.push_back(request.request);
-      continue;
-    }
-    effects.proposed.push_back(request.request);
+  while (!marked_.empty()) {
+    const Place place = *marked_.begin();
+    marked_.erase(marked_.begin());
+    const auto waiting = waiting_.find(place);
+    const Fate fate = Judge(place, waiting->second);
+    if (fate == Fate::kWaits) continue;
+    LockRequest request = std::move(waiting->second);
+    waiting_.erase(waiting);
+    places_.erase(request.request);
+    LeaveLines(place, request);
     const RequestId id = request.request;
-    proposed_.emplace(id, std::move(request));
-    i = 0;
+    if (fate == Fate::kRefused) {
+      Forget(place, request);
+      effects.refused.push_back(id);
+      continue;
+    }
+    effects.proposed.push_back(id);
+    Hold(request);
+    proposed_.emplace(id, Proposed{place, std::move(request)});
   }
   return effects;
 }

@@ -15,14 +15,17 @@
 // All of it is a courtesy: what decides is the lock table, when a command is applied. A command
 // that is turned away as locked then may be offered again.
 //
-// Pure; one owner. Bounded by its caller, by waiting() and deadlines (Withdraw): what a change
-// costs grows with the square of what waits, so hundreds are fine and tens of thousands are not.
+// Pure; one owner. Bounded by its caller, by waiting() and deadlines (Withdraw). Who waits stands
+// in a line for each of its keys, and a change judges anew only those whose lot it can change:
+// mostly the first of a line, those that go with it, and those that have to give up.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/txn/lock_table.h"
@@ -57,32 +60,68 @@ class LockQueue {
 
   // Each returns what has come of it, for any of the requests.
   QueueEffects Offer(LockRequest request);
-  // A request that was proposed is applied, or will never be. Comes after the table has changed.
+  // A request that was proposed is applied, or will never be. Comes after the table has changed, at
+  // its keys; one that is not known counts as LocksChanged.
   QueueEffects Done(RequestId request);
   // The table has changed by something that never was in this queue.
-  QueueEffects LocksChanged() { return JudgeAll(); }
+  QueueEffects LocksChanged();
   // A request that waits has run out of time; false: it does not wait. Others may go on then:
   // LocksChanged tells.
   bool Withdraw(RequestId request);
+  // The Prepares of this id that wait; likewise.
+  std::vector<RequestId> WithdrawAll(const TxnId& id);
 
   // A Prepare of this id waits or is proposed. A copy that comes meanwhile is not offered, it would
   // be judged against its own first one; the answer to that one serves both.
   bool Knows(const TxnId& id) const;
 
+  // How often a request was judged: what all this has cost.
+  uint64_t judged() const { return judged_; }
   size_t waiting() const { return waiting_.size(); }
   size_t proposed() const { return proposed_.size(); }
 
  private:
   enum class Fate : uint8_t { kProposed, kWaits, kRefused };
+  using Place = uint64_t;  // rises with each that is offered: the smaller is ahead
 
-  Fate Judge(const LockRequest& request, size_t ahead) const;
-  bool MustWait(const LockRequest& request, const WantedKey& wanted, size_t ahead) const;
-  bool IsOldest(const LockRequest& request, size_t ahead) const;
-  QueueEffects JudgeAll();
+  struct Proposed {
+    Place place = 0;
+    LockRequest request;
+  };
+  // Who wants one key. Those of `aged` are ever older, front to back: who is not is refused.
+  struct Line {
+    std::map<Place, LockMode> waiting;
+    std::set<Place> exclusive;                 // of those
+    std::map<Place, Age> aged;                 // of those
+    std::set<std::pair<Age, RequestId>> held;  // proposed, with an age: it counts as a holder
+    size_t held_exclusive = 0;                 // of those
+  };
+
+  Fate Judge(Place place, const LockRequest& request);
+  bool MustWait(Place place, const LockRequest& request, const WantedKey& wanted) const;
+  bool IsOldest(Place place, const LockRequest& request) const;
+  QueueEffects JudgeMarked();
+
+  void Forget(Place place, const LockRequest& request);  // of prepares_
+  void JoinLines(Place place, const LockRequest& request);
+  // Of one that waited; marks whose way is free now.
+  void LeaveLines(Place place, const LockRequest& request);
+  // Counts as a holder from here on; marks those who would wait for an older one now.
+  void Hold(const LockRequest& request);
+  void LetGo(const LockRequest& request);
+  // The key's holders are not what they were.
+  void MarkLine(const std::string& key, const Line& line);
+  void MarkYounger(const Line& line, const Age& age);
 
   const LockTable* const locks_;
-  std::map<RequestId, LockRequest> proposed_;
-  std::vector<LockRequest> waiting_;  // in the order in which they came
+  std::map<RequestId, Proposed> proposed_;
+  std::map<Place, LockRequest> waiting_;
+  std::map<RequestId, Place> places_;     // of those that wait
+  std::multimap<TxnId, Place> prepares_;  // that wait or are proposed
+  std::map<std::string, Line> lines_;     // none is empty
+  std::set<Place> marked_;                // to be judged anew
+  Place last_place_ = 0;
+  uint64_t judged_ = 0;
 };
 
 }  // namespace basalt::txn

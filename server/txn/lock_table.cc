@@ -39,4 +39,14 @@ const std::vector<Holder>& LockTable::HoldersOf(std::string_view key) const {
   return place == holders_.end() ? kNobody : place->second;
 }
 
+bool LockTable::AnyOf(
+    std::string_view from, std::string_view to,
+    const std::function<bool(const std::string&, const std::vector<Holder>&)>& looks) const {
+  for (auto place = holders_.lower_bound(from); place != holders_.end(); ++place) {
+    if (!to.empty() && place->first >= to) return false;
+    if (looks(place->first, place->second)) return true;
+  }
+  return false;
+}
+
 }  // namespace basalt::txn

@@ -29,6 +29,11 @@ class LockTable {
   // locks yet has no need of `id`.
   const Holder* InTheWay(std::string_view key, LockMode mode, const TxnId* id = nullptr) const;
   const std::vector<Holder>& HoldersOf(std::string_view key) const;
+  // Whether `looks` says so of the holders of one of the keys from `from` on and below `to` (empty:
+  // no end), in order.
+  bool AnyOf(
+      std::string_view from, std::string_view to,
+      const std::function<bool(const std::string&, const std::vector<Holder>&)>& looks) const;
 
   size_t keys() const { return holders_.size(); }
 

@@ -1,6 +1,8 @@
 #include "server/txn/prepare.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/check.h"
@@ -43,14 +45,14 @@ std::optional<PrepareAnswer> Judge(const ShardState& state, const Prepare& prepa
 
 Prepared LocksOf(const Part& part, const Age& age, Stamp stamp) {
   Prepared prepared{age, stamp, {}};
+  std::set<std::string_view> written;
   for (const Write& write : part.writes) {
     prepared.keys.push_back({write.key, LockMode::kExclusive, write.value});
+    written.insert(write.key);
   }
   for (const Read& read : part.reads) {
-    const bool is_written =
-        std::any_of(part.writes.begin(), part.writes.end(),
-                    [&read](const Write& write) { return write.key == read.key; });
-    if (!is_written) prepared.keys.push_back({read.key, LockMode::kShared, std::nullopt});
+    if (written.contains(read.key)) continue;
+    prepared.keys.push_back({read.key, LockMode::kShared, std::nullopt});
   }
   return prepared;
 }

@@ -30,6 +30,9 @@ void LeaveTombstone(ShardState& state, const TxnId& id, const Decision& decision
 ResolveAnswer ApplyResolve(ShardState& state, const Resolve& resolve, Stamp stamp) {
   const TxnId& id = resolve.id;
   BASALT_CHECK(stamp > id.issued && stamp > resolve.commit);
+  // Nobody sends one before the decision, which is made here. T3 must hold whoever does.
+  const Record* record = FindRecord(state, id);
+  if (record != nullptr && !record->outcome) return {{}, resolve.slots};
   const Decision decision =
       FindDecision(state, id).value_or(Decision{resolve.outcome, resolve.commit});
   ResolveAnswer answer;

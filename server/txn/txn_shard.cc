@@ -1,8 +1,10 @@
 #include "server/txn/txn_shard.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
+#include "base/slot.h"
 #include "server/txn/decide.h"
 #include "server/txn/forget.h"
 #include "server/txn/one_shard.h"
@@ -17,6 +19,15 @@ std::optional<Blocker> BlockerOf(const ShardState& state, std::string_view key, 
   const Holder* holder = state.locks.InTheWay(key, mode);
   if (holder == nullptr) return std::nullopt;
   return Blocker{std::string(key), holder->id};
+}
+
+// Whether one of them writes the key, and may have committed at or below the timestamp.
+bool Blocks(const ShardState& state, const std::string& key, const std::vector<Holder>& holders,
+            Stamp at) {
+  return std::any_of(holders.begin(), holders.end(), [&](const Holder& holder) {
+    if (holder.mode != LockMode::kExclusive) return false;
+    return at == 0 || state.prepared.at({holder.id, base::SlotOf(key)}).stamp <= at;
+  });
 }
 
 }  // namespace
@@ -65,6 +76,18 @@ std::optional<Blocker> TxnShard::BlockerOfRead(std::string_view key) const {
 
 std::optional<Blocker> TxnShard::BlockerOfWrite(std::string_view key) const {
   return BlockerOf(state_, key, LockMode::kExclusive);
+}
+
+bool TxnShard::BlocksRead(std::string_view key, Stamp at) const {
+  const std::vector<Holder>& holders = state_.locks.HoldersOf(key);
+  return !holders.empty() && Blocks(state_, std::string(key), holders, at);
+}
+
+bool TxnShard::BlocksScan(std::string_view from, std::string_view to, Stamp at) const {
+  return state_.locks.AnyOf(from, to,
+                            [this, at](const std::string& key, const std::vector<Holder>& holders) {
+                              return Blocks(state_, key, holders, at);
+                            });
 }
 
 }  // namespace basalt::txn

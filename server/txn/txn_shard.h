@@ -40,6 +40,11 @@ class TxnShard {
   std::optional<Blocker> BlockerOfRead(std::string_view key) const;
   std::optional<Blocker> BlockerOfWrite(std::string_view key) const;
 
+  // Whether a read of what a key, or a range of keys, held at a timestamp has to wait: somebody has
+  // prepared to write it at or below that. 0: now. `to` empty: no end.
+  bool BlocksRead(std::string_view key, Stamp at) const;
+  bool BlocksScan(std::string_view from, std::string_view to, Stamp at) const;
+
   // See validate.h.
   ValidateAnswer Validate(const std::vector<Read>& reads, Stamp clock, Stamp horizon,
                           VersionStore& store) const {

@@ -85,6 +85,8 @@ struct SlotRange {
 struct Newest {
   Stamp version = 0;
   std::optional<std::string> value;  // nothing: absent, or deleted at `version`
+
+  bool operator==(const Newest&) const = default;
 };
 
 // Port to the versions of one shard. It sees all that was applied, commands of the run under way

@@ -90,6 +90,30 @@ class EtcdTarget::Calls {
                              });
   }
 
+  void CompareAndPut(const std::vector<std::string>& keys, const std::vector<std::string>& values,
+                     PutDone done) {
+    auto exchange = BeginCall<etcdserverpb::TxnRequest, etcdserverpb::TxnResponse>();
+    etcdserverpb::Compare* compare = exchange->request.add_compare();
+    compare->set_result(etcdserverpb::Compare::GREATER);
+    compare->set_target(etcdserverpb::Compare::VERSION);
+    compare->set_key(keys.front());
+    compare->set_version(0);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      etcdserverpb::PutRequest* put = exchange->request.add_success()->mutable_request_put();
+      put->set_key(keys[i]);
+      put->set_value(values[i]);
+    }
+    NextStub()->async()->Txn(
+        exchange->context.get(), &exchange->request, &exchange->response,
+        [this, exchange, done = std::move(done)](const grpc::Status& status) {
+          exchange->context.reset();
+          done(status.ok() && !exchange->response.succeeded()
+                   ? Status(Code::kAborted, Outcome::kNotApplied, "the compare did not hold")
+                   : StatusOf(status, /*write=*/true));
+          EndCall();
+        });
+  }
+
   uint64_t txns() const { return txns_; }
   uint64_t puts_in_txns() const { return puts_in_txns_; }
 
@@ -212,6 +236,10 @@ void EtcdTarget::Get(const std::string& key, GetDone done) {
       done(std::optional<std::string>(std::move(*response.mutable_kvs(0)->mutable_value())));
     }
   });
+}
+
+void EtcdTarget::Transact(const std::vector<std::string>& keys, Change change, PutDone done) {
+  calls_->CompareAndPut(keys, change({}), std::move(done));
 }
 
 void EtcdTarget::Scan(const std::string& from, const std::string& to, uint64_t limit,

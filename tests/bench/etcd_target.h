@@ -4,6 +4,8 @@
 // the same address named three times makes three connections to it. With `txn_puts` above 1, puts
 // gather in transactions of so many; one goes out with fewer only when none is under way. etcd
 // refuses two puts of one key in a transaction, so callers have keys of their own.
+//
+// Transact is one Txn that compares one key (it must exist) and puts all; it reads none.
 #pragma once
 
 #include <chrono>
@@ -32,6 +34,7 @@ class EtcdTarget : public Target {
   void Put(const std::string& key, const std::string& value, PutDone done) override;
   void Get(const std::string& key, GetDone done) override;
   void Scan(const std::string& from, const std::string& to, uint64_t limit, ScanDone done) override;
+  void Transact(const std::vector<std::string>& keys, Change change, PutDone done) override;
 
   // Transactions that were sent, and the puts in them.
   uint64_t txns() const;

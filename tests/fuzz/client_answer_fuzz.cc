@@ -30,9 +30,14 @@ void TryAnswer(FuzzInput& input) {
     BASALT_CHECK((payload.kind == Payload::Kind::kWrite) == sent.has_write());
     BASALT_CHECK((payload.kind == Payload::Kind::kScan) == sent.has_scan());
     if (sent.has_get()) BASALT_CHECK(payload.value == sent.get().value());
-    BASALT_CHECK(payload.rows.size() == static_cast<size_t>(sent.scan().rows_size()));
+    BASALT_CHECK((payload.kind == Payload::Kind::kCommit) == sent.has_commit());
+    BASALT_CHECK((payload.kind == Payload::Kind::kValidate) == sent.has_validate());
+    if (sent.has_validate()) BASALT_CHECK(payload.valid == sent.validate().valid());
+    if (sent.has_commit()) BASALT_CHECK(payload.valid == sent.commit().values_known());
+    const auto& rows = sent.has_commit() ? sent.commit().values() : sent.scan().rows();
+    BASALT_CHECK(payload.rows.size() == static_cast<size_t>(rows.size()));
     for (size_t i = 0; i < payload.rows.size(); ++i) {
-      BASALT_CHECK(payload.rows[i].key == sent.scan().rows(static_cast<int>(i)).key());
+      BASALT_CHECK(payload.rows[i].key == rows.Get(static_cast<int>(i)).key());
     }
     return;
   }

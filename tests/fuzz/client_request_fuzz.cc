@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,6 +15,8 @@
 #include "server/node/read_answers.h"
 #include "server/rpc/dispatch.h"
 #include "server/shard/command_entry.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 #include "storage/memory_engine.h"
 #include "storage/mvcc.h"
 #include "storage/state_rows.h"
@@ -36,6 +39,36 @@ class NotedInbox final : public GroupInbox {
   std::vector<GroupEvent> events;
 };
 
+// Mostly as a client would send it.
+template <typename MakeKey>
+void FillTransaction(FuzzInput& input, const MakeKey& make_key, v1::Request& request) {
+  if (input.OneIn(4)) return;
+  std::vector<txn::Read> reads{{make_key(), input.Number()}};
+  std::vector<txn::Write> writes;
+  if (input.Flag()) writes.push_back({make_key(), input.Text(3)});
+  if (input.Flag() && reads[0].key < "c") reads.push_back({"c", input.Number()});
+  v1::PrepareCommand made;
+  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), {}, true}, made);
+  if (request.has_commit()) {
+    request.mutable_commit()->mutable_parts()->Swap(made.mutable_parts());
+  } else if (request.has_one_shard()) {
+    request.mutable_one_shard()->clear_reads();
+    request.mutable_one_shard()->clear_writes();
+    for (const v1::TxnPart& part : made.parts()) {
+      request.mutable_one_shard()->mutable_reads()->MergeFrom(part.reads());
+      request.mutable_one_shard()->mutable_writes()->MergeFrom(part.writes());
+    }
+  } else {
+    request.mutable_validate()->clear_reads();
+    for (const txn::Read& read : reads) {
+      request.mutable_validate()->add_reads()->set_key(read.key);
+    }
+  }
+  if (request.has_validate()) return;
+  request.mutable_command_id()->set_sequence(1 + input.Below(3));
+  request.mutable_command_id()->set_lowest_open(1);
+}
+
 v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
   auto request = MakeMessage<v1::Request>(input);
   request.set_id(id);
@@ -49,6 +82,9 @@ v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
     request.mutable_scan()->set_from(short_key());
     request.mutable_scan()->set_to(input.Flag() ? short_key() : "");
     request.mutable_scan()->set_rows_max(static_cast<uint32_t>(input.Below(4)));
+  }
+  if (request.has_one_shard() || request.has_commit() || request.has_validate()) {
+    FillTransaction(input, short_key, request);
   }
   if (input.OneIn(12) && request.has_put()) {
     request.mutable_put()->mutable_key()->resize(4090 + input.Below(10), 'k');
@@ -99,6 +135,15 @@ void CheckWrite(raft::GroupId group, const PendingWrite& write, const v1::Reques
     BASALT_CHECK(command.increment().by() == request.increment().by());
     CheckKey(command.increment().key());
     BASALT_CHECK(Owns(group, command.increment().key()));
+  } else if (request.has_one_shard()) {
+    BASALT_CHECK(write.kind == RequestKind::kOneShard && write.age.has_value());
+    const v1::OneShardCommand& one = command.one_shard();
+    BASALT_CHECK(one.reads_size() == request.one_shard().reads_size());
+    for (int i = 0; i < one.writes_size(); ++i) {
+      BASALT_CHECK(KnownBytes(one.writes(i)) == KnownBytes(request.one_shard().writes(i)));
+    }
+    for (const v1::TxnRead& read : one.reads()) BASALT_CHECK(Owns(group, read.key()));
+    for (const v1::TxnWrite& each : one.writes()) BASALT_CHECK(Owns(group, each.key()));
   } else {
     BASALT_CHECK(write.kind == RequestKind::kDelete);
     BASALT_CHECK(command.delete_().key() == request.delete_().key());
@@ -112,6 +157,11 @@ void CheckRead(raft::GroupId group, const PendingRead& read, const v1::Request& 
   if (read.request.has_get()) {
     CheckKey(read.request.get().key());
     BASALT_CHECK(Owns(group, read.request.get().key()));
+  } else if (read.request.has_validate()) {
+    for (const v1::TxnRead& one : read.request.validate().reads()) {
+      CheckKey(one.key());
+      BASALT_CHECK(Owns(group, one.key()));
+    }
   } else {
     BASALT_CHECK(read.request.has_scan() || read.request.has_clock());
     BASALT_CHECK(group.value() == request.shard_id());
@@ -119,10 +169,22 @@ void CheckRead(raft::GroupId group, const PendingRead& read, const v1::Request& 
   }
 }
 
+// What the coordinator's Prepares come to, every participant can decode.
+void CheckCommit(raft::GroupId group, const PendingCommit& commit, const v1::Request& request) {
+  const txn::Transaction& transaction = commit.transaction;
+  BASALT_CHECK(group.value() == (transaction.id.anchor < 8192 ? 1u : 2u));
+  BASALT_CHECK(transaction.id.number == request.command_id().sequence());
+  v1::PrepareCommand prepare;
+  ToProto(txn::Prepare{transaction.id, transaction.age, transaction.parts, {}, true}, prepare);
+  BASALT_CHECK(!TxnProblem(prepare));
+  BASALT_CHECK(prepare.parts_size() == request.commit().parts_size());
+}
+
 void CheckAnswer(const v1::Response& answer, const v1::Request& request) {
   BASALT_CHECK(answer.code() != v1::CODE_OK && !answer.message().empty());
   const bool is_write = request.has_put() || request.has_delete_() ||
-                        request.has_compare_and_set() || request.has_increment();
+                        request.has_compare_and_set() || request.has_increment() ||
+                        request.has_one_shard() || request.has_commit();
   BASALT_CHECK(answer.outcome() == (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
 }
 
@@ -139,6 +201,7 @@ class Stored {
           deleted ? storage::VersionKind::kTombstone : storage::VersionKind::kValue,
           deleted ? "" : key);
       if (!deleted) keys_.insert(key);
+      all_keys_.insert(key);
     }
     batch.Put(storage::Family::kState, storage::kAppliedRow,
               storage::EncodeAppliedRow({{}, kStamp}));
@@ -149,12 +212,13 @@ class Stored {
   void CheckScan(PendingRead read) {
     v1::ScanRequest& scan = *read.request.mutable_scan();
     std::set<std::string> expected;
-    for (const std::string& key : keys_) {
+    for (const std::string& key : all_keys_) {
+      if (!ValueAt(key, scan.at())) continue;
       if (key >= scan.from() && (scan.to().empty() || key < scan.to())) expected.insert(key);
     }
     uint64_t count = 0;
     std::string last;
-    for (size_t pages = 0; pages <= 2 * keys_.size() + 2; ++pages) {
+    for (size_t pages = 0; pages <= 2 * all_keys_.size() + 2; ++pages) {
       const v1::Response answer = AnswerScan(reads_, read);
       BASALT_CHECK(answer.code() == v1::CODE_OK && answer.id() == read.request.id());
       const v1::ScanResult& page = answer.scan();
@@ -162,7 +226,8 @@ class Stored {
                    static_cast<size_t>(page.rows_size()) <= scan.rows_max());
       for (const v1::Row& row : page.rows()) {
         BASALT_CHECK(expected.contains(row.key()) && (last.empty() || row.key() > last));
-        BASALT_CHECK(row.value() == (scan.keys_only() ? "" : row.key()) && row.version() == kStamp);
+        BASALT_CHECK(row.value() == (scan.keys_only() ? "" : *ValueAt(row.key(), scan.at())));
+        BASALT_CHECK(row.version() == (IsOfNow(scan.at()) ? kStamp : kOldStamp));
         last = row.key();
       }
       count += page.count();
@@ -197,7 +262,7 @@ class Stored {
       if (page->empty()) break;
       rows.insert(rows.end(), page->begin(), page->end());
     }
-    BASALT_CHECK(rows.size() == 2 * (keys_.size() + 1));
+    BASALT_CHECK(rows.size() == 2 * all_keys_.size());
     for (size_t i = 0; i < rows.size(); ++i) {
       BASALT_CHECK(rows[i].stamp == (i % 2 == 0 ? kStamp : kOldStamp));
       BASALT_CHECK(i == 0 || rows[i - 1].key <= rows[i].key);
@@ -207,11 +272,19 @@ class Stored {
   void CheckGet(const PendingRead& read) {
     const std::string& key = read.request.get().key();
     const v1::Response answer = AnswerGet(reads_, read);
-    BASALT_CHECK(answer.code() == v1::CODE_OK && answer.get().found() == keys_.contains(key));
-    BASALT_CHECK(answer.get().value() == (answer.get().found() ? key : ""));
+    const std::optional<std::string> expected = ValueAt(key, read.request.get().at());
+    BASALT_CHECK(answer.code() == v1::CODE_OK && answer.get().found() == expected.has_value());
+    BASALT_CHECK(answer.get().value() == expected.value_or(""));
   }
 
  private:
+  static bool IsOfNow(uint64_t at) { return at == 0 || at >= kStamp; }
+  std::optional<std::string> ValueAt(const std::string& key, uint64_t at) const {
+    if (IsOfNow(at)) return keys_.contains(key) ? std::optional(key) : std::nullopt;
+    if (at >= kOldStamp && all_keys_.contains(key)) return "old";
+    return std::nullopt;
+  }
+
   static constexpr uint64_t kOldStamp = 7;
   static constexpr uint64_t kStamp = 9;
 
@@ -219,7 +292,8 @@ class Stored {
   storage::MemoryEngineFactory engines_{files_, {}};
   std::shared_ptr<storage::Engine> engine_{*engines_.Open("/engine")};
   ShardReads reads_{engine_};
-  std::set<std::string> keys_;
+  std::set<std::string> keys_;      // that are there
+  std::set<std::string> all_keys_;  // that ever were
 };
 
 struct Node {
@@ -263,16 +337,17 @@ void Fuzz(FuzzInput& input) {
         BASALT_CHECK(write.deadline > node.clock.Now() && write.deadline <= latest);
         CheckWrite(arrived->group, write, close(write.request_id));
       }
+    } else if (const auto* asked = std::get_if<CommitsArrived>(&event)) {
+      for (const PendingCommit& commit : asked->commits) {
+        CheckCommit(asked->group, commit, close(commit.request_id));
+      }
     } else {
       const auto& reads = std::get<ReadsArrived>(event);
       for (const PendingRead& read : reads.reads) {
         BASALT_CHECK(read.deadline > node.clock.Now() && read.deadline <= latest);
         CheckRead(reads.group, read, close(read.request.id()));
-        if (read.request.has_scan()) {
-          stored.CheckScan(read);
-        } else {
-          stored.CheckGet(read);
-        }
+        if (read.request.has_scan()) stored.CheckScan(read);
+        if (read.request.has_get()) stored.CheckGet(read);
       }
     }
   }

@@ -2,14 +2,17 @@
 // what one refuses the other refuses, and what they hold is equal.
 #include <google/protobuf/unknown_field_set.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/slot.h"
 #include "base/status.h"
 #include "raft/core/configuration.h"
 #include "server/shard/command_entry.h"
@@ -17,6 +20,8 @@
 #include "server/shard/replica_state_machine.h"
 #include "server/shard/shard_commands.h"
 #include "server/shard/shard_reads.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 #include "storage/memory_engine.h"
 #include "storage/state_rows.h"
 #include "tests/fakes/fake_file_system.h"
@@ -85,12 +90,16 @@ class Replica {
   const std::string& map() const { return maps_.last; }
   const std::vector<CommandOutcome>& outcomes() const { return outcomes_.all; }
 
+  // And what is kept of transactions.
   std::string Stored() {
+    const txn::TxnShard* const shard = machine_->txn();
+    if (shard != nullptr) shard->CheckInvariants();
     auto scan = StoredScan::Open(machine_->store().engine());
     BASALT_CHECK(scan.ok());
     const raft::LogBase& base = (*scan)->applied().base;
-    std::string text =
-        std::to_string(base.index.value()) + " " + std::to_string((*scan)->applied_hash());
+    std::string text = std::to_string(base.index.value()) + " " +
+                       std::to_string((*scan)->applied_hash()) + " " +
+                       std::to_string(shard == nullptr ? 0 : TxnDigest(shard->state()));
     for (const raft::Member& member : base.configuration.members) {
       text += " " + std::to_string(member.replica.value()) + ":" +
               std::to_string(static_cast<int>(member.role));
@@ -200,6 +209,91 @@ void FillKeyCommand(FuzzInput& input, const std::string& key, v1::Command& comma
   }
 }
 
+// Few of them, so that commands meet each other.
+txn::TxnId MakeTxnId(FuzzInput& input, const std::string& key) {
+  txn::TxnId id;
+  id.anchor = base::SlotOf(key);
+  id.issued = input.Below(8);
+  id.number = 1 + input.Below(3);
+  return id;
+}
+
+std::vector<txn::Slot> SlotsOf(const txn::Prepare& prepare) {
+  std::set<txn::Slot> slots{prepare.id.anchor};
+  for (const txn::Part& part : prepare.parts) slots.insert(part.slot);
+  return {slots.begin(), slots.end()};
+}
+
+// Commits are filled in by what leaders promise: see KeepPromises.
+void FillTxnCommand(FuzzInput& input, const std::string& key, v1::CommandBatch& batch,
+                    v1::Command& command) {
+  const txn::TxnId id = MakeTxnId(input, key);
+  const txn::Outcome outcome = input.Flag() ? txn::Outcome::kCommitted : txn::Outcome::kAborted;
+  std::vector<txn::Read> reads;
+  if (input.Flag()) reads.push_back({key, input.Number()});
+  std::vector<txn::Write> writes{{key + (input.Flag() ? "a" : ""), input.Text(3)}};
+  if (input.OneIn(4)) writes[0].value.reset();
+  switch (input.Below(6)) {
+    case 0: {
+      v1::PrepareCommand parts;
+      ToProto(txn::Prepare{id, {}, txn::PartsOf(reads, writes), {}, true}, parts);
+      for (v1::TxnPart& part : *parts.mutable_parts()) {
+        command.mutable_one_shard()->mutable_reads()->MergeFrom(part.reads());
+        command.mutable_one_shard()->mutable_writes()->MergeFrom(part.writes());
+      }
+      break;
+    }
+    case 1:
+    case 2: {
+      txn::Prepare prepare{
+          id, AgeOfFirstAttempt(id), txn::PartsOf(reads, writes), {}, input.Flag()};
+      if (input.Flag()) prepare.all_slots = SlotsOf(prepare);
+      ToProto(prepare, *command.mutable_prepare());
+      break;
+    }
+    case 3:
+      ToProto(txn::Decide{id, outcome, 0, {id.anchor}}, *command.mutable_decide());
+      if (input.Flag()) ToProto(txn::Settle{id}, *batch.add_commands()->mutable_settle());
+      break;
+    case 4:
+      ToProto(txn::Resolve{id, outcome, 0, {id.anchor}}, *command.mutable_resolve());
+      break;
+    default:
+      command.mutable_forget_transactions()->set_through(input.Number());
+      command.mutable_forget_transactions()->set_kept_max(input.Below(3));
+  }
+}
+
+// What a leader sees to, and apply CHECKs: a commit is at or above all that was prepared before,
+// and only what is decided is settled.
+bool Promised(const v1::CommandBatch& batch, uint64_t stamp_before) {
+  for (int i = 0; i < batch.commands_size(); ++i) {
+    const v1::Command& command = batch.commands(i);
+    const uint64_t before =
+        i == 0 ? stamp_before : batch.first_stamp() + static_cast<uint64_t>(i) - 1;
+    const uint64_t commit = std::max(command.decide().commit(), command.resolve().commit());
+    if (commit != 0 && commit < before) return false;
+    if (!command.has_settle()) continue;
+    if (i == 0 || !batch.commands(i - 1).has_decide()) return false;
+    if (ToValue(batch.commands(i - 1).decide().id()) != ToValue(command.settle().id()))
+      return false;
+  }
+  return true;
+}
+
+void KeepPromises(v1::CommandBatch& batch) {
+  uint64_t below = batch.first_stamp() - 1;
+  for (v1::Command& command : *batch.mutable_commands()) {
+    if (command.decide().outcome() == v1::TXN_OUTCOME_COMMITTED) {
+      command.mutable_decide()->set_commit(below);
+    }
+    if (command.resolve().outcome() == v1::TXN_OUTCOME_COMMITTED) {
+      command.mutable_resolve()->set_commit(below);
+    }
+    ++below;
+  }
+}
+
 v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
   v1::CommandBatch batch;
   if (input.OneIn(4)) return MakeMessage<v1::CommandBatch>(input);
@@ -216,6 +310,9 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
       command.mutable_forget_sessions()->set_bytes_max(input.Below(2) * 2000);
     } else if (input.OneIn(16)) {
       command.mutable_raise_ceiling()->set_ceiling(input.Number());
+    } else if (!is_meta && input.OneIn(2)) {
+      FillTxnCommand(input, key, batch, command);
+      continue;
     } else {
       FillKeyCommand(input, key, command);
     }
@@ -253,6 +350,7 @@ raft::Entry MakeEntry(FuzzInput& input, uint64_t index, bool is_meta, uint64_t& 
   if (batch.first_stamp() <= stamp && stamp < std::numeric_limits<uint64_t>::max()) {
     batch.set_first_stamp(stamp + 1);
   }
+  KeepPromises(batch);
   std::string bytes = batch.SerializeAsString();
   if (input.OneIn(8)) bytes = input.Damaged(std::move(bytes));
   entry.payload = raft::MakePayload(std::move(bytes));
@@ -283,7 +381,7 @@ bool TryDecode(const raft::Entry& entry, uint64_t& stamp) {
   BASALT_CHECK(DecodeEntry(copy, again).ok());
   BASALT_CHECK(again.SerializeAsString() == batch.SerializeAsString());
   // Damage may have made a batch whose stamp does not rise: no leader proposes it.
-  if (batch.first_stamp() <= stamp) return false;
+  if (batch.first_stamp() <= stamp || !Promised(batch, stamp)) return false;
   stamp = last;
   return true;
 }
@@ -311,6 +409,8 @@ void SpoilRow(FuzzInput& input, Replica& replica) {
                                 std::string(storage::kDescriptorRow), storage::HashRowKey(0),
                                 std::string(storage::kForgottenRow)};
   const auto rows = engine->NewIterator(storage::Family::kState, nullptr);
+  rows->Seek(kTxnRowPrefix);
+  if (rows->Valid() && rows->key().starts_with(kTxnRowPrefix)) keys.emplace_back(rows->key());
   rows->Seek(storage::kSessionRowPrefix);
   if (rows->Valid() && rows->key().starts_with(storage::kSessionRowPrefix)) {
     keys.emplace_back(rows->key());

@@ -1,4 +1,4 @@
-// What nodes say besides Raft: hellos, reservations, layouts, frames.
+// What nodes say besides Raft: hellos, reservations, layouts, frames, transactions.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -17,10 +17,15 @@
 #include "raft/wire/raft_wire.h"
 #include "server/node/forming.h"
 #include "server/node/layout_check.h"
+#include "server/node/txn_desk.h"
+#include "server/node/txn_messages.h"
 #include "server/rpc/peer_frames.h"
 #include "server/rpc/peer_transport.h"
 #include "server/rpc/wire_version.h"
+#include "server/shard/command_entry.h"
 #include "server/shard/replica_state_machine.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 #include "tests/fuzz/fuzz_message.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"
@@ -334,7 +339,69 @@ void TryFrames(FuzzInput& input) {
   }
 }
 
+// What a desk makes of messages goes into a log: it is what every replica can decode.
+class CheckingEdge final : public TxnDesk::Edge {
+ public:
+  void Propose(const v1::Command& command, Stamp floor, uint64_t) override {
+    BASALT_CHECK(floor <= uint64_t{1} << 62);
+    BASALT_CHECK(!CommandProblem(command));
+  }
+  void ProposeAgain(PendingWrite) override {}
+  uint64_t ShardOf(uint32_t slot) const override { return slot < base::kSlotCount / 2 ? 1 : 2; }
+  void SendToOwner(uint32_t, v1::TxnMessage message) override { Sent(message); }
+  void SendToNode(raft::NodeId, v1::TxnMessage message) override { Sent(message); }
+  void Answer(const PendingCommit&, const txn::CommitAnswer&, Stamp) override {}
+  void AnswerLocked(const PendingWrite&, bool) override {}
+  Stamp HighestStamp() const override { return 1; }
+  void AnswerLate(const PendingCommit&) override {}
+  uint64_t NewTicket() override { return ++tickets_; }
+
+ private:
+  void Sent(const v1::TxnMessage& message) { BASALT_CHECK(!TxnMessageProblem(message)); }
+
+  uint64_t tickets_ = 0;
+};
+
+// Mostly of one of a few transactions.
+v1::TxnMessage MakeTxnMessage(FuzzInput& input) {
+  auto message = MakeMessage<v1::TxnMessage>(input);
+  if (!input.OneIn(8)) message.set_to_slot(1);
+  const txn::TxnId id{
+      static_cast<txn::Slot>(input.Below(3)), input.Below(3), {}, 1 + input.Below(3)};
+  if (input.OneIn(4)) return message;
+  if (message.has_prepare_reply()) ToProto(id, *message.mutable_prepare_reply()->mutable_id());
+  if (message.has_resolve_reply()) ToProto(id, *message.mutable_resolve_reply()->mutable_id());
+  if (message.has_inquiry()) ToProto(id, *message.mutable_inquiry()->mutable_id());
+  if (message.has_inquiry_reply()) ToProto(id, *message.mutable_inquiry_reply()->mutable_id());
+  if (message.has_resolve()) {
+    message.mutable_resolve()->clear_slots();
+    ToProto(txn::Resolve{id, txn::Outcome::kAborted, 0, {1}}, *message.mutable_resolve());
+  }
+  if (message.has_prepare()) {
+    const std::string key(1, static_cast<char>('a' + input.Below(4)));
+    message.mutable_prepare()->Clear();
+    ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{key, "v"}}), {}, true},
+            *message.mutable_prepare());
+  }
+  return message;
+}
+
+void TryDesk(FuzzInput& input) {
+  const txn::TxnShard shard({0, base::kSlotCount});
+  CheckingEdge edge;
+  TxnCounters counters;
+  TxnDesk desk(shard, edge, counters);
+  MonotonicTime now = std::chrono::hours(1);
+  while (!input.empty()) {
+    v1::TxnMessage message = MakeTxnMessage(input);
+    now += std::chrono::milliseconds(input.Below(300));
+    if (!TxnMessageProblem(message)) desk.OnMessage(std::move(message), now);
+    if (input.OneIn(3)) desk.OnTick(now);
+  }
+}
+
 void Fuzz(FuzzInput& input) {
+  if (input.OneIn(4)) return TryDesk(input);
   if (input.OneIn(6)) return TryFrames(input);
   if (input.OneIn(3)) return TryTransport(input);
   Forming forming(input);

@@ -87,11 +87,12 @@ class SideBySideTest(unittest.TestCase):
     def test_rows_that_share_a_measurement_stand_in_one_block(self):
         blocks = side_by_side.blocks_of(side_by_side.ROWS)
         self.assertEqual([[row.name for row in block] for block in blocks],
-                         [["put_1"], ["put_64", "put_64_one_group"],
+                         [["put_1"],
+                          ["put_64", "put_64_one_group", "txn_64"],
                           ["put_256", "put_unary_256", "put_txn_256", "put_half_rate",
                            "put_256_one_group", "put_half_rate_one_group"],
                           ["get_lease_256", "get_read_index_256", "get_unary_256"],
-                          ["put_txn_1024"]])
+                          ["put_txn_1024"], ["txn_64_zipf"], ["txn_5_64"]])
         apart = side_by_side.rows_named(["put_half_rate", "put_1"])
         self.assertEqual(side_by_side.blocks_of(apart), [[apart[0]], [apart[1]]])
 
@@ -138,6 +139,19 @@ class SideBySideTest(unittest.TestCase):
         self.assertIn("| void |", by_title["durable put, 1 client, streaming"])
         self.assertIn("| - |", by_title["durable put, 256 clients, streaming"])
         self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")})
+
+    def test_a_transfer_stands_beside_a_put_of_the_same_turn(self):
+        rows = side_by_side.rows_named(["txn_64"])
+        self.assertEqual([one.name for one in side_by_side.measurements_of(rows, "basalt")],
+                         ["put_64", "transfer_64"])
+        self.assertEqual([one.name for one in side_by_side.measurements_of(rows, "etcd")],
+                         ["transfer_64"])
+        samples = [sample("basalt", "put_64", 100, p50=500), sample("etcd", "transfer_64", 20),
+                   sample("basalt", "transfer_64", 80, p50=1400)]
+        result = side_by_side.compare(rows[0], samples)
+        self.assertEqual((result["ratio"]["per_s"], result["to_put"]["p50_us"]), (4.0, 2.8))
+        self.assertEqual(list(side_by_side.beside_puts(rows + PUT_64, samples_of([1], [1]) + samples)),
+                         ["txn_64: its p50 is 2.80x of that of Basalt's put_64"])
 
     def test_half_a_rate_is_measured_after_the_rate(self):
         row = side_by_side.rows_named(["put_half_rate"])

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 
+#include "base/slot.h"
 #include "proto/command.pb.h"
 #include "tests/simulator/convergence_checker.h"
 #include "tests/simulator/election_checker.h"
@@ -229,7 +230,8 @@ TEST_F(Checkers, AppliedHashesThatDiffer) {
   states.OnApplied(2, {kGroup, raft::LogIndex(5), 0, 77});
   EXPECT_THAT(violations(), IsEmpty());
   states.OnApplied(3, {kGroup, raft::LogIndex(5), 0, 78});
-  EXPECT_THAT(violations(), ElementsAre("node 3 differs in group 1 at applied index 5"));
+  EXPECT_THAT(violations(),
+              ElementsAre("node 3 differs in group 1 at applied index 5, in its versions"));
 }
 
 TEST_F(Checkers, UnequalHorizonsAtOneIndex) {
@@ -237,7 +239,8 @@ TEST_F(Checkers, UnequalHorizonsAtOneIndex) {
   states.OnApplied(2, {kGroup, raft::LogIndex(5), 0, 77, 40});
   EXPECT_THAT(violations(), IsEmpty());
   states.OnApplied(3, {kGroup, raft::LogIndex(5), 0, 77, 0});
-  EXPECT_THAT(violations(), ElementsAre("node 3 differs in group 1 at applied index 5"));
+  EXPECT_THAT(violations(),
+              ElementsAre("node 3 differs in group 1 at applied index 5, in its horizon"));
 }
 
 // Each alone; and a restart may lose what was only known to be committed.
@@ -385,7 +388,10 @@ class VersionModelTest : public ::testing::Test {
   Trace trace_;
   VirtualTime time_{trace_};
   Findings findings_;
-  VersionModel model_{findings_, time_, seconds(1)};
+  const server::RoutingTable routing_ =
+      *server::RoutingTable::Build({{kGroup.value(), 1, 0, base::kSlotCount}});
+  TxnMarks marks_{findings_, time_, routing_};
+  VersionModel model_{findings_, time_, seconds(1), routing_, marks_};
   uint64_t index_ = 0;
 };
 

@@ -41,8 +41,15 @@ bool AllWrittenSince(server::MonotonicTime healed,
 
 std::vector<std::string> FindViolations(const Convergence& seen) {
   if (!seen.all_written) return {"no writes within ten seconds of healing"};
+  if (!seen.all_transacted) return {"no transaction over shards within ten seconds of healing"};
   if (!seen.all_equal) return {"replicas do not get equal within ten seconds of healing"};
   std::vector<std::string> violations;
+  if (!seen.all_unlocked) {
+    violations.emplace_back("five seconds after the last transaction a lock is held");
+  }
+  if (!seen.all_settled) {
+    violations.emplace_back("an outcome of a transaction is not settled by all of its shards");
+  }
   if (seen.open_calls != 0) violations.emplace_back("a call did not end by its deadline");
   if (seen.unanswered_requests != 0) violations.emplace_back("a request was never answered");
   if (!seen.led_by_priority) {

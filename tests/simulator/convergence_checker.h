@@ -23,6 +23,12 @@ inline constexpr server::MonotonicTime kConvergenceLimit = std::chrono::seconds(
 // timeouts at the latest (raft/core/transfer.cc), 19 s, and on the slowest clock 21.
 inline constexpr server::MonotonicTime kHandOverLimit = std::chrono::seconds(30);
 
+// From the deadline of the last transaction on: a leader asks after locks that it has seen for a
+// second, and asks again a second later; and whoever has not acknowledged an outcome is told again
+// after ten seconds at the latest (server/txn), on the slowest clock twelve.
+inline constexpr server::MonotonicTime kLocksLimit = std::chrono::seconds(5);
+inline constexpr server::MonotonicTime kSettledLimit = std::chrono::seconds(14);
+
 // How far a replica has come.
 struct ReplicaProgress {
   raft::GroupId group;
@@ -50,12 +56,16 @@ bool AllWrittenSince(server::MonotonicTime healed,
 
 // What a healed cluster was seen to do.
 struct Convergence {
-  bool all_written = false;  // within the limit
-  bool all_equal = false;    // likewise; nobody looks unless all is written
+  bool all_written = false;    // within the limit
+  bool all_transacted = true;  // likewise: one over several shards was committed
+  bool all_equal = false;      // likewise; nobody looks unless all is written
   // When all is equal, and the deadline of the last call is over.
   size_t open_calls = 0;
   size_t unanswered_requests = 0;  // at processes that live
   bool led_by_priority = false;    // within kHandOverLimit
+  // When the deadline of the last transaction is over, if there were any.
+  bool all_unlocked = true;  // within kLocksLimit: no lock is left
+  bool all_settled = true;   // within kSettledLimit from then: no outcome is open
 };
 
 // One line per thing that must not be. Of a cluster that does not get so far, nothing is said of

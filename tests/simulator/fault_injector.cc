@@ -252,7 +252,7 @@ void FaultInjector::Split(const Fault& fault, uint64_t victim) {
     for (uint64_t b = 1; b <= nodes; ++b) {
       if (in_minority(a) != in_minority(b)) CutFor(a, b, fault.lasts);
     }
-    for (uint64_t client = 0; client < cluster_.options().workload.clients; ++client) {
+    for (uint64_t client = 0; client < cluster_.clients(); ++client) {
       if (in_minority(a) == (client % 2 == 0)) continue;
       CutFor(a, kFirstClient + client, fault.lasts);
       CutFor(kFirstClient + client, a, fault.lasts);
@@ -295,7 +295,7 @@ void FaultInjector::DoToNetwork(const Fault& fault, uint64_t victim) {
       ExpectStepDown(victim, fault.lasts);
       return CutAll(victim, false, fault.lasts);
     case FaultKind::kCutClients:
-      for (uint64_t client = 1; client < cluster_.options().workload.clients; client += 2) {
+      for (uint64_t client = 1; client < cluster_.clients(); client += 2) {
         CutFor(victim, kFirstClient + client, fault.lasts);
         CutFor(kFirstClient + client, victim, fault.lasts);
       }

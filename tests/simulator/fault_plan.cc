@@ -10,8 +10,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kFamilyNames[] = {"calm",   "network", "disk",       "crash",
-                                             "clocks", "lawless", "everything", "members"};
+constexpr std::string_view kFamilyNames[] = {"calm",       "network", "disk",
+                                             "crash",      "clocks",  "lawless",
+                                             "everything", "members", "transactions"};
 constexpr std::string_view kFaultNames[kFaultKinds] = {"kill",
                                                        "power cut",
                                                        "kill inside a change",
@@ -95,6 +96,7 @@ std::span<const Share> MixOf(Family family) {
     case Family::kMembers:
       return kMembersMix;
     case Family::kEverything:
+    case Family::kTransactions:
       return {};
   }
   return {};

@@ -22,10 +22,11 @@ enum class Family : uint8_t {
   kLawless,  // clocks keep to no bound
   kEverything,
   kMembers,
+  kTransactions,  // all of it under clients that transact
 };
-inline constexpr Family kFamilies[] = {Family::kCalm,       Family::kNetwork, Family::kDisk,
-                                       Family::kCrash,      Family::kClocks,  Family::kLawless,
-                                       Family::kEverything, Family::kMembers};
+inline constexpr Family kFamilies[] = {
+    Family::kCalm,    Family::kNetwork,    Family::kDisk,    Family::kCrash,       Family::kClocks,
+    Family::kLawless, Family::kEverything, Family::kMembers, Family::kTransactions};
 
 std::string_view NameOf(Family family);
 std::optional<Family> FamilyOf(std::string_view name);

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/peer.pb.h"
 #include "raft/core/raft_core.h"
 #include "raft/log_store.h"
 #include "server/node/work.h"
@@ -68,6 +69,8 @@ class ReplicaWatcher {
   virtual void OnDied(uint64_t /*node*/) {}
   // The node's log has a durable tombstone of its replica.
   virtual void OnRemoved(uint64_t /*node*/, raft::GroupId /*group*/) {}
+  // To another node.
+  virtual void OnTransactionSent(uint64_t /*node*/, const v1::TxnMessage& /*message*/) {}
 };
 
 // Passes everything on to several.
@@ -121,6 +124,9 @@ class ReplicaWatchers final : public ReplicaWatcher {
   }
   void OnRemoved(uint64_t node, raft::GroupId group) override {
     for (ReplicaWatcher* watcher : watchers_) watcher->OnRemoved(node, group);
+  }
+  void OnTransactionSent(uint64_t node, const v1::TxnMessage& message) override {
+    for (ReplicaWatcher* watcher : watchers_) watcher->OnTransactionSent(node, message);
   }
 
  private:

@@ -30,6 +30,23 @@ class TraceFile {
   std::FILE* file_ = nullptr;
 };
 
+void DrawTransactions(VirtualClusterOptions& cluster, base::Random& random) {
+  TxnLoadOptions& load = cluster.transactions;
+  load.workload = static_cast<TxnWorkload>(random.Below(kTxnWorkloads));
+  load.clients = random.Between(2, 5);
+  load.calls_per_client = random.Between(1, 3);
+  load.keys = random.Between(4, 12);
+  load.think_max = milliseconds(random.Between(8, 60));
+  load.timeout = milliseconds(random.Between(1'000, 5'000));
+  load.death_one_in = random.OneIn(3) ? 15 : 80;
+  // Beside them, no more than tells that every shard can be written to.
+  cluster.workload.clients = 2;
+  cluster.workload.calls_per_client = 1;
+  cluster.workload.keys = cluster.shards;
+  // In half of the runs clocks are an hour apart at most.
+  if (random.OneIn(2)) cluster.wall_error_max = std::chrono::hours(1);
+}
+
 }  // namespace
 
 VirtualClusterOptions ClusterOf(const RunOptions& options) {
@@ -60,6 +77,7 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   if (options.leases_all_the_same) {
     cluster.workload.clients = 4;
     cluster.workload.half_only_read = true;
+    cluster.workload.snapshot_one_in = 0;
     cluster.workload.keys = cluster.shards;
   }
   if (options.family == Family::kClocks || options.family == Family::kEverything) {
@@ -81,6 +99,7 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   const uint64_t shortest = random.OneIn(4) ? 300 : 5'000;
   cluster.process.sessions.retention = milliseconds(random.Between(shortest, 20'000));
   if (random.OneIn(3)) cluster.process.sessions.bytes_max = random.Between(1'000, 12'000);
+  if (options.family == Family::kTransactions) DrawTransactions(cluster, random);
   return cluster;
 }
 

@@ -6,7 +6,7 @@
 
 namespace basalt::testing {
 
-bool SessionModel::Runs(const v1::Command& command, uint64_t stamp, Findings& findings) {
+bool SessionModel::MayRun(const v1::Command& command, Findings& findings) {
   if (command.has_forget_sessions()) {
     Forget(command.forget_sessions(), findings);
     return true;
@@ -28,16 +28,21 @@ bool SessionModel::Runs(const v1::Command& command, uint64_t stamp, Findings& fi
     findings.Mark("a command came to a shard that had forgotten");
     return false;
   }
+  if (known == clients_.end()) return true;
+  const std::set<uint64_t>& ran = known->second.ran;
+  return ran.size() < storage::kResultsPerSession || *ran.begin() < id.lowest_open();
+}
+
+void SessionModel::Note(const v1::Command& command, uint64_t stamp, Findings& findings) {
+  if (command.has_forget_sessions() || !command.has_id()) return;
+  const v1::CommandId& id = command.id();
   Client& client = clients_[{id.client_high(), id.client_low()}];
-  std::set<uint64_t>& ran = client.ran;
-  if (ran.size() >= storage::kResultsPerSession && *ran.begin() >= id.lowest_open()) return false;
   if (stamp <= id.issued())
     findings.Violation("an entry's stamp is one that its client knew before");
   client.stamp = stamp;
   client.lowest_open = std::max(client.lowest_open, id.lowest_open());
-  ran.erase(ran.begin(), ran.lower_bound(client.lowest_open));
-  ran.insert(id.sequence());
-  return true;
+  client.ran.erase(client.ran.begin(), client.ran.lower_bound(client.lowest_open));
+  client.ran.insert(id.sequence());
 }
 
 void SessionModel::Forget(const v1::ForgetSessionsCommand& forget, Findings& findings) {

@@ -14,9 +14,10 @@ namespace basalt::testing {
 
 class SessionModel {
  public:
-  // Every command in the order of the log, once. Whether it runs; one that does is taken note of,
-  // as every command does here that has an id.
-  bool Runs(const v1::Command& command, uint64_t stamp, Findings& findings);
+  // Every command in the order of the log, once. Whether it may run.
+  bool MayRun(const v1::Command& command, Findings& findings);
+  // One that may, and was not turned away.
+  void Note(const v1::Command& command, uint64_t stamp, Findings& findings);
 
  private:
   struct Client {

@@ -10,14 +10,20 @@ void StateChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
 }
 
 void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
-  const Seen seen{state.hash, state.horizon, state.sessions};
+  const Seen seen{state.hash, state.horizon, state.sessions, state.ceiling, state.transactions};
   const auto [place, is_new] = applied_.try_emplace({state.group, state.index}, seen);
   if (!is_new) findings_.Mark("applied hashes compared");
-  if (place->second != seen) {
+  const Seen& other = place->second;
+  const auto differs = [&](std::string_view what) {
     findings_.Violation("node " + std::to_string(node) + " differs in group " +
                         std::to_string(state.group.value()) + " at applied index " +
-                        std::to_string(state.index.value()));
-  }
+                        std::to_string(state.index.value()) + ", in " + std::string(what));
+  };
+  if (other.hash != seen.hash) differs("its versions");
+  if (other.horizon != seen.horizon) differs("its horizon");
+  if (other.sessions != seen.sessions) differs("its sessions");
+  if (other.ceiling != seen.ceiling) differs("its ceiling");
+  if (other.transactions != seen.transactions) differs("its transactions");
 }
 
 void StateChecker::OnState(uint64_t node, const server::GroupState& state) {

@@ -12,42 +12,90 @@ namespace basalt::testing {
 
 void VersionModel::OnCommitted(uint64_t /*node*/, raft::GroupId group,
                                std::span<const raft::Entry> entries) {
-  Shard& shard = shards_[group];
+  const auto [place, is_new] = shards_.try_emplace(group);
+  Shard& shard = place->second;
+  if (is_new) {
+    const server::ShardRange* range = routing_.Find(group.value());
+    BASALT_CHECK(range != nullptr);
+    shard.transactions.Own(range->first_slot, range->slot_count);
+  }
   for (const raft::Entry& entry : entries) {
     if (entry.index <= shard.last) continue;
     // Whoever is given an entry was given all before it, or has them from one that was.
     BASALT_CHECK(entry.index == shard.last + 1);
     shard.last = entry.index;
-    Commit(shard, entry);
+    Commit(group, shard, entry);
   }
 }
 
-void VersionModel::Commit(Shard& shard, const raft::Entry& entry) {
+void VersionModel::Commit(raft::GroupId group, Shard& shard, const raft::Entry& entry) {
   if (entry.kind != raft::EntryKind::kCommands) return;
   v1::CommandBatch batch;
   BASALT_CHECK(server::DecodeEntry(entry, batch).ok());
   uint64_t stamp = batch.first_stamp();
   for (const v1::Command& command : batch.commands()) {
-    if (!shard.sessions.Runs(command, stamp, findings_)) {
-      ++stamp;
-      continue;
-    }
-    if (command.has_put()) {
-      shard.versions[command.put().key()][stamp] = command.put().value();
-    } else if (command.has_delete_()) {
-      shard.versions[command.delete_().key()][stamp] = std::nullopt;
-    } else if (command.has_increment()) {
-      check::VersionsOfKey& of_key = shard.versions[command.increment().key()];
-      // The workload's are numbers.
-      const bool has_value = !of_key.empty() && of_key.rbegin()->second;
-      const int64_t before = has_value ? std::stoll(*of_key.rbegin()->second) : 0;
-      of_key[stamp] = std::to_string(before + command.increment().by());
-    } else if (command.has_advance_horizon()) {
-      Advance(shard, command.advance_horizon().horizon());
+    if (shard.sessions.MayRun(command, findings_) && Run(group, shard, command, stamp)) {
+      shard.sessions.Note(command, stamp, findings_);
     }
     ++stamp;
   }
   shard.entries.push_back({server::LastStamp(batch), time_.Now()});
+}
+
+bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& command,
+                       uint64_t stamp) {
+  const auto is_locked = [&](const std::string& key) {
+    if (!shard.transactions.IsLocked(key)) return false;
+    findings_.Mark("a plain write in the log met a lock");
+    return true;
+  };
+  if (command.has_put()) {
+    if (is_locked(command.put().key())) return false;
+    shard.versions[command.put().key()][stamp] = command.put().value();
+  } else if (command.has_delete_()) {
+    if (is_locked(command.delete_().key())) return false;
+    shard.versions[command.delete_().key()][stamp] = std::nullopt;
+  } else if (command.has_increment()) {
+    if (is_locked(command.increment().key())) return false;
+    check::VersionsOfKey& of_key = shard.versions[command.increment().key()];
+    // The workload's are numbers.
+    const bool has_value = !of_key.empty() && of_key.rbegin()->second;
+    const int64_t before = has_value ? std::stoll(*of_key.rbegin()->second) : 0;
+    of_key[stamp] = std::to_string(before + command.increment().by());
+  } else if (command.has_one_shard()) {
+    return RunOneShard(shard, command.one_shard(), stamp);
+  } else if (command.has_forget_transactions()) {
+    findings_.Mark("an outcome was forgotten",
+                   shard.transactions.Forget(command.forget_transactions()));
+  } else if (command.has_advance_horizon()) {
+    Advance(shard, command.advance_horizon().horizon());
+  } else if (command.has_raise_ceiling()) {
+    if (command.raise_ceiling().ceiling() <= shard.ceiling) return true;
+    shard.ceiling = command.raise_ceiling().ceiling();
+    findings_.Mark("a ceiling rose");
+  } else {
+    marks_.OnCommand(group, command,
+                     shard.transactions.Apply(command, stamp, shard.horizon, shard.versions));
+  }
+  return true;
+}
+
+bool VersionModel::RunOneShard(Shard& shard, const v1::OneShardCommand& command, uint64_t stamp) {
+  using Fate = TxnModel::OneShard;
+  switch (shard.transactions.Judge(command, shard.versions, shard.horizon)) {
+    case Fate::kLocked:
+      findings_.Mark("a one-shard transaction in the log met a lock");
+      return false;
+    case Fate::kChanged:
+      return true;
+    case Fate::kApplied:
+      break;
+  }
+  for (const v1::TxnWrite& write : command.writes()) {
+    shard.versions[write.key()][stamp] =
+        write.has_value() ? std::optional(write.value()) : std::nullopt;
+  }
+  return true;
 }
 
 void VersionModel::Advance(Shard& shard, uint64_t horizon) {
@@ -60,6 +108,13 @@ void VersionModel::Advance(Shard& shard, uint64_t horizon) {
   const bool too_early = reached == shard.entries.end() ||
                          (kept_least_.count() > 0 && time_.Now() - reached->at < kept_least_);
   if (too_early) findings_.Violation("a horizon rose before the retention was over");
+}
+
+bool VersionModel::HasVersion(const std::string& key, uint64_t version) const {
+  return std::any_of(shards_.begin(), shards_.end(), [&](const auto& shard) {
+    const auto of_key = shard.second.versions.find(key);
+    return of_key != shard.second.versions.end() && of_key->second.contains(version);
+  });
 }
 
 check::StoredVersions VersionModel::All(raft::GroupId group) const {

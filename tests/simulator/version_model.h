@@ -1,6 +1,6 @@
-// VersionModel: every version that was ever committed, shard by shard, and what the horizons leave
-// of them, by code that shares nothing with storage/version_filter.h. It objects to a horizon that
-// rises before the retention is over.
+// VersionModel: every version that was ever committed, by plain writes and by transactions, shard
+// by shard, and what the horizons leave of them, by code that shares nothing with
+// storage/version_filter.h. It objects to a horizon that rises before the retention is over.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,8 @@
 #include "check/history.h"
 #include "tests/simulator/replica_watcher.h"
 #include "tests/simulator/session_model.h"
+#include "tests/simulator/txn_marks.h"
+#include "tests/simulator/txn_model.h"
 #include "tests/simulator/virtual_time.h"
 
 namespace basalt::testing {
@@ -18,14 +20,21 @@ class VersionModel final : public ReplicaWatcher {
  public:
   // `kept_least`: in true time, how long a stamp must have been committed before a horizon reaches
   // it; 0: a bound on bytes may make it rise any time.
-  VersionModel(Findings& findings, const VirtualTime& time, server::MonotonicTime kept_least)
-      : findings_(findings), time_(time), kept_least_(kept_least) {}
+  VersionModel(Findings& findings, const VirtualTime& time, server::MonotonicTime kept_least,
+               const server::RoutingTable& routing, TxnMarks& marks)
+      : findings_(findings),
+        time_(time),
+        kept_least_(kept_least),
+        routing_(routing),
+        marks_(marks) {}
 
   void OnCommitted(uint64_t node, raft::GroupId group,
                    std::span<const raft::Entry> entries) override;
 
   // Ever committed.
   check::StoredVersions All(raft::GroupId group) const;
+  // Whether the key has, or had, this version.
+  bool HasVersion(const std::string& key, uint64_t version) const;
   // What a replica holds that has applied all of it.
   check::StoredVersions Kept(raft::GroupId group) const;
 
@@ -37,17 +46,24 @@ class VersionModel final : public ReplicaWatcher {
   struct Shard {
     raft::LogIndex last;
     uint64_t horizon = 0;
+    uint64_t ceiling = 0;
     check::StoredVersions versions;
     SessionModel sessions;
+    TxnModel transactions;
     std::vector<Committed> entries;
   };
 
-  void Commit(Shard& shard, const raft::Entry& entry);
+  void Commit(raft::GroupId group, Shard& shard, const raft::Entry& entry);
+  // False: it is turned away.
+  bool Run(raft::GroupId group, Shard& shard, const v1::Command& command, uint64_t stamp);
+  bool RunOneShard(Shard& shard, const v1::OneShardCommand& command, uint64_t stamp);
   void Advance(Shard& shard, uint64_t horizon);
 
   Findings& findings_;
   const VirtualTime& time_;
   const server::MonotonicTime kept_least_;
+  const server::RoutingTable routing_;
+  TxnMarks& marks_;
   std::map<raft::GroupId, Shard> shards_;
 };
 

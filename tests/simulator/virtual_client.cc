@@ -74,6 +74,7 @@ void VirtualClient::Start(client::Operation operation, milliseconds timeout,
 
 template <typename Event>
 void VirtualClient::Drive(Event event) {
+  if (dead_) return;
   event(Now());
   CarryOut(dispatcher_.TakeEffects());
   PlanWake();
@@ -274,6 +275,11 @@ void VirtualClient::FetchMap() {
       },
       unavailable);
   ports_.time.After(kAnswerLimit, unavailable);
+}
+
+void VirtualClient::Die() {
+  dead_ = true;
+  for (auto& [node, link] : links_) link = Link{};
 }
 
 void VirtualClient::OnProcessEnded(uint64_t node) {

@@ -38,6 +38,10 @@ class VirtualClient {
   size_t CountUnanswered();
 
   size_t open_calls() const { return dispatcher_.open_calls(); }
+  // Of a transaction that begins; its number is the caller's to set.
+  client::TxnAge NewAge() const { return {dispatcher_.highest_clock(), id_.high, id_.low, 0}; }
+  // It goes on with nothing and is told nothing. What it has sent arrives all the same.
+  void Die();
 
  private:
   class ServerStream;
@@ -81,6 +85,7 @@ class VirtualClient {
   uint64_t next_map_fetch_ = 0;
   uint64_t map_fetch_under_way_ = 0;
   client::Time planned_wake_ = client::kNever;
+  bool dead_ = false;
 };
 
 }  // namespace basalt::testing

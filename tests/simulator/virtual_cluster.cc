@@ -7,14 +7,17 @@
 #include "check/acknowledged.h"
 #include "check/counters.h"
 #include "check/linearizability.h"
+#include "check/snapshots.h"
 #include "check/version_order.h"
 #include "server/placement/initial_layout.h"
+#include "tests/simulator/txn_judge.h"
 
 namespace basalt::testing {
 namespace {
 
 constexpr milliseconds kStatesEvery{200};
 constexpr uint64_t kAllOfItsLog = uint64_t{1} << 40;
+constexpr uint64_t kTransactionDraws = 77;
 
 // Data shards only: what the meta shard replicates is not under test here.
 v1::ClusterMap MakeLayout(const VirtualClusterOptions& options) {
@@ -97,21 +100,32 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       elections_(findings_),
       logs_(findings_),
       states_(findings_),
-      versions_(findings_, time_, ShortestRetention()),
+      layout_(MakeLayout(options)),
+      txn_marks_(findings_, time_, *server::BuildRoutingTable(layout_)),
+      versions_(findings_, time_, ShortestRetention(), *server::BuildRoutingTable(layout_),
+                txn_marks_),
       marks_(findings_),
       membership_marks_(findings_),
       leases_(findings_, time_),
       figure_8_(network_),
-      layout_(MakeLayout(options)),
       members_(*this, layout_),
       workload_(options.workload, {time_, network_, *this, findings_},
-                *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())) {
+                *server::BuildRoutingTable(layout_), options.nodes, base::Random(random_.Next())),
+      // Apart, so that without such a load no other draw changes.
+      transactions_(options.transactions,
+                    {{time_, network_, *this, findings_},
+                     [this](const std::string& key, uint64_t version) {
+                       return versions_.HasVersion(key, version);
+                     }},
+                    *server::BuildRoutingTable(layout_), kFirstClient + options.workload.clients,
+                    options.nodes, base::Random(Mix(options.seed, kTransactionDraws))) {
   trace_.WriteTo(options.trace);
   trace_.ShowIn(options.trace_hash);
   watchers_.Add(elections_);
   watchers_.Add(logs_.watcher());
   watchers_.Add(states_);
   watchers_.Add(versions_);
+  watchers_.Add(txn_marks_);
   watchers_.Add(marks_);
   watchers_.Add(membership_marks_);
   watchers_.Add(leases_);
@@ -129,6 +143,7 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
     Start(id);
   }
   workload_.Start();
+  transactions_.Start();
   time_.After(kStatesEvery, [this] { AskStates(); });
 }
 
@@ -286,6 +301,7 @@ void VirtualCluster::Bury(uint64_t id, Node& node, Death death) {
     findings_.Mark(death == Death::kStop ? "clean stops" : "kills");
     node.disk->Kill();
     workload_.OnProcessEnded(id);
+    transactions_.OnProcessEnded(id);
   }
   for (const auto& [other, unused] : nodes_) {
     if (other != id) MayTellLinkLost(other, id);
@@ -480,6 +496,11 @@ bool VirtualCluster::AllWritten(server::MonotonicTime healed) {
   return AllWrittenSince(healed, newest_writes);
 }
 
+// If there is anybody who does.
+bool VirtualCluster::AllTransacted(server::MonotonicTime healed) {
+  return options_.transactions.clients == 0 || transactions_.newest_commit() >= healed;
+}
+
 bool VirtualCluster::AllEqual() {
   std::vector<ReplicaProgress> replicas;
   for (auto& [id, node] : nodes_) {
@@ -491,6 +512,17 @@ bool VirtualCluster::AllEqual() {
     }
   }
   return AreEqual(replicas);
+}
+
+bool VirtualCluster::AllEnded(bool settled) {
+  for (auto& [id, node] : nodes_) {
+    if (node.process == nullptr) return false;
+    for (const server::GroupState& state : node.process->States()) {
+      const txn::ShardState& shard = node.process->machine(state.group).txn()->state();
+      if (!shard.prepared.empty() || (settled && !shard.open.empty())) return false;
+    }
+  }
+  return true;
 }
 
 bool VirtualCluster::IsLedByPriority() {
@@ -561,7 +593,28 @@ void VirtualCluster::CompareReplicas() {
     check::StoredVersions committed = versions_.All(group);
     all.merge(committed);
   }
+  JudgeTransactions(all);
   JudgeHistory(std::move(all));
+}
+
+// Takes what transactions have written out of `stored`, but for the judge of all that a snapshot
+// shows.
+void VirtualCluster::JudgeTransactions(check::StoredVersions& stored) {
+  for (const std::string& violation :
+       check::FindSnapshotViolations(workload_.snapshots(), workload_.history(), stored)) {
+    findings_.Violation(violation);
+  }
+  check::StoredVersions of_transactions;
+  for (auto row = stored.begin(); row != stored.end();) {
+    const auto next = std::next(row);
+    if (row->first.starts_with(kTxnKeyPrefix)) of_transactions.insert(stored.extract(row));
+    row = next;
+  }
+  if (options_.transactions.clients == 0) return;
+  for (const std::string& violation :
+       FindTransactionViolations(transactions_, of_transactions, time_.Now().count(), findings_)) {
+    findings_.Violation(violation);
+  }
 }
 
 void VirtualCluster::JudgeHistory(check::StoredVersions stored) {
@@ -604,23 +657,37 @@ void VirtualCluster::Heal() {
 Convergence VirtualCluster::Converge() {
   Convergence seen;
   const server::MonotonicTime healed = time_.Now();
-  seen.all_written = RunUntil(kConvergenceLimit, [&] {
+  RunUntil(kConvergenceLimit, [&] {
     StartAll();
     members_.Follow();
-    return AllWritten(healed);
+    return AllWritten(healed) && AllTransacted(healed);
   });
-  if (!seen.all_written) return seen;
+  seen.all_written = AllWritten(healed);
+  seen.all_transacted = AllTransacted(healed);
+  if (!seen.all_written || !seen.all_transacted) return seen;
   workload_.Stop();
+  transactions_.Stop();
   // A node ends what it holds by its own clock.
-  RunFor(options_.workload.timeout * NodeClock::kExact / static_cast<int64_t>(SlowestRate()) +
-         milliseconds(500));
+  milliseconds longest = options_.workload.timeout;
+  if (options_.transactions.clients > 0) longest = std::max(longest, options_.transactions.timeout);
+  RunFor(longest * NodeClock::kExact / static_cast<int64_t>(SlowestRate()) + milliseconds(500));
+  if (options_.transactions.clients > 0) {
+    seen.all_unlocked = RunUntil(kLocksLimit, [&] {
+      StartAll();
+      return AllEnded(/*settled=*/false);
+    });
+    seen.all_settled = RunUntil(kSettledLimit, [&] {
+      StartAll();
+      return AllEnded(/*settled=*/true);
+    });
+  }
   seen.all_equal = RunUntil(kConvergenceLimit, [&] {
     StartAll();
     return members_.Settle() && AllEqual();
   });
   if (!seen.all_equal) return seen;
-  seen.open_calls = workload_.open_calls();
-  seen.unanswered_requests = workload_.CountUnanswered();
+  seen.open_calls = workload_.open_calls() + transactions_.open_calls();
+  seen.unanswered_requests = workload_.CountUnanswered() + transactions_.CountUnanswered();
   seen.led_by_priority = RunUntil(kHandOverLimit, [&] {
     StartAll();
     return IsLedByPriority() && AllEqual();
@@ -666,7 +733,7 @@ RunReport VirtualCluster::Report() {
   for (const auto& [mark, count] : findings_.marks()) report.reached[std::string(mark)] = count;
   for (const auto& [kind, count] : findings_.faults()) report.faults[std::string(kind)] = count;
   report.trace_hash = trace_.hash();
-  report.operations = workload_.history().size();
+  report.operations = workload_.history().size() + transactions_.history().transactions.size();
   report.virtual_time = time_.Now() - VirtualTime::Start();
   return report;
 }

@@ -25,6 +25,8 @@
 #include "tests/simulator/membership_marks.h"
 #include "tests/simulator/run_report.h"
 #include "tests/simulator/state_checker.h"
+#include "tests/simulator/txn_load.h"
+#include "tests/simulator/txn_marks.h"
 #include "tests/simulator/version_model.h"
 #include "tests/simulator/virtual_process.h"
 #include "tests/simulator/workload.h"
@@ -46,6 +48,7 @@ struct VirtualClusterOptions {
   uint64_t drift_percent = 19;
   milliseconds wall_error_max{2000};
   WorkloadOptions workload;
+  TxnLoadOptions transactions;
   ProcessOptions process;  // node, life and seed are set here
   std::FILE* trace = nullptr;
   std::atomic<uint64_t>* trace_hash = nullptr;  // the trace's hash so far goes there
@@ -112,6 +115,8 @@ class VirtualCluster final : public ProcessDirectory {
   NodeClock& clock(uint64_t node) { return *nodes_.at(node).clock; }
   base::Random& random() { return random_; }
   const Workload& workload() const { return workload_; }
+  // Programs that use the cluster, at places from kFirstClient on.
+  uint64_t clients() const { return options_.workload.clients + options_.transactions.clients; }
   Findings& findings() { return findings_; }
   const VirtualClusterOptions& options() const { return options_; }
   const MarkWatcher& marks() const { return marks_; }
@@ -171,7 +176,11 @@ class VirtualCluster final : public ProcessDirectory {
   void MayTellLinkLost(uint64_t to, uint64_t peer);
   void AskStates();
   bool AllWritten(server::MonotonicTime healed);
+  bool AllTransacted(server::MonotonicTime healed);
   bool AllEqual();
+  // Of what every replica has applied: no lock is held, and, if that is asked for, every outcome is
+  // settled.
+  bool AllEnded(bool settled);
   bool IsLedByPriority();
   // One line a node, for a reader of a violation.
   std::string Describe();
@@ -181,6 +190,7 @@ class VirtualCluster final : public ProcessDirectory {
   void CompareReplicas();
   check::StoredVersions Store(uint64_t shard_id, uint64_t node);
   void JudgeHistory(check::StoredVersions stored);
+  void JudgeTransactions(check::StoredVersions& stored);
   void CountOperations();
   RunReport Report();
 
@@ -194,6 +204,8 @@ class VirtualCluster final : public ProcessDirectory {
   ElectionChecker elections_;
   LogCheckers logs_;
   StateChecker states_;
+  const v1::ClusterMap layout_;  // that the cluster was founded with
+  TxnMarks txn_marks_;
   VersionModel versions_;
   MarkWatcher marks_;
   MembershipMarks membership_marks_;
@@ -201,10 +213,10 @@ class VirtualCluster final : public ProcessDirectory {
   DeathTrap trap_;
   Figure8 figure_8_;
   ReplicaWatchers watchers_;
-  const v1::ClusterMap layout_;  // that the cluster was founded with
   MemberChanges members_;
   std::map<uint64_t, Node> nodes_;
   Workload workload_;
+  TxnLoad transactions_;
   uint64_t next_life_ = 1;
 };
 

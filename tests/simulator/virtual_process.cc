@@ -39,7 +39,9 @@ VirtualProcess::VirtualProcess(const ProcessOptions& options, Ports ports)
                        server::ShardCommandsOptions{.check_every_key = true});
                  },
                  &apply_loop_}),
-      checkpoints_(*this) {}
+      checkpoints_(*this) {
+  apply_loop_.SetPost(this);
+}
 
 VirtualProcess::~VirtualProcess() = default;
 
@@ -158,6 +160,30 @@ void VirtualProcess::GroupRound() {
     group_loop_->Handle(std::move(event));
   }
   group_loop_->FinishTurn();
+  MarkSnapshots();
+}
+
+void VirtualProcess::MarkSnapshots() {
+  const server::GroupLoopCounters& counters = group_loop_->counters();
+  ports_.findings.Mark("a read at a timestamp waited for a ceiling",
+                       counters.snapshot_waits.load() - snapshot_waits_);
+  ports_.findings.Mark("a new leader began above its clock, at a ceiling",
+                       counters.ceilings_passed.load() - ceilings_passed_);
+  snapshot_waits_ = counters.snapshot_waits.load();
+  ceilings_passed_ = counters.ceilings_passed.load();
+}
+
+void VirtualProcess::MarkTransactions() {
+  constexpr std::array<std::string_view, 4> kMarks = {
+      "a request waited for a lock", "a request was refused as the younger one",
+      "a leader asked after locks that nobody had ended", "a read waited for a lock"};
+  const server::ApplyLoopCounters& counters = apply_loop_.counters();
+  const std::array<uint64_t, 4> now = {counters.txn.waits.load(), counters.txn.dies.load(),
+                                       counters.txn.asks.load(), counters.blocked_reads.load()};
+  for (size_t i = 0; i < now.size(); ++i) {
+    if (now[i] > txn_counts_[i]) ports_.findings.Mark(kMarks[i], now[i] - txn_counts_[i]);
+  }
+  txn_counts_ = now;
 }
 
 void VirtualProcess::Put(server::ApplyWork work) {
@@ -220,6 +246,7 @@ void VirtualProcess::ApplyRound() {
     }
   }
   if (!dead()) apply_loop_.FinishRound();
+  MarkTransactions();
   if (!dead() && changed) ReportApplied();
 }
 
@@ -313,6 +340,24 @@ void VirtualProcess::Send(std::vector<raft::Message> messages) {
       };
     });
   }
+}
+
+void VirtualProcess::Post(raft::NodeId to, v1::TxnMessage message) {
+  if (dead()) return;
+  ports_.watcher.OnTransactionSent(options_.node, message);
+  const std::string bytes = message.SerializeAsString();
+  ports_.network.Send(options_.node, to.value(), DigestOf(bytes), [&] {
+    return [&others = ports_.others, to, bytes] {
+      others.Visit(to.value(), 0,
+                   [bytes](VirtualProcess& there) { there.ReceiveTransaction(bytes); });
+    };
+  });
+}
+
+void VirtualProcess::ReceiveTransaction(const std::string& bytes) {
+  server::TxnMessagesArrived arrived;
+  BASALT_CHECK(arrived.messages.emplace_back().ParseFromString(bytes));
+  Put(server::ApplyWork(std::move(arrived)));
 }
 
 void VirtualProcess::ReceiveMessage(const std::string& bytes, uint64_t time_ms) {

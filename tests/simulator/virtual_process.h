@@ -7,6 +7,7 @@
 // (virtual_process_changes.cc).
 #pragma once
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +25,7 @@
 #include "server/node/group_loop.h"
 #include "server/node/lease_reads.h"
 #include "server/node/replica_set.h"
+#include "server/node/txn_post.h"
 #include "server/rpc/dispatch.h"
 #include "storage/memory_engine.h"
 #include "tests/simulator/checkpoint_stream.h"
@@ -75,7 +77,8 @@ class VirtualProcess final : public server::GroupInbox,
                              public server::LeaderObserver,
                              public server::RequestObserver,
                              public raft::LogStoreListener,
-                             public raft::Transport {
+                             public raft::Transport,
+                             public server::TxnPost {
  public:
   struct Ports {
     VirtualTime& time;
@@ -122,9 +125,14 @@ class VirtualProcess final : public server::GroupInbox,
                   server::MonotonicTime took) override;
   void OnDurable(std::span<const raft::PersistDone> done) override;
   void Send(std::vector<raft::Message> messages) override;
+  raft::NodeId node() const override { return raft::NodeId(options_.node); }
+  uint64_t ShardOf(uint32_t slot) const override { return view_.ShardOf(slot); }
+  raft::NodeId LeaderOf(uint64_t shard_id) override { return view_.NodeToAsk(shard_id, turns_++); }
+  void Post(raft::NodeId to, v1::TxnMessage message) override;
 
   // From the network.
   void ReceiveMessage(const std::string& bytes, uint64_t time_ms);
+  void ReceiveTransaction(const std::string& bytes);
   void ReceiveRequests(const std::shared_ptr<server::ReplySink>& sink, const std::string& bytes);
 
   const ProcessOptions& options() const { return options_; }
@@ -163,6 +171,8 @@ class VirtualProcess final : public server::GroupInbox,
   void PlanGroupRound();
   void PlanApplyRound(bool installs);
   void GroupRound();
+  void MarkSnapshots();
+  void MarkTransactions();
   void ApplyRound();
   // Nothing: none of the group lives here.
   raft::LogBase AppliedOf(raft::GroupId group) const;
@@ -198,6 +208,10 @@ class VirtualProcess final : public server::GroupInbox,
   bool stopping_ = false;
   bool stopped_ = false;
   uint64_t answers_ = 0;
+  uint64_t turns_ = 0;
+  uint64_t snapshot_waits_ = 0;  // that were marked
+  uint64_t ceilings_passed_ = 0;
+  std::array<uint64_t, 4> txn_counts_{};
 };
 
 }  // namespace basalt::testing

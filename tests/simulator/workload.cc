@@ -12,6 +12,8 @@ constexpr milliseconds kNoDeadline = std::chrono::hours(1);
 
 using Kind = check::OperationKind;
 
+const Status kStopped(Code::kCancelled, Outcome::kNotApplied, "the run is over");
+
 check::Outcome OutcomeOf(Outcome outcome) {
   switch (outcome) {
     case Outcome::kApplied:
@@ -54,7 +56,16 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       routing_(std::move(routing)),
       random_(random),
       keys_(SpreadKeys(routing_, options.keys)),
-      counters_(SpreadKeys(routing_, 0, "count-")) {
+      counters_(SpreadKeys(routing_, 0, "count-")),
+      snapshots_(ports_.time, ports_.findings, routing_, base::Random(random_.Next()), AllKeys(),
+                 [this](size_t client, client::Operation asked, client::Continuation done) {
+                   if (stopped_) return done({kStopped, {}});
+                   StartCall(client, std::move(asked),
+                             [this, done = std::move(done)](client::CallResult result) {
+                               --open_calls_;
+                               done(std::move(result));
+                             });
+                 }) {
   std::map<uint64_t, std::vector<std::string>> of_shard;
   for (const std::string& key : keys_) {
     of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
@@ -90,6 +101,10 @@ void Workload::Begin(size_t call) {
   const bool only_reads = options_.half_only_read && client % 2 == 0;
   if (!only_reads && options_.increment_one_in > 0 && random_.OneIn(options_.increment_one_in)) {
     BeginIncrement(call);
+    return;
+  }
+  if (options_.snapshot_one_in > 0 && random_.OneIn(options_.snapshot_one_in)) {
+    snapshots_.Begin(client, [this, call](bool served) { PlanNext(call, served); });
     return;
   }
   client::Operation asked;
@@ -175,6 +190,12 @@ void Workload::End(size_t call, size_t number, const client::CallResult& result)
   ports_.time.trace().Add(ports_.time.Now(), TraceKind::kCall, kFirstClient + operation.client,
                           Mix(static_cast<uint64_t>(result.status.code()), result.payload.version));
   PlanNext(call, result.status.ok());
+}
+
+std::vector<std::string> Workload::AllKeys() const {
+  std::vector<std::string> keys = keys_;
+  keys.insert(keys.end(), counters_.begin(), counters_.end());
+  return keys;
 }
 
 void Workload::PlanNext(size_t call, bool served) {

@@ -10,6 +10,7 @@
 #include "check/counters.h"
 #include "check/history.h"
 #include "server/routing/routing_table.h"
+#include "tests/simulator/snapshot_load.h"
 #include "tests/simulator/virtual_client.h"
 
 namespace basalt::testing {
@@ -27,6 +28,8 @@ struct WorkloadOptions {
   size_t value_bytes_max = 300;
   // Of so many operations one increments a counter, of which each shard has one; 0: none does.
   uint64_t increment_one_in = 6;
+  // Of so many operations one reads at a timestamp; 0: none does.
+  uint64_t snapshot_one_in = 8;
   // Every other client, from the first on, only reads, and in the way that is the nodes' default.
   bool half_only_read = false;
 };
@@ -46,6 +49,7 @@ class Workload {
   // Without the counters.
   const check::History& history() const { return history_; }
   const std::vector<check::Increment>& increments() const { return increments_; }
+  const std::vector<check::SnapshotRead>& snapshots() const { return snapshots_.reads(); }
   // When the newest acknowledged write of the shard began; 0: there was none.
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
 
@@ -57,6 +61,7 @@ class Workload {
   void EndIncrement(size_t call, size_t number, const client::CallResult& result);
   void StartCall(size_t client, client::Operation asked, client::Continuation done);
   void NoteAcknowledged(const std::string& key, int64_t invoked_ns);
+  std::vector<std::string> AllKeys() const;
   void PlanNext(size_t call, bool served);
   // Half of the calls keep to one shard each, so that one without a leader does not stop them all.
   const std::string& DrawKey(size_t call);
@@ -74,6 +79,7 @@ class Workload {
   std::vector<check::Increment> increments_;
   std::vector<std::string> counters_;
   std::map<uint64_t, server::MonotonicTime> newest_write_;
+  SnapshotLoad snapshots_;
 };
 
 }  // namespace basalt::testing

@@ -46,6 +46,7 @@
 #include "basalt/result.h"
 #include "basalt/scan.h"
 #include "basalt/status.h"
+#include "basalt/transaction.h"
 
 namespace basalt {
 
@@ -193,6 +194,14 @@ class Client {
   void DeleteAsync(std::string_view key, DeleteCallback done, const CallOptions& options = {});
   void IncrementAsync(std::string_view key, int64_t by, IncrementCallback done,
                       const CallOptions& options = {});
+
+  // Runs `body` until what it read and wrote has taken effect together, or it returns an error, or
+  // the time is up: kAborted, not applied, when others were in its way until then. An error of the
+  // body is returned as it is, and nothing was written. A body without writes leaves nothing, and
+  // what it read stood together. Blocks; refused inside a callback. The timeout holds for all runs
+  // together, a run under way is not broken off. Outcome::kUnknown: as for other writes; then it is
+  // not run again. The read mode is that of its gets; `at` does not count.
+  Status Transact(const std::function<Status(Transaction&)>& body, const CallOptions& options = {});
 
   // Of now: it shows all that was acknowledged before the call. The leaders of all shards are
   // asked.

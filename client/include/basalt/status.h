@@ -23,9 +23,11 @@ enum class Code : uint8_t {
   kReadOnly,          // the server's disk is nearly full: reads only
   kNotFormed,         // the nodes answer but belong to no cluster yet
   kNotANumber,        // an increment of a value that is none, or past 64 bits
-  // The shard no longer knows whether it applied the write: it was sent again long after, or was a
-  // new client's first and sent twice, or clients were too many (--session-retention, -memory).
+  // The shard no longer knows whether it applied the write: it was sent again long after, or twice
+  // by a client that had been silent for long, or clients were too many (--session-retention,
+  // -memory).
   kForgotten,
+  kAborted,    // a transaction that met others, again and again until its time was up
   kTooOld,     // a read at a timestamp of which nothing is kept (--version-retention)
   kInternal,   // damage or a bug at the server, or an answer that makes no sense
   kCancelled,  // the client was closed while the call was open

@@ -132,6 +132,75 @@ TEST(BenchRunTest, ALostWriteIsFound) {
   }
 }
 
+TEST(BenchRunTest, TransfersKeepTheSum) {
+  for (const bool zipf : {false, true}) {
+    for (const uint32_t keys_each : {2U, 5U}) {
+      MemoryTarget target;
+      BenchPlan plan = PlanOf(Workload::kTxn);
+      plan.zipf = zipf;
+      plan.keys_per_txn = keys_each;
+      BenchRun run(&target, plan, 4);
+      ASSERT_TRUE(run.Load().ok());
+      BenchReport report = run.Run();
+      EXPECT_GT(report.transfers, 0U);
+      EXPECT_EQ(report.operations(), report.transfers);
+      EXPECT_EQ(report.transfer_runs, report.transfers);
+      EXPECT_EQ(report.latency_ns.count(), report.transfers);
+      EXPECT_TRUE(run.Verify(kSampleAll, &report).ok());
+      EXPECT_EQ(report.verified_keys, 200U);
+      EXPECT_EQ(report.wrong_books, "");
+      EXPECT_EQ(report.transfers_over_shards, 0U);  // it was not said where keys lie
+    }
+  }
+}
+
+TEST(BenchRunTest, TransfersThatRanInPartOrTwiceAreFound) {
+  for (const bool torn : {false, true}) {
+    MemoryTarget target;
+    BenchRun run(&target, PlanOf(Workload::kTxn), 4);
+    ASSERT_TRUE(run.Load().ok());
+    if (torn) {
+      target.TearEvery(100);
+    } else {
+      target.RepeatEvery(100);
+    }
+    BenchReport report = run.Run();
+    EXPECT_GT(report.transfers, 100U);
+    EXPECT_TRUE(run.Verify(kSampleAll, &report).ok());
+    EXPECT_NE(report.wrong_books.find(torn ? "200 accounts have" : "accounts were touched"),
+              std::string::npos)
+        << report.wrong_books;
+  }
+}
+
+TEST(BenchRunTest, ItIsCountedWhereTransfersGo) {
+  MemoryTarget target;
+  // Shards 0 to 3 by the key's last digit; 0 and 1 have one leader, 2 and 3 another.
+  const auto place_of = [](std::string_view key) {
+    const auto shard = static_cast<uint64_t>(key.back() - '0') % 4;
+    return Place{shard, 1 + shard / 2};
+  };
+  BenchRun run(&target, PlanOf(Workload::kTxn), 4, place_of);
+  ASSERT_TRUE(run.Load().ok());
+  const BenchReport report = run.Run();
+  EXPECT_EQ(report.transfers_over_shards, report.transfers);
+  EXPECT_GT(report.transfers_over_leaders, report.transfers / 2);
+  EXPECT_LT(report.transfers_over_leaders, report.transfers);
+}
+
+TEST(BenchRunTest, TransfersInDoubtMayBeThere) {
+  MemoryTarget target;
+  BenchRun run(&target, PlanOf(Workload::kTxn), 4);
+  ASSERT_TRUE(run.Load().ok());
+  target.FailEvery(5, Status(Code::kUnavailable, Outcome::kUnknown, "planted"));
+  BenchReport report = run.Run();
+  target.FailEvery(0, Status());
+  EXPECT_GT(report.failed_transfers[Outcome::kUnknown], 0U);
+  EXPECT_EQ(report.errors(), report.failed_transfers[Outcome::kUnknown]);
+  EXPECT_TRUE(run.Verify(kSampleAll, &report).ok());
+  EXPECT_EQ(report.wrong_books, "");
+}
+
 TEST(BenchRunTest, FailuresAreCountedByWhatFailed) {
   MemoryTarget target;
   BenchPlan plan = PlanOf(Workload::kYcsbE);

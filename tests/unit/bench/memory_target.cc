@@ -107,6 +107,34 @@ void MemoryTarget::Scan(const std::string& from, const std::string& to, uint64_t
   });
 }
 
+void MemoryTarget::Apply(const std::vector<std::string>& keys, const Change& change,
+                         size_t writes) {
+  std::vector<std::optional<std::string>> values;
+  for (const std::string& key : keys) {
+    const auto it = contents_.find(key);
+    values.push_back(it == contents_.end() ? std::nullopt : std::optional(it->second));
+  }
+  const std::vector<std::string> changed = change(values);
+  for (size_t i = 0; i < writes; ++i) contents_[keys[i]] = changed[i];
+}
+
+void MemoryTarget::Transact(const std::vector<std::string>& keys, Change change, PutDone done) {
+  Enqueue([this, keys, change = std::move(change), done = std::move(done)] {
+    Status status;
+    {
+      const MutexLock lock(mutex_);
+      status = Fate();
+      ++transactions_;
+      const bool torn = tear_every_ > 0 && transactions_ % tear_every_ == 0;
+      const bool twice = repeat_every_ > 0 && transactions_ % repeat_every_ == 0;
+      for (int run = 0; status.ok() && run < (twice ? 2 : 1); ++run) {
+        Apply(keys, change, torn ? 1 : keys.size());
+      }
+    }
+    done(status);
+  });
+}
+
 void MemoryTarget::StallAtNextCall(std::chrono::milliseconds time) {
   const MutexLock lock(mutex_);
   next_stall_ = time;
@@ -115,6 +143,16 @@ void MemoryTarget::StallAtNextCall(std::chrono::milliseconds time) {
 void MemoryTarget::LoseEvery(uint64_t n) {
   const MutexLock lock(mutex_);
   lose_every_ = n;
+}
+
+void MemoryTarget::TearEvery(uint64_t n) {
+  const MutexLock lock(mutex_);
+  tear_every_ = n;
+}
+
+void MemoryTarget::RepeatEvery(uint64_t n) {
+  const MutexLock lock(mutex_);
+  repeat_every_ = n;
 }
 
 void MemoryTarget::FailEvery(uint64_t n, Status status) {

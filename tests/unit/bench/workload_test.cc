@@ -34,6 +34,39 @@ TEST(WorkloadTest, MixesAreThePublishedOnes) {
   EXPECT_EQ(SharesOf(Workload::kYcsbD), (Shares{{kGet, 95}, {kInsert, 5}}));
   EXPECT_EQ(SharesOf(Workload::kYcsbE), (Shares{{kScan, 95}, {kInsert, 5}}));
   EXPECT_EQ(SharesOf(Workload::kYcsbF), (Shares{{kGet, 50}, {kReadModifyWrite, 50}}));
+  EXPECT_EQ(SharesOf(Workload::kTxn), (Shares{{kTransfer, 100}}));
+}
+
+// Draws transfers of `mix` over 100 keys, of which key k is in shard k % 5.
+std::map<size_t, int> ShardsOfTransfers(const Mix& mix, bool places_known) {
+  const auto shard_of = [](uint64_t key) { return key % 5; };
+  OperationChooser chooser(mix, 100, 1, places_known ? ShardOfKey(shard_of) : nullptr);
+  base::Random random(6);
+  std::map<size_t, int> counts;
+  for (int i = 0; i < 2000; ++i) {
+    const Operation operation = chooser.Next(0, random);
+    std::set<uint64_t> keys{operation.key};
+    keys.insert(operation.others.begin(), operation.others.end());
+    EXPECT_EQ(keys.size(), mix.keys_each);
+    EXPECT_LT(*keys.rbegin(), 100U);
+    std::set<uint64_t> shards;
+    for (const uint64_t key : keys) shards.insert(shard_of(key));
+    ++counts[shards.size()];
+  }
+  return counts;
+}
+
+TEST(WorkloadTest, KeysOfATransferAreOfDifferentShards) {
+  for (const KeyPattern pattern : {KeyPattern::kUniform, KeyPattern::kZipf}) {
+    for (const uint32_t keys_each : {2U, 5U}) {
+      const Mix mix{.transfers = 100, .keys_each = keys_each, .pattern = pattern};
+      EXPECT_EQ(ShardsOfTransfers(mix, true), (std::map<size_t, int>{{keys_each, 2000}}));
+      EXPECT_GT(ShardsOfTransfers(mix, false).size(), 1U);
+    }
+    // More than there are shards.
+    const Mix mix{.transfers = 100, .keys_each = 7, .pattern = pattern};
+    EXPECT_EQ(ShardsOfTransfers(mix, true), (std::map<size_t, int>{{5, 2000}}));
+  }
 }
 
 TEST(WorkloadTest, EachClientHasKeysOfItsOwn) {
@@ -124,6 +157,7 @@ TEST(WorkloadTest, ScansAreUniformFromOneToAHundred) {
 
 TEST(WorkloadTest, NamesOfKeys) {
   EXPECT_EQ(KeyName("bench:", KeyPattern::kOwn, 7), "bench:0000000007");
+  EXPECT_EQ(KeyName("bench:", KeyPattern::kUniform, 7), "bench:0000000007");
   EXPECT_EQ(KeyName("bench:", KeyPattern::kZipf, 0), "bench:a8c7f832281a39c5");
   EXPECT_EQ(EndOfKeys("bench:"), "bench;");
   EXPECT_EQ(EndOfKeys("a\xff"), "b");

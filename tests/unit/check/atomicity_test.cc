@@ -67,6 +67,10 @@ TEST(TornTransactionsTest, HalfOfAnUnknownOne) {
   const Transaction other = Unknown(0, {Write("a", "1"), Write("c", "1")});
   EXPECT_THAT(TornIn({kMaybe, other}, {{"a", {{7, "1"}}}, {"c", {{7, "1"}}}}), IsEmpty());
   EXPECT_THAT(TornIn({kMaybe, other}, {{"c", {{7, "1"}}}}), ElementsAre(HasSubstr("torn")));
+  // A delete may be anybody's; what only deletes comes last.
+  EXPECT_THAT(TornIn({Unknown(0, {Remove("a")}), Unknown(0, {Remove("a"), Write("b", "1")})},
+                     {{"a", {{7, std::nullopt}}}, {"b", {{7, "1"}}}}),
+              IsEmpty());
 }
 
 TEST(TornTransactionsTest, AbortedOrNobodys) {

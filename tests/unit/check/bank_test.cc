@@ -115,6 +115,25 @@ TEST(BankTest, TransfersThatWereRefused) {
               ElementsAre(HasSubstr("no transfer explains: 3 from a to b at version 5")));
 }
 
+TEST(BankTest, TransfersOfOneVersion) {
+  StoredVersions two{{"a", {{1, "10"}, {5, "7"}}},
+                     {"b", {{1, "10"}, {5, "13"}}},
+                     {"c", {{1, "10"}, {5, "6"}}},
+                     {"d", {{1, "10"}, {5, "14"}}}};
+  const Bank opening{{"a", 10}, {"b", 10}, {"c", 10}, {"d", 10}};
+  EXPECT_THAT(FindTransferViolations({Moves("a", "b", 3, 5), Moves("c", "d", 4, 5)}, opening, two),
+              IsEmpty());
+  EXPECT_THAT(FindTransferViolations({Moves("a", "b", 3, 5), InDoubt("c", "d", 4)}, opening, two),
+              IsEmpty());
+  EXPECT_THAT(FindTransferViolations({Moves("a", "b", 3, 5)}, opening, two),
+              ElementsAre(HasSubstr("no transfer explains: 4 from c to d at version 5")));
+  EXPECT_THAT(FindTransferViolations({}, opening, two),
+              ElementsAre(HasSubstr("no transfer at version 5: a by -3 b by 3 c by -4 d by 4")));
+  two["d"][5] = "13";
+  EXPECT_THAT(FindTransferViolations({InDoubt("a", "b", 3), InDoubt("c", "d", 4)}, opening, two),
+              ElementsAre(HasSubstr("no transfer at version 5")));
+}
+
 TEST(BankTest, TransfersTorn) {
   StoredVersions half = Opened();
   half["a"][5] = "7";

@@ -200,7 +200,9 @@ void TellLie(TransactionHistory& history, base::Random& random) {
     std::swap(liar.version, all[static_cast<size_t>(&other - all.data())].version);
   } else {
     for (int i = 0; i < 8; ++i) {
-      if (Misread(all[random.Below(all.size())], all[random.Below(all.size())], random)) return;
+      Transaction& reader = all[random.Below(all.size())];
+      const Transaction& other_one = all[random.Below(all.size())];
+      if (Misread(reader, other_one, random)) return;
     }
   }
 }

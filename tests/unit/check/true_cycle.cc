@@ -46,7 +46,10 @@ class Witness {
       case DependencyKind::kSession:
         return from.applied() && *from.responded_ns <= begin && IsPassed(edge);
       case DependencyKind::kWriteWrite:
-        return AnyWriteIsBefore(edge);
+        // Or before what the other read, where nobody is known to have written that.
+        return AnyWriteIsBefore(edge) ||
+               (ReadOf(to, edge.key) != nullptr && WriteOf(from, edge.key) != nullptr &&
+                IsBefore(StateOf(from, edge.key), SeenBy(*ReadOf(to, edge.key)), edge));
       case DependencyKind::kWriteRead:
         return ReadOf(to, edge.key) != nullptr && Shows(*ReadOf(to, edge.key), from, edge.key);
       case DependencyKind::kReadWrite:

@@ -88,6 +88,13 @@ TEST(CommandLineTest, WhatIsReadOfTheArguments) {
   EXPECT_EQ(ParseWords("bench --workload ycsb-e").arguments->bench.workload,
             bench::Workload::kYcsbE);
   EXPECT_FALSE(ParseWords("bench --no-verify").arguments->bench.verify);
+  const CommandLine transfers = ParseWords("bench --workload txn --keys-per-txn 5 --zipf");
+  EXPECT_EQ(transfers.arguments->bench.workload, bench::Workload::kTxn);
+  EXPECT_EQ(transfers.arguments->bench.mix().keys_each, 5U);
+  EXPECT_EQ(transfers.arguments->bench.mix().pattern, bench::KeyPattern::kZipf);
+  const CommandLine uniform = ParseWords("bench --workload txn --keys 4");
+  EXPECT_EQ(uniform.arguments->bench.mix().keys_each, 2U);
+  EXPECT_EQ(uniform.arguments->bench.mix().pattern, bench::KeyPattern::kUniform);
   const CommandLine scan = ParseWords("debug scan-replica 3 --node 2");
   EXPECT_EQ(scan.arguments->shard_id, 3U);
   EXPECT_EQ(scan.arguments->node_id, 2U);
@@ -147,6 +154,8 @@ TEST(CommandLineTest, MistakesAreOneLineAndExitCodeTwo) {
       {"cluster init --shards 4097", "--shards"},
       {"bench --clients 0", "--clients"},
       {"bench --value-size 9MiB", "--value-size"},
+      {"bench --workload txn --keys-per-txn 1", "--keys-per-txn"},
+      {"bench --workload txn --keys 9 --keys-per-txn 5", "--keys"},
       {"bench --duration 10", "--duration"},
       {"completion tcsh", "tcsh"},
       {"debug scan-replica 1", "--node"},

@@ -291,6 +291,9 @@ void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* res
       break;
     case v1::Request::kClock:  // as set above
       break;
+    case v1::Request::kOneShard:  // transactions are tested against real nodes
+    case v1::Request::kCommit:
+    case v1::Request::kValidate:
     case v1::Request::OPERATION_NOT_SET:
       response->set_code(v1::CODE_INVALID);
       break;

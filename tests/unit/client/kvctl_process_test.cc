@@ -431,6 +431,72 @@ TEST_F(KvctlProcessTest, BenchFindsAWriteThatWasAcknowledgedAndLost) {
   EXPECT_NE(ended.err.find("acknowledged writes are not there"), std::string::npos) << ended.err;
 }
 
+// "bar" and "foo" lie in two shards.
+TEST_F(KvctlProcessTest, ATransactionPrintsWhatItReadAndSaysHowItEnded) {
+  Run({"put", "bar", "old"});
+  v1::Response committed;
+  committed.set_outcome(v1::OUTCOME_APPLIED);
+  committed.mutable_commit()->set_commit(7);
+  server_.SetScript([=](const v1::Request& request) -> FakeReaction {
+    if (!request.has_commit()) return {};
+    return {.kind = Kind::kAnswer, .response = committed};
+  });
+  const std::string script =
+      "check bar value old\nget bar\nput bar new\nput foo 1\nget bar\nget no\n";
+  const Ended done = Run({"txn"}, script);
+  EXPECT_EQ(done.code, 0) << done.err;
+  EXPECT_EQ(done.out, "bar\told\nbar\tnew\nOK\n");
+  EXPECT_NE(done.err.find("no: not found"), std::string::npos);
+  EXPECT_EQ(Run({"txn", "--hex"}, "get 626172\nput 666f6f 00\n").out, "626172\t6f6c64\nOK\n");
+}
+
+TEST_F(KvctlProcessTest, ATransactionWhoseCheckDoesNotHoldIsOne) {
+  Run({"put", "bar", "old"});
+  const Ended ended = Run({"txn"}, "check bar value other\nput foo 1\n");
+  EXPECT_EQ(ended.code, 1);
+  EXPECT_NE(ended.err.find("the check of bar does not hold; nothing was done"), std::string::npos);
+  EXPECT_EQ(ended.out, "");
+  for (const v1::Request& request : server_.Requests()) {
+    EXPECT_FALSE(request.has_commit() || request.has_one_shard());
+  }
+}
+
+TEST_F(KvctlProcessTest, ACheckIsNotSaidToFailWhenNobodyKnows) {
+  Run({"put", "bar", "old"});
+  v1::Response later = Refusal(v1::CODE_UNAVAILABLE);
+  later.set_retry_after_ms(60'000);
+  server_.SetScript([=](const v1::Request& request) -> FakeReaction {
+    if (!request.has_validate()) return {};
+    return {.kind = Kind::kAnswer, .response = later};
+  });
+  const Ended ended = Run({"txn"}, "get foo\ncheck bar value other\nput foo 1\n");
+  EXPECT_EQ(ended.code, 3) << ended.err;
+  EXPECT_EQ(ended.err.find("does not hold"), std::string::npos) << ended.err;
+}
+
+TEST_F(KvctlProcessTest, ATransactionsOtherEnds) {
+  EXPECT_EQ(Run({"txn"}, "take bar\n").code, 2);
+  EXPECT_EQ(Run({"txn"}, "").code, 2);
+  EXPECT_EQ(Run({"txn"}, "put " + std::string(5000, 'k') + " v\n").code, 5);
+  server_.SetScript([](const v1::Request& request) -> FakeReaction {
+    if (!request.has_one_shard()) return {};
+    return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_UNAVAILABLE, v1::OUTCOME_UNKNOWN)};
+  });
+  EXPECT_EQ(Run({"--timeout", "1s", "txn"}, "put bar v\n").code, 4);
+  server_.SetScript([](const v1::Request& request) -> FakeReaction {
+    if (!request.has_one_shard()) return {};
+    return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_LOCKED)};
+  });
+  EXPECT_EQ(Run({"--timeout", "300ms", "txn"}, "put bar v\n").code, 5);
+  server_.SetScript([](const v1::Request& request) -> FakeReaction {
+    if (!request.has_one_shard()) return {};
+    FakeReaction reaction{.kind = Kind::kAnswer, .response = Refusal(v1::CODE_UNAVAILABLE)};
+    reaction.response.set_retry_after_ms(60'000);
+    return reaction;
+  });
+  EXPECT_EQ(Run({"txn"}, "put bar v\n").code, 3);
+}
+
 TEST_F(KvctlProcessTest, CompletionIsAScript) {
   const Ended bash = Run({"completion", "bash"});
   EXPECT_EQ(bash.code, 0);

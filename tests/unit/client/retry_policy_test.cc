@@ -123,6 +123,25 @@ TEST(RetryPolicyTest, RefusalsAreFinalAndKeepTheirOutcome) {
   EXPECT_EQ(verdict.status.retry_after(), seconds(3));
 }
 
+// An earlier send may wait for the lock that turned this one away: who begins anew under another
+// number while it does, may have it done twice.
+TEST(RetryPolicyTest, WhatALockTurnsAwayIsBegunAnewOnlyIfNoOtherSendMayRun) {
+  const SendReport locked{.end = SendEnd::kLocked, .outcome = Outcome::kNotApplied};
+  RetryPolicy policy(1);
+  CallHistory history;
+  Verdict verdict = policy.OnSendEnded(CallKind::kWrite, history, locked, kNow, kDeadline);
+  EXPECT_FALSE(verdict.retry);
+  EXPECT_EQ(verdict.status.code(), Code::kAborted);
+  EXPECT_EQ(verdict.status.outcome(), Outcome::kNotApplied);
+
+  policy.OnSendEnded(CallKind::kWrite, history, {.end = SendEnd::kLinkBroken}, kNow, kDeadline);
+  verdict = policy.OnSendEnded(CallKind::kWrite, history, locked, kNow, kDeadline);
+  EXPECT_TRUE(verdict.retry);
+  verdict = policy.OnSendEnded(CallKind::kWrite, history, locked, kDeadline, kDeadline);
+  EXPECT_NE(verdict.status.code(), Code::kAborted);
+  EXPECT_EQ(verdict.status.outcome(), Outcome::kUnknown);
+}
+
 TEST(RetryPolicyTest, AnErrorAfterApplyingSaysApplied) {
   RetryPolicy policy(1);
   CallHistory history;

@@ -7,6 +7,8 @@
 
 #include "base/slot.h"
 #include "server/shard/command_entry.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 #include "storage/memory_engine.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/server/cluster_maps.h"
@@ -327,6 +329,36 @@ TEST_F(LeasedDispatchTest, GetsAreAnsweredHere) {
   EXPECT_EQ(budget_.bytes(), 0u) << "nothing is held for what was answered";
 }
 
+// The lock first, then the value: whoever finds none reads what has replaced the old one.
+TEST_F(LeasedDispatchTest, AKeyThatATransactionHoldsIsReadByTheLoop) {
+  const txn::TxnId id{base::SlotOf("bar"), 5, {0, 7}, 1};
+  testing::EntryBuilder lock(2, 200);
+  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{"bar", "new"}}), {}, true},
+          *lock.Add().mutable_prepare());
+  ASSERT_TRUE(testing::ApplyOne(*machine_, lock.Build()).ok());
+  EXPECT_THAT(Handle({Get(1, "bar"), Get(2, "{bar}no")}), ElementsAre("2 OK -"));
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  EXPECT_EQ(std::get<ReadsArrived>(inbox_.events[0]).reads.at(0).request.id(), 1u);
+  testing::EntryBuilder unlock(3, 300);
+  ToProto(txn::Resolve{id, txn::Outcome::kCommitted, 250, {id.anchor}},
+          *unlock.Add().mutable_resolve());
+  ASSERT_TRUE(testing::ApplyOne(*machine_, unlock.Build()).ok());
+  v1::Request get = Get(3, "bar");
+  get.mutable_get()->set_wants_clock(true);
+  EXPECT_THAT(Handle({get}), ElementsAre("3 OK =new"));
+  EXPECT_EQ(last_.get().version(), 250u);
+  EXPECT_EQ(last_.clock(), 300u) << "all that was applied";
+}
+
+TEST_F(LeasedDispatchTest, ASharedLockIsInNoReadsWay) {
+  const txn::TxnId id{base::SlotOf("bar"), 5, {0, 7}, 1};
+  testing::EntryBuilder lock(2, 200);
+  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({{"bar", 100}}, {}), {}, true},
+          *lock.Add().mutable_prepare());
+  ASSERT_TRUE(testing::ApplyOne(*machine_, lock.Build()).ok());
+  EXPECT_THAT(Handle({Get(1, "bar")}), ElementsAre("1 OK =old"));
+}
+
 // A message of small gets may ask for any number of large values.
 TEST_F(LeasedDispatchTest, AnswersThatFindNoRoomAreNotGiven) {
   const std::string large(10'000, 'v');
@@ -423,6 +455,189 @@ TEST_F(LeasedDispatchTest, TheClockIsReadOnceTheGrantsAreTaken) {
 TEST_F(LeasedDispatchTest, NothingIsReadOnceStopped) {
   dispatch_.Stop();
   EXPECT_THAT(Handle({Get(1, "bar")}), ElementsAre("1 UNAVAILABLE"));
+}
+
+// ---- transactions ----
+
+void Number(v1::Request& request) {
+  request.mutable_command_id()->set_client_low(9);
+  request.mutable_command_id()->set_sequence(12);
+  request.mutable_command_id()->set_lowest_open(11);
+  request.mutable_command_id()->set_issued(77);
+}
+v1::Request OneShard(uint64_t id, const std::vector<std::string>& reads,
+                     const std::vector<std::string>& writes) {
+  v1::Request request;
+  request.set_id(id);
+  Number(request);
+  v1::OneShardRequest& one = *request.mutable_one_shard();
+  for (const std::string& key : reads) one.add_reads()->set_key(key);
+  for (const std::string& key : writes) {
+    one.add_writes()->set_key(key);
+    one.mutable_writes()->rbegin()->set_value("v");
+  }
+  return request;
+}
+v1::Request Commit(uint64_t id, const std::vector<txn::Read>& reads,
+                   const std::vector<txn::Write>& writes) {
+  v1::Request request;
+  request.set_id(id);
+  Number(request);
+  v1::PrepareCommand parts;
+  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), {}, true}, parts);
+  request.mutable_commit()->mutable_parts()->Swap(parts.mutable_parts());
+  return request;
+}
+v1::Request Validate(uint64_t id, const std::vector<std::string>& keys) {
+  v1::Request request;
+  request.set_id(id);
+  v1::ValidateRequest& validate = *request.mutable_validate();
+  for (const std::string& key : keys) validate.add_reads()->set_key(key);
+  return request;
+}
+
+TEST_F(DispatchTest, WhatTransactionsMayAskIsBounded) {
+  const auto refused = [&](const v1::Request& request) {
+    SCOPED_TRACE(request.operation_case());
+    const std::string outcome = request.has_validate() ? "" : " NOT_APPLIED";
+    EXPECT_THAT(Handle({request}), ElementsAre("1 INVALID" + outcome));
+    EXPECT_FALSE(last_.message().empty());
+  };
+  std::vector<std::string> many;
+  many.reserve(10'001);
+  for (int i = 0; i < 10'001; ++i) many.push_back("{bar}" + std::to_string(100'000 + i));
+  const std::vector<std::vector<std::string>> bad_keys = {
+      {}, {""}, {"bar", "bar"}, {"{bar}2", "bar"}, {std::string(4097, 'k')}, many};
+  for (const std::vector<std::string>& keys : bad_keys) {
+    refused(OneShard(1, keys, {}));
+    refused(OneShard(1, {}, keys));
+    refused(Validate(1, keys));
+  }
+  refused(OneShard(1, {"bar"}, {"foo"}));
+  EXPECT_THAT(last_.message(), HasSubstr("several shards"));
+  refused(Validate(1, {"bar", "foo"}));
+  v1::Request nothing = OneShard(1, {}, {"bar"});
+  nothing.mutable_one_shard()->mutable_writes(0)->clear_what();
+  refused(nothing);
+  v1::Request large = OneShard(1, {}, {"bar"});
+  large.mutable_one_shard()->mutable_writes(0)->set_value(std::string((8u << 20) + 1, 'v'));
+  refused(large);
+  v1::Request pass = Validate(1, {"bar"});
+  pass.mutable_validate()->set_pass((uint64_t{1} << 62) + 1);
+  refused(pass);
+  v1::Request get = Get(1, "bar");
+  get.mutable_get()->set_at((uint64_t{1} << 62) + 1);
+  EXPECT_THAT(Handle({get}), ElementsAre("1 INVALID"));
+  v1::Request clock;
+  clock.set_id(1);
+  clock.mutable_clock();
+  EXPECT_THAT(Handle({clock}), ElementsAre("1 INVALID")) << "of no shard";
+
+  refused(Commit(1, {}, {}));
+  v1::Request moved = Commit(1, {}, {{"bar", "v"}});
+  moved.mutable_commit()->mutable_parts(0)->set_slot(5);
+  refused(moved);
+  v1::Request twice = Commit(1, {}, {{"bar", "v"}});
+  *twice.mutable_commit()->add_parts() = twice.commit().parts(0);
+  refused(twice);
+  v1::Request empty = Commit(1, {}, {{"bar", "v"}});
+  empty.mutable_commit()->mutable_parts(0)->clear_writes();
+  refused(empty);
+  const std::string half(size_t{8} << 20, 'v');
+  refused(Commit(1, {}, {{"bar", half}, {"foo", half}}));
+
+  for (v1::Request request : {OneShard(1, {}, {"bar"}), Commit(1, {}, {{"bar", "v"}})}) {
+    request.mutable_command_id()->set_issued((uint64_t{1} << 62) + 1);
+    refused(request);
+    request.mutable_command_id()->set_issued(1);
+    request.mutable_command_id()->set_sequence(0);
+    refused(request);
+    request.clear_command_id();
+    refused(request);
+  }
+  EXPECT_TRUE(inbox_.events.empty());
+  many.pop_back();
+  EXPECT_THAT(Handle({OneShard(1, many, {})}), IsEmpty());
+}
+
+TEST_F(DispatchTest, AOneShardTransactionIsAWriteWithAnAge) {
+  v1::Request aged = OneShard(2, {"{bar}1"}, {"{bar}2"});
+  aged.mutable_one_shard()->mutable_age()->set_issued(5);
+  aged.mutable_one_shard()->mutable_age()->set_number(6);
+  EXPECT_THAT(Handle({OneShard(1, {"bar"}, {}), aged}), IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  const auto& arrived = std::get<WritesArrived>(inbox_.events[0]);
+  EXPECT_EQ(arrived.group, raft::GroupId(1));
+  ASSERT_EQ(arrived.writes.size(), 2u);
+  EXPECT_EQ(arrived.writes[0].age, (txn::Age{77, {0, 9}, 12}));
+  EXPECT_EQ(arrived.writes[1].age, (txn::Age{5, {0, 0}, 6}));
+  EXPECT_EQ(arrived.writes[1].issued, 77u);
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(arrived.writes[1].encoded_command));
+  EXPECT_EQ(batch.commands(0).id().sequence(), 12u);
+  EXPECT_EQ(batch.commands(0).one_shard().reads(0).key(), "{bar}1");
+  EXPECT_EQ(batch.commands(0).one_shard().writes(0).value(), "v");
+}
+
+TEST_F(DispatchTest, ACommitGoesToTheOwnerOfItsSmallestWrittenKey) {
+  v1::Request commit = Commit(1, {{"a", 3}, {"foo", 4}}, {{"foo", "v"}, {"zoo", std::nullopt}});
+  EXPECT_THAT(Handle({commit}), IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 1u);
+  const auto& arrived = std::get<CommitsArrived>(inbox_.events[0]);
+  EXPECT_EQ(arrived.group, raft::GroupId(2));
+  ASSERT_EQ(arrived.commits.size(), 1u);
+  const txn::Transaction& transaction = arrived.commits[0].transaction;
+  EXPECT_EQ(transaction.id, (txn::TxnId{base::SlotOf("foo"), 77, {0, 9}, 12}));
+  EXPECT_EQ(transaction.age, AgeOfFirstAttempt(transaction.id));
+  EXPECT_EQ(transaction.parts,
+            txn::PartsOf({{"a", 3}, {"foo", 4}}, {{"foo", "v"}, {"zoo", std::nullopt}}));
+  EXPECT_TRUE(transaction.compares_versions);
+  EXPECT_EQ(arrived.commits[0].deadline, clock_.now + seconds(5));
+  commit.set_shard_id(1);
+  commit.set_shard_epoch(3);
+  EXPECT_THAT(Handle({commit}), ElementsAre("1 WRONG_SHARD NOT_APPLIED"));
+  EXPECT_EQ(last_.shard().shard_id(), 2u);
+  commit.set_shard_id(2);
+  commit.set_shard_epoch(2);
+  EXPECT_THAT(Handle({commit}), ElementsAre("1 WRONG_SHARD NOT_APPLIED"));
+  v1::Request one = OneShard(1, {}, {"foo"});
+  one.set_shard_id(1);
+  one.set_shard_epoch(3);
+  EXPECT_THAT(Handle({one}), ElementsAre("1 WRONG_SHARD NOT_APPLIED"));
+  inbox_.events.clear();
+  v1::Request reads = Commit(1, {{"bar", 3}, {"foo", 4}}, {});
+  reads.mutable_commit()->set_reads_under_locks(true);
+  EXPECT_THAT(Handle({reads}), IsEmpty());
+  EXPECT_EQ(std::get<CommitsArrived>(inbox_.events[0]).group, raft::GroupId(1));
+  EXPECT_FALSE(std::get<CommitsArrived>(inbox_.events[0]).commits[0].transaction.compares_versions);
+}
+
+TEST_F(DispatchTest, TransactionsAreWritesWhereTheDiskIsFull) {
+  dispatch_.SetReadOnly(true);
+  EXPECT_THAT(Handle({OneShard(1, {}, {"bar"}), Commit(2, {}, {{"bar", "v"}})}),
+              ElementsAre("1 READ_ONLY NOT_APPLIED", "2 READ_ONLY NOT_APPLIED"));
+  EXPECT_THAT(Handle({Validate(3, {"bar"})}), IsEmpty());
+  EXPECT_EQ(inbox_.events.size(), 1u);
+  dispatch_.Stop();
+  EXPECT_THAT(Handle({Commit(2, {}, {{"bar", "v"}}), Validate(3, {"bar"})}),
+              ElementsAre("2 UNAVAILABLE NOT_APPLIED", "3 UNAVAILABLE"));
+}
+
+TEST_F(DispatchTest, WhatIsUnknownOfATransactionIsNotReplicated) {
+  v1::Request one = OneShard(1, {"bar"}, {"bar"});
+  const auto add_unknown = [](google::protobuf::Message& message) {
+    message.GetReflection()->MutableUnknownFields(&message)->AddVarint(1999, 7);
+  };
+  add_unknown(*one.mutable_one_shard());
+  add_unknown(*one.mutable_one_shard()->mutable_reads(0));
+  add_unknown(*one.mutable_one_shard()->mutable_writes(0));
+  EXPECT_THAT(Handle({one}), IsEmpty());
+  const PendingWrite& write = std::get<WritesArrived>(inbox_.events.at(0)).writes.at(0);
+  v1::CommandBatch batch;
+  const raft::Entry entry{raft::LogIndex(1), raft::Term(1), raft::EntryKind::kCommands,
+                          raft::MakePayload(write.encoded_command)};
+  const absl::Status decoded = DecodeEntry(entry, batch);
+  EXPECT_TRUE(decoded.ok()) << decoded;
 }
 
 TEST_F(DispatchTest, BudgetIsHeldUntilTheLastAnswer) {

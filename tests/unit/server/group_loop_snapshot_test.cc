@@ -120,6 +120,23 @@ TEST_F(GroupLoopSnapshotTest, WhatItProposedBeforeIsAppliedFirstAndTheRestIsStam
   EXPECT_GT(Written()[1].batch.first_stamp(), before);
 }
 
+// Else a snapshot at that timestamp shows a write that a transaction which only reads has missed.
+TEST_F(GroupLoopSnapshotTest, AValidationSeesWhatWasProposedBeforeTheClockPassedItsTimestamp) {
+  MakeLeaderAlone();
+  Applied(1, 1, 0, At(kKnownMs));
+  Handle(Writes({1}));
+  ASSERT_EQ(Written().size(), 1u);
+  ReadsArrived arrived{kGroup, {}};
+  v1::Request request;
+  request.set_id(3);
+  request.mutable_validate()->set_pass(Written()[0].batch.first_stamp());
+  arrived.reads.push_back({replies_, nullptr, clock_.now + kPatience, request});
+  Handle(std::move(arrived));
+  const std::vector<ServeReads> served = around_.Take<ServeReads>();
+  ASSERT_EQ(served.size(), 1u);
+  EXPECT_EQ(served[0].index, raft::LogIndex(2)) << "the write is not committed yet";
+}
+
 TEST_F(GroupLoopSnapshotTest, ATimestampAheadOfItsClockMovesThat) {
   MakeLeaderAlone();
   Applied(1, 1, 0, At(kKnownMs));

@@ -568,7 +568,7 @@ TEST_F(GroupLoopTest, WritesThatADeposedLeaderProposedAreNotLeftToWait) {
   append.previous_term = raft::Term(1);
   FromPeer(3, 4, std::move(append));
   Persist();
-  EXPECT_EQ(around_.apply_wake_ups, 1) << "another entry stands in its place";
+  EXPECT_EQ(around_.apply_wake_ups, 2) << "it leads no more, and another entry stands in its place";
 }
 
 TEST_F(GroupLoopLeaseTest, AFollowerAsksItsLeaderForARound) {

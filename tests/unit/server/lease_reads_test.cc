@@ -6,7 +6,10 @@
 #include <atomic>
 #include <thread>
 
+#include "base/slot.h"
 #include "server/shard/shard_reads.h"
+#include "server/shard/txn_codec.h"
+#include "server/txn/commit_path.h"
 #include "storage/memory_engine.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/shard/shard_replica.h"
@@ -40,7 +43,7 @@ class LeaseReadsTest : public ::testing::Test {
   }
   bool MayRead(int64_t now) const {
     const auto permission = reads_.Ask(kGroup);
-    return permission && LeaseReads::Open(*permission, nanoseconds(now)) != nullptr;
+    return permission && LeaseReads::Open(*permission, nanoseconds(now)).engine != nullptr;
   }
 
   testing::FakeFileSystem files_;
@@ -66,9 +69,9 @@ TEST_F(LeaseReadsTest, OnlyBeforeItsEnd) {
   Publish(1000, 1);
   const auto permission = reads_.Ask(kGroup);
   ASSERT_TRUE(permission);
-  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)), nullptr);
-  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1000)), nullptr);
-  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(5000)), nullptr);
+  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)).engine, nullptr);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1000)).engine, nullptr);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(5000)).engine, nullptr);
 }
 
 TEST_F(LeaseReadsTest, HeldAreThoseThatAreNotOver) {
@@ -94,18 +97,19 @@ TEST_F(LeaseReadsTest, AWithdrawalDoesNotReachBack) {
   Publish(1000, 1);
   const auto permission = reads_.Ask(kGroup);
   reads_.Publish(kGroup, std::nullopt);
-  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)), nullptr);
+  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(999)).engine, nullptr);
 }
 
 TEST_F(LeaseReadsTest, ARemovedReplicaIsNotOpenedAndAnOpenedOneStaysReadable) {
   Apply(1);
   Publish(1000, 1);
   const auto permission = reads_.Ask(kGroup);
-  const std::shared_ptr<storage::Engine> engine = LeaseReads::Open(*permission, nanoseconds(1));
+  const std::shared_ptr<storage::Engine> engine =
+      LeaseReads::Open(*permission, nanoseconds(1)).engine;
   ASSERT_NE(engine, nullptr);
   reads_.Publish(kGroup, std::nullopt);
   reads_.Remove(kGroup);
-  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1)), nullptr);
+  EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1)).engine, nullptr);
   EXPECT_EQ(machine_.use_count(), 1) << "nothing keeps it from being closed";
   machine_ = nullptr;
   const auto value = ShardReads(engine).Get("k");
@@ -163,7 +167,7 @@ TEST_F(LeaseReadsTest, NoReadMissesWhatWasAcknowledged) {
         const uint64_t at_least = acknowledged.load();
         const auto permission = reads_.Ask(kGroup);
         if (!permission) continue;
-        const auto engine = LeaseReads::Open(*permission, nanoseconds(1));
+        const auto engine = LeaseReads::Open(*permission, nanoseconds(1)).engine;
         if (engine == nullptr) continue;
         const auto value = ShardReads(engine).Get("k");
         ASSERT_TRUE(value.ok() && *value);
@@ -183,6 +187,60 @@ TEST_F(LeaseReadsTest, NoReadMissesWhatWasAcknowledged) {
       reads_.Remove(kGroup);
       reads_.Add(kGroup, machine_);
     }
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+}
+
+// The same of a transaction, which is acknowledged while the key is locked, before its value is
+// there: who finds no lock reads it, or began before.
+TEST_F(LeaseReadsTest, NoReadMissesATransactionThatWasAcknowledged) {
+  constexpr uint64_t kTransactions = 3000;
+  std::atomic<uint64_t> acknowledged{0};
+  std::atomic<uint64_t> served{0};
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> readers;
+  readers.reserve(3);
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (!stop) {
+        const uint64_t at_least = acknowledged.load();
+        const auto permission = reads_.Ask(kGroup);
+        if (!permission) continue;
+        const LeaseReads::Opened opened = LeaseReads::Open(*permission, nanoseconds(1));
+        if (opened.engine == nullptr || opened.locks->Holds("k")) continue;
+        const auto value = ShardReads(opened.engine).Get("k");
+        ASSERT_TRUE(value.ok());
+        ASSERT_GE(*value ? std::stoull((*value)->bytes) : 0, at_least);
+        ++served;
+      }
+    });
+  }
+  uint64_t index = 0;
+  const auto apply = [&](const auto& fill) {
+    ++index;
+    testing::EntryBuilder entry(index, index * 100);
+    fill(entry.Add());
+    Publish(1000, index);
+    ASSERT_TRUE(testing::ApplyOne(*machine_, entry.Build()).ok());
+  };
+  const uint32_t slot = base::SlotOf("k");
+  for (uint64_t number = 1; number <= kTransactions || served < 100; ++number) {
+    const txn::TxnId id{slot, 5, {0, 7}, number};
+    apply([&](v1::Command& command) {
+      ToProto(txn::Prepare{id,
+                           AgeOfFirstAttempt(id),
+                           txn::PartsOf({}, {{"k", std::to_string(number)}}),
+                           {},
+                           true},
+              *command.mutable_prepare());
+    });
+    acknowledged = number;
+    const uint64_t commit = index * 100;
+    apply([&](v1::Command& command) {
+      ToProto(txn::Resolve{id, txn::Outcome::kCommitted, commit, {slot}},
+              *command.mutable_resolve());
+    });
   }
   stop = true;
   for (std::thread& reader : readers) reader.join();

@@ -140,6 +140,33 @@ TEST_F(PeerLinkTest, HoldsAsMuchAsItIsAllowed) {
   EXPECT_EQ(link.gathered_bytes(), 0u);
 }
 
+// A transaction of 15 MiB is sent again until it is answered; heartbeats must get through.
+TEST_F(PeerLinkTest, TransactionsLeaveRoomForRaft) {
+  PeerLink link(time_, size_t{8} << 20);
+  link.Attach(writer_, 1);
+  link.Send(Messages(1));
+  for (int i = 0; i < 10; ++i) {
+    std::vector<v1::TxnMessage> messages(1);
+    messages[0].mutable_prepare()->add_parts()->add_writes()->set_value(std::string(1 << 20, 'x'));
+    link.Send(std::move(messages));
+  }
+  EXPECT_EQ(link.dropped_messages(), 7u);
+  link.Send(Messages(1));
+  EXPECT_EQ(link.dropped_messages(), 7u);
+  link.OnWritten(writer_.get());
+  EXPECT_EQ(writer_->frames[1].transactions_size(), 3);
+  EXPECT_EQ(writer_->frames[1].messages_size(), 1);
+
+  std::vector<v1::TxnMessage> large(1);
+  large[0].mutable_prepare()->add_parts()->add_writes()->set_value(std::string(6 << 20, 'x'));
+  link.Send(large);
+  EXPECT_EQ(link.dropped_messages(), 7u) << "larger than half the room, and first";
+  link.Send(large);
+  EXPECT_EQ(link.dropped_messages(), 8u);
+  link.Send(Messages(1));
+  EXPECT_EQ(link.dropped_messages(), 8u);
+}
+
 // Many groups that lag may send more in one turn than there is room for, turn after turn.
 TEST_F(PeerLinkTest, OfATurnThatIsTooLargeWhatFitsIsSent) {
   link_.Attach(writer_, 1);
@@ -194,6 +221,13 @@ TEST_F(PeerLinkTest, ShutEndsTheStream) {
   EXPECT_TRUE(writer_->shut);
   EXPECT_FALSE(link_.connected());
 }
+
+class UnreadApply final : public ApplyInbox {
+ public:
+  void Put(ApplyWork work) override { events.push_back(std::move(work)); }
+  void PutQuietly(ApplyWork work) override { Put(std::move(work)); }
+  std::vector<ApplyWork> events;
+};
 
 class Inbox final : public GroupInbox {
  public:
@@ -303,6 +337,23 @@ TEST_F(PeerTransportTest, WhatANewerReleaseSendsIsDroppedAlone) {
   EXPECT_EQ(arrived[0].group, raft::GroupId(1));
   EXPECT_EQ(arrived[1].group, raft::GroupId(3));
   EXPECT_EQ(transport_.unknown_messages(), 1u);
+}
+
+TEST_F(PeerTransportTest, OfTransactionsThatNobodyLooksAtABoundedPartIsKept) {
+  UnreadApply looked_at_by_nobody;
+  transport_.SetTransactions(&looked_at_by_nobody);
+  const auto receive = [this] {
+    v1::PeerFrame frame;
+    v1::PrepareCommand& prepare = *frame.add_transactions()->mutable_prepare();
+    prepare.add_parts()->add_writes()->set_value(std::string(size_t{8} << 20, 'x'));
+    EXPECT_EQ(transport_.Receive(frame), "");
+  };
+  for (int i = 0; i < 10; ++i) receive();
+  EXPECT_EQ(looked_at_by_nobody.events.size(), 7u);
+  EXPECT_EQ(transport_.dropped_transactions(), 3u);
+  looked_at_by_nobody.events.clear();
+  receive();
+  EXPECT_EQ(transport_.dropped_transactions(), 3u);
 }
 
 TEST_F(PeerTransportTest, TheTimeThatAPeerKnowsIsHeard) {

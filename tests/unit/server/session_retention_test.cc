@@ -64,5 +64,35 @@ TEST_F(SessionRetentionTest, AProposalIsRepeatedAfterAWhileOrOnceItWasApplied) {
   EXPECT_TRUE(retention_.Due(now_ + seconds(1)).has_value());
 }
 
+// ---- outcomes of transactions ----
+
+TEST_F(SessionRetentionTest, AnOutcomeIsForgottenAfterTheRetentionAndNotBefore) {
+  const OutcomeTotals kept{.kept = 1, .oldest = 100'000};
+  const auto run = [&](MonotonicTime end) {
+    for (; now_ < end; now_ += milliseconds(50)) {
+      retention_.Applied(now_, static_cast<Stamp>(now_ / milliseconds(1)), {}, kept);
+      retention_.Tick(now_);
+    }
+  };
+  run(seconds(110));
+  EXPECT_EQ(retention_.Due(now_ - milliseconds(50)), std::nullopt);
+  run(seconds(111));
+  const auto due = retention_.Due(now_);
+  ASSERT_TRUE(due.has_value());
+  EXPECT_TRUE(due->forgets_outcomes());
+  EXPECT_FALSE(due->forgets_clients());
+  EXPECT_GE(due->outcomes_through, 100'000u);
+  EXPECT_LE(due->outcomes_through, 101'000u);
+  EXPECT_EQ(due->outcomes_kept_max, 0u);
+}
+
+TEST_F(SessionRetentionTest, TooManyOutcomesGoEarlier) {
+  retention_.Applied(now_, 100'000, {}, {.kept = 100'000, .oldest = 99'000});
+  retention_.Tick(now_);
+  EXPECT_EQ(retention_.Due(now_), std::nullopt);
+  retention_.Applied(now_, 100'000, {}, {.kept = 100'001, .oldest = 99'000});
+  EXPECT_EQ(retention_.Due(now_), (Proposal{0, 0, 0, 75'000}));
+}
+
 }  // namespace
 }  // namespace basalt::server

@@ -424,7 +424,8 @@ TEST_F(ShardHostTest, LeaseReadsSeeEveryAcknowledgedWriteWhileLeadershipMoves) {
       while (!stop) {
         const uint64_t at_least = acknowledged.load();
         const auto permission = reads.Ask(group);
-        const auto engine = permission ? LeaseReads::Open(*permission, clock_.Now()) : nullptr;
+        const auto engine =
+            permission ? LeaseReads::Open(*permission, clock_.Now()).engine : nullptr;
         if (engine == nullptr) {
           std::this_thread::yield();
           continue;

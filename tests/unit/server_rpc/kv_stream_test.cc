@@ -95,7 +95,9 @@ class KvStreamTest : public ::testing::Test {
   RequestBudget budget_{100u << 20};
   LeaseReads lease_reads_;
   Dispatch dispatch_{{}, {view_, inbox_, budget_, clock_, lease_reads_}};
-  KvService service_{dispatch_, view_};
+  SystemClock system_clock_;
+  KnownTime time_{system_clock_};
+  KvService service_{dispatch_, view_, time_};
   LocalServer server_{service_};
   std::unique_ptr<v1::Kv::Stub> stub_;
 };

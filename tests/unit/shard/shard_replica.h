@@ -62,6 +62,7 @@ class EntryBuilder {
     return *this;
   }
   v1::CommandBatch& batch() { return batch_; }
+  v1::Command& Add() { return *batch_.add_commands(); }
 
   raft::Entry Build() const {
     return {raft::LogIndex(index_), raft::Term(1), raft::EntryKind::kCommands,
@@ -124,8 +125,51 @@ class NotedOutcomes : public server::ApplyObserver {
         return "too-many";
       case Verdict::kForgotten:
         return "forgotten";
+      case Verdict::kLocked:
+        return "locked";
+      case Verdict::kTransaction:
+        return std::visit([](const auto& answer) { return ToText(answer); }, outcome.txn->what);
     }
     return "?";
+  }
+
+  static std::string ToText(const txn::OneShardAnswer&) { return "one-shard"; }
+  static std::string ToText(const txn::PrepareAnswer& answer) {
+    using Verdict = txn::PrepareAnswer::Verdict;
+    switch (answer.verdict) {
+      case Verdict::kPrepared:
+        return "prepared-" + std::to_string(answer.prepared);
+      case Verdict::kChanged:
+        return "changed-" + answer.changed;
+      case Verdict::kLocked:
+        return "locked-" + answer.blocker->key;
+      case Verdict::kDecided:
+        return answer.outcome == txn::Outcome::kCommitted ? "was-committed" : "was-aborted";
+      case Verdict::kForgotten:
+        return "forgotten";
+      case Verdict::kNotOwner:
+        return "not-owner";
+    }
+    return "?";
+  }
+  static std::string ToText(const txn::DecideAnswer& answer) {
+    using Verdict = txn::DecideAnswer::Verdict;
+    switch (answer.verdict) {
+      case Verdict::kDecided:
+        return answer.outcome == txn::Outcome::kCommitted
+                   ? "committed-" + std::to_string(answer.commit)
+                   : "aborted";
+      case Verdict::kNoRecord:
+        return "no-record";
+      case Verdict::kForgotten:
+        return "forgotten";
+      case Verdict::kNotOwner:
+        return "not-owner";
+    }
+    return "?";
+  }
+  static std::string ToText(const txn::ResolveAnswer& answer) {
+    return "resolved-" + std::to_string(answer.resolved.size());
   }
 
   std::string text_;

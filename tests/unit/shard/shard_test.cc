@@ -188,10 +188,10 @@ TEST_P(Shard, StopsAtWhatItDoesNotKnow) {
     raft::Entry entry;
     const char* why;
   } cases[] = {
-      {"operation", operation.Build(), "command 0 has unknown operation 99"},
-      {"field", later.Build(), "unknown field in command 0"},
+      {"operation", operation.Build(), "command 0: unknown operation 99"},
+      {"field", later.Build(), "command 0: unknown field"},
       {"batchfield", field.Build(), "unknown field of a batch"},
-      {"none", empty.Build(), "command 0 has no operation"},
+      {"none", empty.Build(), "command 0: it has no operation"},
       {"stamp", EntryBuilder(2, ~uint64_t{0}).Put("b", "2").Build(), "a stamp out of range"},
       {"bytes", commands("\xff\xff\xff"), "its bytes are no batch of commands"},
       {"kind",

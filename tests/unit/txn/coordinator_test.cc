@@ -122,6 +122,28 @@ TEST_F(CoordinatorTest, ANewLeaderTellsWhatWasDecidedAndNotSettled) {
   EXPECT_EQ(effects.resolves[0].commit, 150u);
 }
 
+// Taken for "all keys are absent", it would show what never was.
+TEST_F(CoordinatorTest, WhatWasReadUnderLocksIsKnownToItsDriverAlone) {
+  Transaction transaction = WritesBoth(1);
+  transaction.compares_versions = false;
+  coordinator_.Commit(transaction, 5000, 0);
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"a"}), ApplyOwnPrepare(transaction), 1);
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 2);
+  const CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.decides, SizeIs(1));
+  Coordinator successor(&shard_.state(), CoordinatorOptions{});
+  successor.Commit(transaction, 5000, 3);  // its client has come back; it aborts what is undecided
+  const DecideAnswer decided = Apply(effects.decides[0], 3);
+  successor.OnDecided(transaction.id, decided, 3);
+  const CommitAnswer to_driver = coordinator_.TakeEffects().answers.at(0);
+  EXPECT_TRUE(to_driver.values.has_value());
+  const CommitAnswer to_successor = successor.TakeEffects().answers.at(0);
+  EXPECT_EQ(to_successor.verdict, CommitAnswer::Verdict::kCommitted);
+  EXPECT_FALSE(to_successor.values.has_value());
+  coordinator_.Commit(transaction, 5000, 4);  // decided: it drives no more
+  EXPECT_FALSE(coordinator_.TakeEffects().answers.at(0).values.has_value());
+}
+
 TEST_F(CoordinatorTest, InquiriesArePendingWhileDrivenAndAbortWhatNobodyDrives) {
   const Transaction driven = WritesBoth(1);
   coordinator_.Commit(driven, 5000, 0);

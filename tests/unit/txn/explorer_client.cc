@@ -249,8 +249,8 @@ void ExplorerClient::On(const CommitReply& reply) {
     case CommitAnswer::Verdict::kCommitted:
       if (rounds_) {
         // An answer without them comes from a leader that did not drive it.
-        if (answer.values.size() != reads_.size()) return Abandon();
-        contents_ = answer.values;
+        if (!answer.values) return Abandon();
+        contents_ = *answer.values;
         ++stage_.told.applied_locked_reads;
       } else {
         ++stage_.told.applied_many_shards;

@@ -50,6 +50,19 @@ TEST_F(LockQueueTest, TheOlderWaitsTheYoungerDies) {
   EXPECT_EQ(queue_.waiting(), 0u);
 }
 
+// Its next attempt is as old as itself, and would be refused behind it.
+TEST_F(LockQueueTest, WhatIsOverNoLongerWaits) {
+  Lock("a", 9, kExclusive);
+  queue_.Offer(Aged(1, 5, {{"a", kExclusive}}));
+  LockRequest next_attempt{
+      2, AgeOfFirstAttempt(IdOfAge(5)), TxnId{0, 1, {1, 1}, 50}, {{"a", kExclusive}}};
+  EXPECT_THAT(queue_.WithdrawAll(IdOfAge(6)), IsEmpty());
+  EXPECT_THAT(queue_.WithdrawAll(IdOfAge(5)), ElementsAre(1));
+  EXPECT_FALSE(queue_.Knows(IdOfAge(5)));
+  EXPECT_THAT(queue_.Offer(next_attempt).refused, IsEmpty());
+  EXPECT_EQ(queue_.waiting(), 1u);
+}
+
 TEST_F(LockQueueTest, WhatIsProposedHolds) {
   queue_.Offer(Aged(1, 5, {{"a", kExclusive}}));
   EXPECT_THAT(queue_.Offer(Aged(2, 9, {{"a", kShared}})).refused, ElementsAre(2));

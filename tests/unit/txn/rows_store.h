@@ -51,6 +51,7 @@ inline TxnId IdOf(const std::string& anchor, uint64_t number, Stamp issued = 10)
 inline Prepare MakePrepare(const TxnId& id, const std::vector<Read>& reads,
                            const std::vector<std::string>& written) {
   std::vector<Write> writes;
+  writes.reserve(written.size());
   for (const std::string& key : written) writes.push_back({key, "new"});
   Prepare prepare{id, AgeOfFirstAttempt(id), PartsOf(reads, writes), {}, true};
   return prepare;
@@ -58,6 +59,7 @@ inline Prepare MakePrepare(const TxnId& id, const std::vector<Read>& reads,
 
 inline std::vector<Slot> SlotsOfKeys(const std::vector<std::string>& keys) {
   std::vector<Slot> slots;
+  slots.reserve(keys.size());
   for (const std::string& key : keys) slots.push_back(base::SlotOf(key));
   return slots;
 }

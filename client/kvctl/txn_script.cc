@@ -1,0 +1,103 @@
+#include "client/kvctl/txn_script.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "client/kvctl/row_text.h"
+
+namespace basalt::kvctl {
+namespace {
+
+// Up to the next space, which goes too.
+std::string_view TakeWord(std::string_view& rest) {
+  const size_t space = rest.find(' ');
+  const std::string_view word = rest.substr(0, space);
+  rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
+  return word;
+}
+
+std::optional<std::string> ToBytes(std::string_view text, bool hex) {
+  return hex ? FromHex(text) : Unescape(text);
+}
+
+std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
+  const std::string_view what = TakeWord(rest);
+  if (what == "absent") {
+    condition = Condition::Absent();
+    return rest.empty() ? "" : "nothing may follow 'absent'";
+  }
+  if (what == "version") {
+    uint64_t version = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), version);
+    if (error != std::errc() || end != rest.data() + rest.size()) return "the version is no number";
+    condition = Condition::VersionIs(version);
+    return "";
+  }
+  if (what == "value") {
+    std::optional<std::string> value = ToBytes(rest, hex);
+    if (!value) return "the value is malformed";
+    condition = Condition::ValueIs(*std::move(value));
+    return "";
+  }
+  return "check wants 'version', 'value' or 'absent' behind the key";
+}
+
+// Empty, or what is wrong.
+std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
+  const std::string_view verb = TakeWord(rest);
+  std::optional<std::string> key = ToBytes(TakeWord(rest), hex);
+  if (verb != "get" && verb != "put" && verb != "del" && verb != "check") {
+    return fmt::format("'{}' is none of get, put, del, check", verb);
+  }
+  if (!key || key->empty()) return "the key is missing or malformed";
+  line.key = *std::move(key);
+  if (verb == "check") {
+    line.kind = TxnLine::Kind::kCheck;
+    return ParseCheck(rest, hex, line.condition);
+  }
+  if (verb == "put") {
+    line.kind = TxnLine::Kind::kPut;
+    std::optional<std::string> value = ToBytes(rest, hex);
+    if (!value) return "the value is malformed";
+    line.value = *std::move(value);
+    return "";
+  }
+  line.kind = verb == "get" ? TxnLine::Kind::kGet : TxnLine::Kind::kDelete;
+  return rest.empty() ? "" : fmt::format("nothing may follow the key of {}", verb);
+}
+
+}  // namespace
+
+TxnScript ParseTxnScript(std::string_view text, bool hex) {
+  TxnScript script;
+  for (size_t number = 1; !text.empty(); ++number) {
+    const size_t end = text.find('\n');
+    std::string_view rest = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
+    if (rest.empty() || rest.front() == '#') continue;
+    const std::string problem = ParseLine(rest, hex, script.lines.emplace_back());
+    if (problem.empty()) continue;
+    script.problem = fmt::format("line {}: {}", number, problem);
+    return script;
+  }
+  if (script.lines.empty()) script.problem = "no operation on standard input";
+  return script;
+}
+
+bool Holds(const Condition& condition, const std::optional<Value>& value) {
+  switch (condition.kind) {
+    case Condition::Kind::kValue:
+      return value && value->bytes == condition.value;
+    case Condition::Kind::kAbsent:
+      return !value;
+    case Condition::Kind::kVersion:
+      return (value ? value->version : 0) == condition.version;
+  }
+  return false;
+}
+
+}  // namespace basalt::kvctl

@@ -1,0 +1,339 @@
+// Client::Transact over real gRPC against a scripted server: what it sends, when it runs the body
+// again, and what it says of the outcome.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "basalt/client.h"
+#include "base/mutex.h"
+#include "tests/unit/client/fake_kv_server.h"
+
+namespace basalt::client {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using Kind = FakeReaction::Kind;
+
+FakeReaction Answer(v1::Response response) {
+  return {.kind = Kind::kAnswer, .response = std::move(response)};
+}
+FakeReaction Committed() {
+  v1::Response response;
+  response.set_outcome(v1::OUTCOME_APPLIED);
+  response.mutable_commit()->set_commit(7);
+  return Answer(response);
+}
+FakeReaction Applied() {
+  v1::Response response;
+  response.set_outcome(v1::OUTCOME_APPLIED);
+  response.mutable_write()->set_version(7);
+  return Answer(response);
+}
+FakeReaction Changed() {
+  v1::Response response = Refusal(v1::CODE_CONDITION_FAILED);
+  response.mutable_write();
+  return Answer(response);
+}
+FakeReaction Aborted() { return Answer(Refusal(v1::CODE_ABORTED)); }
+FakeReaction Locked() { return Answer(Refusal(v1::CODE_LOCKED)); }
+FakeReaction Valid(bool valid) {
+  v1::Response response;
+  response.mutable_validate()->set_valid(valid);
+  return Answer(response);
+}
+
+// Two shards: "bar" and "{bar}2" lie in the first, "foo" in the second. Gets and puts are served;
+// what concerns transactions is answered as the test lines it up, in that order.
+class TransactTest : public ::testing::Test {
+ protected:
+  TransactTest() : server_(1) {
+    server_.SetMap(MapOf({&server_}, 2));
+    server_.SetScript([this](const v1::Request& request) -> FakeReaction {
+      if (request.has_get() && refuse_gets_.load()) return Answer(Refusal(v1::CODE_INTERNAL));
+      if (!request.has_one_shard() && !request.has_commit() && !request.has_validate()) return {};
+      const base::MutexLock lock(mutex_);
+      if (answers_.empty()) return always_;
+      FakeReaction next = std::move(answers_.front());
+      answers_.pop_front();
+      return next;
+    });
+    Result<Client> client =
+        Client::Connect({.endpoints = {server_.address()}, .timeout = seconds(10)});
+    EXPECT_TRUE(client.ok());
+    client_.emplace(std::move(client).value());
+  }
+
+  void LineUp(std::vector<FakeReaction> answers) {
+    const base::MutexLock lock(mutex_);
+    for (FakeReaction& answer : answers) answers_.push_back(std::move(answer));
+  }
+  void Always(FakeReaction answer) {
+    const base::MutexLock lock(mutex_);
+    always_ = std::move(answer);
+  }
+  std::vector<v1::Request> Arrived(v1::Request::OperationCase kind) {
+    std::vector<v1::Request> arrived = server_.Requests();
+    std::erase_if(arrived, [&](const v1::Request& r) { return r.operation_case() != kind; });
+    return arrived;
+  }
+  // Reads the first, writes both.
+  Status MoveBetween(const std::string& from, const std::string& to, CallOptions options = {}) {
+    return client_->Transact(
+        [&](Transaction& t) -> Status {
+          ++runs_;
+          Result<std::optional<Value>> value = t.Get(from);
+          if (!value.ok()) return value.status();
+          t.Put(from, "less");
+          t.Put(to, "more");
+          return Status();
+        },
+        options);
+  }
+  // Reads two, and ends so.
+  Status ReadBoth(const Status& end) {
+    return client_->Transact([&](Transaction& t) -> Status {
+      ++runs_;
+      for (const char* key : {"bar", "foo"}) {
+        Result<std::optional<Value>> value = t.Get(key);
+        if (!value.ok()) return value.status();
+        seen_.push_back(*value ? (*value)->bytes : "-");
+      }
+      return end;
+    });
+  }
+
+  base::Mutex mutex_;
+  std::deque<FakeReaction> answers_ BASALT_GUARDED_BY(mutex_);
+  FakeReaction always_ BASALT_GUARDED_BY(mutex_){.kind = Kind::kSilence};
+  std::atomic<bool> refuse_gets_{false};
+  FakeKvServer server_;
+  std::optional<Client> client_;
+  int runs_ = 0;
+  std::vector<std::string> seen_;
+};
+
+TEST_F(TransactTest, ItReadsWhatItHasWritten) {
+  ASSERT_TRUE(client_->Put("bar", "old").ok());
+  LineUp({Applied()});
+  const Status status = client_->Transact([&](Transaction& t) -> Status {
+    EXPECT_EQ((*t.Get("bar"))->bytes, "old");
+    EXPECT_EQ((*t.Get("bar"))->bytes, "old");
+    t.Put("bar", "new");
+    EXPECT_EQ((*t.Get("bar"))->bytes, "new");
+    t.Delete("bar");
+    EXPECT_FALSE(t.Get("bar")->has_value());
+    t.Put("{bar}2", "blind");
+    EXPECT_EQ((*t.Get("{bar}2"))->bytes, "blind");
+    return Status();
+  });
+  EXPECT_TRUE(status.ok()) << status.ToString();
+  EXPECT_THAT(Arrived(v1::Request::kGet), SizeIs(1)) << "one read of the same, one of its own";
+  const auto sent = Arrived(v1::Request::kOneShard);
+  ASSERT_THAT(sent, SizeIs(1));
+  const v1::OneShardRequest& one = sent[0].one_shard();
+  ASSERT_EQ(one.reads_size(), 1);
+  EXPECT_EQ(one.reads(0).key(), "bar");
+  EXPECT_GT(one.reads(0).version(), 0u);
+  ASSERT_EQ(one.writes_size(), 2);
+  EXPECT_TRUE(one.writes(0).deletes());
+  EXPECT_EQ(one.writes(1).value(), "blind");
+}
+
+TEST_F(TransactTest, KeysOfTwoShardsAreCommittedBySlots) {
+  LineUp({Committed()});
+  EXPECT_TRUE(MoveBetween("bar", "foo").ok());
+  const auto sent = Arrived(v1::Request::kCommit);
+  ASSERT_THAT(sent, SizeIs(1));
+  ASSERT_EQ(sent[0].commit().parts_size(), 2);
+  EXPECT_EQ(sent[0].commit().parts(0).slot(), 5061u);
+  EXPECT_EQ(sent[0].commit().parts(1).slot(), 12182u);
+  EXPECT_EQ(sent[0].shard_id(), 1u) << "of its smallest written key";
+  EXPECT_TRUE(sent[0].has_command_id());
+}
+
+TEST_F(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
+  LineUp({Aborted(), Aborted(), Committed()});
+  EXPECT_TRUE(MoveBetween("bar", "foo").ok());
+  EXPECT_EQ(runs_, 3);
+  EXPECT_THAT(Arrived(v1::Request::kGet), SizeIs(3)) << "read anew each time";
+  const auto sent = Arrived(v1::Request::kCommit);
+  ASSERT_THAT(sent, SizeIs(3));
+  std::set<uint64_t> numbers;
+  for (const v1::Request& request : sent) {
+    numbers.insert(request.command_id().sequence());
+    EXPECT_EQ(request.commit().age().SerializeAsString(),
+              sent[0].commit().age().SerializeAsString());
+  }
+  EXPECT_THAT(numbers, SizeIs(3));
+  EXPECT_NE(sent[0].commit().age().number(), 0u);
+  LineUp({Locked(), Applied()});
+  EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());
+  const auto one = Arrived(v1::Request::kOneShard);
+  ASSERT_THAT(one, SizeIs(2));
+  EXPECT_EQ(one[0].one_shard().age().SerializeAsString(),
+            one[1].one_shard().age().SerializeAsString());
+  EXPECT_NE(one[0].one_shard().age().number(), sent[0].commit().age().number());
+}
+
+TEST_F(TransactTest, WhatHasChangedIsReadAgain) {
+  LineUp({Changed(), Applied()});
+  EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());
+  EXPECT_EQ(runs_, 2);
+}
+
+TEST_F(TransactTest, InTheWayUntilItsTimeIsUpIsNotApplied) {
+  Always(Aborted());
+  const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
+  EXPECT_EQ(status.code(), Code::kAborted);
+  EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
+  EXPECT_THAT(status.message(), HasSubstr("scripted"));
+  EXPECT_GT(runs_, 2);
+}
+
+TEST_F(TransactTest, ACommitWithoutAnAnswerIsUnknownAndNotRunAgain) {
+  const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
+  EXPECT_EQ(status.outcome(), Outcome::kUnknown);
+  EXPECT_EQ(runs_, 1);
+}
+
+// The first send may wait for a lock at the leader and be applied yet: a refusal of the second says
+// nothing of it.
+TEST_F(TransactTest, ARefusalAfterASendInDoubtIsNoEnd) {
+  LineUp({{.kind = Kind::kDrop}, Locked(), Applied()});
+  EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());
+  EXPECT_EQ(runs_, 1) << "a second run might have done it twice";
+  const auto sent = Arrived(v1::Request::kOneShard);
+  ASSERT_THAT(sent, SizeIs(3));
+  EXPECT_EQ(sent[2].command_id().sequence(), sent[0].command_id().sequence());
+}
+
+TEST_F(TransactTest, ARefusalAfterASendInDoubtIsUnknownWhenTimeIsUp) {
+  LineUp({{.kind = Kind::kDrop}});
+  Always(Locked());
+  const Status status = MoveBetween("bar", "{bar}2", {.timeout = milliseconds(300)});
+  EXPECT_EQ(status.outcome(), Outcome::kUnknown) << status.ToString();
+  EXPECT_EQ(runs_, 1);
+}
+
+// Of a commit all sends are one transaction, and have one outcome.
+TEST_F(TransactTest, AnAbortedCommitIsAbortedWhateverWasInDoubt) {
+  LineUp({{.kind = Kind::kDrop}, Aborted(), Committed()});
+  EXPECT_TRUE(MoveBetween("bar", "foo").ok());
+  EXPECT_EQ(runs_, 2);
+  const auto sent = Arrived(v1::Request::kCommit);
+  ASSERT_THAT(sent, SizeIs(3));
+  EXPECT_EQ(sent[1].command_id().sequence(), sent[0].command_id().sequence());
+  EXPECT_NE(sent[2].command_id().sequence(), sent[0].command_id().sequence());
+}
+
+TEST_F(TransactTest, AReadThatFailsEndsIt) {
+  refuse_gets_.store(true);
+  const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
+  EXPECT_THAT(Arrived(v1::Request::kCommit), IsEmpty());
+}
+
+TEST_F(TransactTest, ALimitThatIsBrokenIsToldAndNothingIsSent) {
+  const auto tell = [&](const std::string& key, const std::string& value) {
+    return client_->Transact([&](Transaction& t) -> Status {
+      t.Put(key, value);
+      t.Put("bar", "v");
+      return Status();
+    });
+  };
+  for (const Status& status : {tell("", "v"), tell(std::string(4097, 'k'), "v"),
+                               tell("k", std::string(kValueBytesMax + 1, 'v'))}) {
+    EXPECT_EQ(status.code(), Code::kInvalidArgument);
+    EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
+  }
+  const Status large = client_->Transact([&](Transaction& t) -> Status {
+    t.Put("a", std::string(kValueBytesMax, 'v'));
+    t.Put("b", std::string(kValueBytesMax, 'v'));
+    return Status();
+  });
+  EXPECT_EQ(large.code(), Code::kInvalidArgument);
+  const Status scan = client_->Transact([&](Transaction& t) { return t.Scan({}); });
+  EXPECT_EQ(scan.code(), Code::kInvalidArgument);
+  EXPECT_THAT(server_.Requests(), IsEmpty());
+}
+
+// ---- what only reads, or is given up ----
+
+TEST_F(TransactTest, WhatItReadIsValidatedAtEachShard) {
+  LineUp({Valid(true), Valid(true)});
+  EXPECT_TRUE(ReadBoth(Status()).ok());
+  EXPECT_EQ(runs_, 1);
+  const auto sent = Arrived(v1::Request::kValidate);
+  ASSERT_THAT(sent, SizeIs(2));
+  for (const v1::Request& request : sent) {
+    EXPECT_EQ(request.validate().reads_size(), 1);
+    EXPECT_GT(request.validate().clock(), 0u);
+    EXPECT_GE(request.validate().pass(), request.validate().clock());
+  }
+  EXPECT_EQ(sent[0].validate().pass(), sent[1].validate().pass());
+}
+
+TEST_F(TransactTest, OneReadNeedsNoValidation) {
+  const Status status = client_->Transact([&](Transaction& t) { return t.Get("bar").status(); });
+  EXPECT_TRUE(status.ok());
+  EXPECT_THAT(Arrived(v1::Request::kValidate), IsEmpty());
+}
+
+TEST_F(TransactTest, ACallersOwnEndIsShownOnlyWhenWhatItReadStoodTogether) {
+  const Status own(Code::kInvalidArgument, Outcome::kNotApplied, "not enough money");
+  LineUp({Valid(true), Valid(false), Valid(true), Valid(true)});
+  const Status status = ReadBoth(own);
+  EXPECT_EQ(status.message(), own.message());
+  EXPECT_EQ(runs_, 2);
+  EXPECT_THAT(Arrived(v1::Request::kOneShard), IsEmpty());
+}
+
+TEST_F(TransactTest, AValidationThatFailsIsNotTheCallersEnd) {
+  Always(Answer(Refusal(v1::CODE_UNAVAILABLE)));
+  const Status own(Code::kInvalidArgument, Outcome::kNotApplied, "not enough money");
+  const Status status = client_->Transact(
+      [&](Transaction& t) -> Status {
+        (void)t.Get("bar").ok();
+        (void)t.Get("foo").ok();
+        return own;
+      },
+      {.timeout = milliseconds(200)});
+  EXPECT_NE(status.message(), own.message());
+  EXPECT_FALSE(status.ok());
+}
+
+TEST_F(TransactTest, AfterThreeFailuresItReadsUnderLocks) {
+  ASSERT_TRUE(client_->Put("bar", "1").ok());
+  FakeReaction locked = Committed();
+  locked.response.mutable_commit()->set_values_known(true);
+  v1::Row& row = *locked.response.mutable_commit()->add_values();
+  row.set_key("bar");
+  row.set_value("2");
+  row.set_version(5);
+  LineUp({Valid(false), Valid(true), Valid(false), Valid(true), Valid(false), Valid(true), locked});
+  EXPECT_TRUE(ReadBoth(Status()).ok());
+  EXPECT_EQ(runs_, 4);
+  EXPECT_THAT(seen_, ElementsAre("1", "-", "1", "-", "1", "-", "2", "-"));
+  EXPECT_THAT(Arrived(v1::Request::kGet), SizeIs(6)) << "the last run read what was locked";
+  const auto sent = Arrived(v1::Request::kCommit);
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_TRUE(sent[0].commit().reads_under_locks());
+  for (const v1::TxnPart& part : sent[0].commit().parts()) EXPECT_EQ(part.writes_size(), 0);
+}
+
+}  // namespace
+}  // namespace basalt::client

@@ -1,0 +1,104 @@
+// What `kvctl txn` takes from standard input.
+#include "client/kvctl/txn_script.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace basalt::kvctl {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+TEST(TxnScriptTest, EachVerb) {
+  const TxnScript script = ParseTxnScript(
+      "# a comment\n"
+      "get a\r\n"
+      "\n"
+      "put b two words \n"
+      "put \\x20c\n"
+      "del d\n"
+      "check e version 18446744073709551615\n"
+      "check f value x y\n"
+      "check g value\n"
+      "check h absent",
+      false);
+  ASSERT_EQ(script.problem, "");
+  ASSERT_EQ(script.lines.size(), 8u);
+  EXPECT_EQ(script.lines[0].kind, TxnLine::Kind::kGet);
+  EXPECT_EQ(script.lines[0].key, "a");
+  EXPECT_EQ(script.lines[1].kind, TxnLine::Kind::kPut);
+  EXPECT_EQ(script.lines[1].value, "two words ");
+  EXPECT_EQ(script.lines[2].key, " c");
+  EXPECT_EQ(script.lines[2].value, "");
+  EXPECT_EQ(script.lines[3].kind, TxnLine::Kind::kDelete);
+  EXPECT_EQ(script.lines[4].kind, TxnLine::Kind::kCheck);
+  EXPECT_EQ(script.lines[4].condition.version, UINT64_MAX);
+  EXPECT_EQ(script.lines[5].condition.value, "x y");
+  EXPECT_EQ(script.lines[6].condition.kind, Condition::Kind::kValue);
+  EXPECT_EQ(script.lines[6].condition.value, "");
+  EXPECT_EQ(script.lines[7].condition.kind, Condition::Kind::kAbsent);
+}
+
+TEST(TxnScriptTest, InHex) {
+  const TxnScript script = ParseTxnScript("put 6b 00ff\ncheck 6b value 00\n", true);
+  ASSERT_EQ(script.problem, "");
+  EXPECT_EQ(script.lines[0].key, "k");
+  EXPECT_EQ(script.lines[0].value, std::string("\0\xff", 2));
+  EXPECT_EQ(script.lines[1].condition.value, std::string("\0", 1));
+  EXPECT_THAT(ParseTxnScript("put 6b 0g\n", true).problem, StartsWith("line 1: "));
+  EXPECT_THAT(ParseTxnScript("put 6 00\n", true).problem, StartsWith("line 1: "));
+}
+
+TEST(TxnScriptTest, WhatIsMalformedIsNamedByItsLine) {
+  const auto problem = [](const std::string& line) {
+    const TxnScript script = ParseTxnScript("get a\n" + line + "\nget b\n", false);
+    EXPECT_THAT(script.problem, StartsWith("line 2: ")) << line;
+    return script.problem;
+  };
+  EXPECT_THAT(problem("take a"), HasSubstr("'take'"));
+  EXPECT_THAT(problem("GET a"), HasSubstr("'GET'"));
+  problem(" get a");
+  problem("get");
+  problem("get ");
+  problem("get  a");
+  problem("get a b");
+  problem("del a b");
+  problem("put");
+  problem("put  v");
+  problem("put a\\x v");
+  problem("put a v\\");
+  problem("check a");
+  problem("check a is b");
+  problem("check a absent now");
+  problem("check a version");
+  problem("check a version -1");
+  problem("check a version 1x");
+  problem("check a version 18446744073709551616");
+  problem("check a value \\q");
+}
+
+TEST(TxnScriptTest, NothingToDoIsAProblem) {
+  for (const char* text : {"", "\n\n", "# nothing\n"}) {
+    EXPECT_NE(ParseTxnScript(text, false).problem, "") << text;
+  }
+}
+
+TEST(TxnScriptTest, WhenConditionsHold) {
+  const std::optional<Value> none;
+  const std::optional<Value> value = Value{"v", 7};
+  EXPECT_TRUE(Holds(Condition::Absent(), none));
+  EXPECT_FALSE(Holds(Condition::Absent(), value));
+  EXPECT_TRUE(Holds(Condition::ValueIs("v"), value));
+  EXPECT_FALSE(Holds(Condition::ValueIs("w"), value));
+  EXPECT_FALSE(Holds(Condition::ValueIs(""), none));
+  EXPECT_TRUE(Holds(Condition::VersionIs(7), value));
+  EXPECT_FALSE(Holds(Condition::VersionIs(6), value));
+  EXPECT_TRUE(Holds(Condition::VersionIs(0), none));
+  EXPECT_FALSE(Holds(Condition::VersionIs(0), value));
+}
+
+}  // namespace
+}  // namespace basalt::kvctl

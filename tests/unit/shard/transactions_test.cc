@@ -1,0 +1,314 @@
+// What commands of transactions do to a shard's rows and versions; the rules are tests/unit/txn's.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/slot.h"
+#include "server/shard/txn_codec.h"
+#include "tests/unit/engine/engine_kinds.h"
+#include "tests/unit/engine/hex.h"
+#include "tests/unit/shard/shard_replica.h"
+
+namespace basalt::server {
+namespace {
+
+using testing::ApplyOne;
+using testing::Descriptor;
+using testing::EngineBench;
+using testing::EngineKind;
+using testing::EntryBuilder;
+using testing::NotedOutcomes;
+using testing::OpenShard;
+using testing::StoredText;
+
+// All keys lie in one slot: {t}.
+const uint32_t kSlot = base::SlotOf("t");
+
+txn::TxnId Id(uint64_t number, uint64_t issued = 5) { return {kSlot, issued, {0, 7}, number}; }
+
+class Transactions : public ::testing::TestWithParam<EngineKind> {
+ protected:
+  void SetUp() override { machine_ = Make("r"); }
+
+  std::unique_ptr<ReplicaStateMachine> Make(const std::string& name) {
+    const v1::ShardDescriptor descriptor = Descriptor(7);
+    EXPECT_TRUE(ReplicaStateMachine::Create(ports_, bench_.Path(name), descriptor,
+                                            FoundingConfiguration(descriptor))
+                    .ok());
+    return OpenShard(ports_, bench_.Path(name), &noted_);
+  }
+  std::string Apply(EntryBuilder& entry) {
+    EXPECT_TRUE(ApplyOne(*machine_, entry.Build()).ok());
+    const std::string text = noted_.Take();
+    return text.substr(text.find(':') + 2, text.size() - text.find(':') - 3);
+  }
+  std::string Apply(EntryBuilder&& entry) { return Apply(entry); }
+  void Restart() {
+    machine_->Flush();
+    machine_.reset();
+    machine_ = OpenShard(ports_, bench_.Path("r"), &noted_);
+  }
+  std::string Get(std::string_view key) {
+    const auto value = ShardReads(machine_->store().engine()).Get(key);
+    EXPECT_TRUE(value.ok()) << value.status();
+    return *value ? fmt::format("{}@{}", (*value)->bytes, (*value)->version) : "absent";
+  }
+  EntryBuilder Next(uint64_t stamp) { return {++index_, stamp}; }
+
+  static EntryBuilder& AddPrepare(EntryBuilder& entry, const txn::TxnId& id,
+                                  std::vector<txn::Read> reads, std::vector<txn::Write> writes,
+                                  std::vector<txn::Slot> all_slots = {}) {
+    ToProto(txn::Prepare{id,
+                         txn::AgeOfFirstAttempt(id),
+                         {{kSlot, std::move(reads), std::move(writes)}},
+                         std::move(all_slots)},
+            *entry.Add().mutable_prepare());
+    return entry;
+  }
+  static EntryBuilder& AddDecide(EntryBuilder& entry, const txn::TxnId& id, uint64_t commit) {
+    ToProto(
+        txn::Decide{
+            id, commit == 0 ? txn::Outcome::kAborted : txn::Outcome::kCommitted, commit, {kSlot}},
+        *entry.Add().mutable_decide());
+    return entry;
+  }
+  static EntryBuilder& AddResolve(EntryBuilder& entry, const txn::TxnId& id, uint64_t commit) {
+    ToProto(
+        txn::Resolve{
+            id, commit == 0 ? txn::Outcome::kAborted : txn::Outcome::kCommitted, commit, {kSlot}},
+        *entry.Add().mutable_resolve());
+    return entry;
+  }
+  std::string Prepare(uint64_t stamp, const txn::TxnId& id, std::vector<txn::Read> reads,
+                      std::vector<txn::Write> writes, std::vector<txn::Slot> all_slots = {}) {
+    EntryBuilder entry = Next(stamp);
+    return Apply(AddPrepare(entry, id, std::move(reads), std::move(writes), std::move(all_slots)));
+  }
+  std::string Decide(uint64_t stamp, const txn::TxnId& id, uint64_t commit) {
+    EntryBuilder entry = Next(stamp);
+    return Apply(AddDecide(entry, id, commit));
+  }
+  std::string Resolve(uint64_t stamp, const txn::TxnId& id, uint64_t commit) {
+    EntryBuilder entry = Next(stamp);
+    return Apply(AddResolve(entry, id, commit));
+  }
+  bool Published(std::string_view key) { return machine_->locks()->Holds(key); }
+
+  EngineBench bench_{GetParam()};
+  storage::ReplicaStore::Ports ports_{bench_.files(), bench_.factory()};
+  NotedOutcomes noted_;
+  std::unique_ptr<ReplicaStateMachine> machine_;
+  uint64_t index_ = 0;
+};
+
+TEST_P(Transactions, AParticipantsLocksLastUntilTheyAreResolved) {
+  EXPECT_EQ(Apply(Next(10).Put("{t}a", "1")), "10");
+  EXPECT_EQ(Prepare(20, Id(1), {{"{t}a", 10}}, {{"{t}a", "2"}, {"{t}b", std::nullopt}}),
+            "prepared-20");
+  EXPECT_TRUE(Published("{t}a"));
+  EXPECT_TRUE(Published("{t}b"));
+  EXPECT_EQ(Apply(Next(30).Put("{t}a", "x").Delete("{t}b").Put("{t}c", "y")), "locked locked 32");
+  EXPECT_EQ(Get("{t}a"), "1@10");
+  Restart();
+  EXPECT_TRUE(Published("{t}a"));
+  EXPECT_EQ(Apply(Next(40).Increment("{t}a", 1)), "locked");
+  EXPECT_EQ(Resolve(50, Id(1), 25), "resolved-1");
+  EXPECT_FALSE(Published("{t}a"));
+  EXPECT_EQ(Get("{t}a"), "2@25");
+  EXPECT_EQ(Get("{t}b"), "absent");
+  EXPECT_EQ(Apply(Next(60).Increment("{t}a", 1)), "60=3");
+}
+
+TEST_P(Transactions, ALateOrSecondPrepareTakesNoLock) {
+  EXPECT_EQ(Resolve(10, Id(1), 0), "resolved-1");
+  Restart();
+  EXPECT_EQ(Prepare(20, Id(1), {}, {{"{t}a", "1"}}), "was-aborted");
+  EXPECT_FALSE(Published("{t}a"));
+  EXPECT_EQ(Prepare(30, Id(2), {}, {{"{t}a", "1"}}), "prepared-30");
+  EXPECT_EQ(Prepare(40, Id(2), {}, {{"{t}a", "1"}}), "prepared-30") << "its first answer again";
+  EXPECT_EQ(Prepare(50, Id(3), {}, {{"{t}a", "1"}}), "locked-{t}a");
+}
+
+TEST_P(Transactions, ACoordinatorDecidesOnceAndRemembers) {
+  EXPECT_EQ(Decide(10, Id(1), 8), "no-record");
+  EXPECT_EQ(Prepare(20, Id(1), {{"{t}a", 0}}, {{"{t}a", "1"}}, {kSlot}), "prepared-20");
+  Restart();
+  EXPECT_EQ(Decide(30, Id(1), 20), "committed-20");
+  EXPECT_EQ(Get("{t}a"), "1@20");
+  EXPECT_EQ(Decide(40, Id(1), 0), "committed-20") << "the first one wins";
+  Restart();
+  EXPECT_EQ(Decide(50, Id(1), 0), "committed-20");
+  EXPECT_FALSE(Published("{t}a"));
+}
+
+TEST_P(Transactions, APrepareComparesVersionsOfTheSameRun) {
+  EntryBuilder entry = Next(10);
+  entry.Put("{t}a", "1");
+  AddPrepare(entry, Id(1), {{"{t}a", 0}}, {{"{t}b", "x"}});
+  AddPrepare(entry, Id(2), {{"{t}a", 10}}, {{"{t}b", "y"}});
+  AddResolve(entry, Id(2), 12);
+  entry.Delete("{t}b");
+  AddPrepare(entry, Id(3), {{"{t}b", 14}}, {});
+  EXPECT_EQ(Apply(entry), "10 changed-{t}a prepared-12 resolved-1 14+existed prepared-15");
+  EXPECT_EQ(Get("{t}b"), "absent");
+}
+
+TEST_P(Transactions, AOneShardTransactionIsAnsweredOnceByItsNumber) {
+  const auto add = [&](EntryBuilder& entry, uint64_t version, uint64_t sequence) -> EntryBuilder& {
+    v1::OneShardCommand& one = *entry.Add().mutable_one_shard();
+    one.add_reads()->set_key("{t}a");
+    one.mutable_reads(0)->set_version(version);
+    one.add_writes()->set_key("{t}a");
+    one.mutable_writes(0)->set_value("new");
+    return entry.As(1, sequence, 1);
+  };
+  EntryBuilder first = Next(10);
+  EXPECT_EQ(Apply(add(first, 0, 1)), "10");
+  EntryBuilder again = Next(20);
+  EXPECT_EQ(Apply(add(again, 0, 1)), "again-10");
+  EntryBuilder stale = Next(30);
+  EXPECT_EQ(Apply(add(stale, 0, 2)), "failed-0");
+  EXPECT_EQ(Prepare(40, Id(1), {}, {{"{t}a", "x"}}), "prepared-40");
+  EntryBuilder locked = Next(50);
+  EXPECT_EQ(Apply(add(locked, 10, 3)), "locked");
+  EXPECT_EQ(Resolve(60, Id(1), 0), "resolved-1");
+  EntryBuilder later = Next(70);
+  EXPECT_EQ(Apply(add(later, 10, 3)), "70") << "what was turned away left no result";
+}
+
+TEST_P(Transactions, ACheckpointCarriesThem) {
+  EXPECT_EQ(Prepare(10, Id(1), {}, {{"{t}a", "1"}}, {kSlot}), "prepared-10");
+  EXPECT_EQ(Resolve(20, Id(2), 0), "resolved-1");
+  const auto base = machine_->CreateCheckpoint(bench_.Path("checkpoint"));
+  ASSERT_TRUE(base.ok()) << base.status();
+  const auto other = Make("other");
+  ASSERT_TRUE(other->Install(bench_.Path("checkpoint"), *base).ok());
+  EXPECT_TRUE(other->locks()->Holds("{t}a"));
+  EXPECT_EQ(other->txn()->state().open.size(), 1u);
+  EXPECT_EQ(other->txn()->state().resolved.size(), 1u);
+}
+
+TEST_P(Transactions, OutcomesAreForgotten) {
+  EXPECT_EQ(Resolve(10, Id(1, 5), 0), "resolved-1");
+  EXPECT_EQ(machine_->totals().outcomes.oldest, 10u);
+  EntryBuilder forget = Next(20);
+  forget.Add().mutable_forget_transactions()->set_through(15);
+  forget.batch().mutable_commands(0)->mutable_forget_transactions()->set_kept_max(100);
+  EXPECT_EQ(Apply(forget), "20");
+  Restart();
+  EXPECT_EQ(machine_->totals().outcomes.kept, 0u);
+  EXPECT_EQ(machine_->totals().outcomes.forgotten, 10u);
+  EXPECT_EQ(Prepare(30, Id(1, 5), {}, {{"{t}a", "1"}}), "forgotten");
+  EXPECT_EQ(Prepare(40, Id(2, 10), {}, {{"{t}a", "1"}}), "prepared-40");
+}
+
+// A leader applies entry by entry, a follower and a restart many at once; what they come to must be
+// the same. A delete at the horizon was: it counted as a version while it was of the same run.
+TEST_P(Transactions, WhatTheyComeToDoesNotDependOnHowEntriesAreGathered) {
+  std::vector<EntryBuilder> entries;
+  const auto next = [&]() -> EntryBuilder& {
+    return entries.emplace_back(EntryBuilder{entries.size() + 1, 10 * (entries.size() + 1)});
+  };
+  next().Put("{t}a", "1").Put("{t}b", "2");
+  next().Delete("{t}a");
+  next().Delete("{t}b");
+  next().Add().mutable_advance_horizon()->set_horizon(25);  // the first delete, not the second
+  for (const std::string key : {"{t}a", "{t}b"}) {
+    v1::OneShardCommand& one = *next().Add().mutable_one_shard();
+    one.add_reads()->set_key(key);
+    v1::TxnWrite& write = *one.add_writes();
+    write.set_key(key + "-seen");
+    write.set_value("absent");
+  }
+  AddPrepare(next(), Id(1), {{"{t}a", 0}}, {{"{t}c", "3"}});
+  AddPrepare(next(), Id(2), {{"{t}b", 0}}, {{"{t}d", "4"}});
+  AddResolve(next(), Id(1), 75);
+
+  const auto together = Make("together");
+  std::vector<raft::Entry> run;
+  for (EntryBuilder& entry : entries) {
+    run.push_back(entry.Build());
+    ASSERT_TRUE(ApplyOne(*machine_, run.back()).ok());
+  }
+  const std::string alone = noted_.Take();
+  ASSERT_TRUE(together->Apply(run).ok());
+  EXPECT_EQ(noted_.Take(), alone);
+  EXPECT_EQ(StoredText(together->store()), StoredText(machine_->store()));
+  EXPECT_EQ(Get("{t}a-seen"), "absent@50");
+  EXPECT_EQ(Get("{t}b-seen"), "absent");
+  EXPECT_EQ(Get("{t}c"), "3@75");
+  EXPECT_FALSE(Published("{t}d"));
+}
+
+TEST_P(Transactions, ADamagedRowIsNoReplica) {
+  EXPECT_EQ(Prepare(10, Id(1), {}, {{"{t}a", "1"}}, {kSlot}), "prepared-10");
+  const std::shared_ptr<storage::Engine> engine = machine_->store().engine();
+  const auto rows = engine->NewIterator(storage::Family::kState, nullptr);
+  rows->Seek(kTxnRowPrefix);
+  ASSERT_TRUE(rows->Valid());
+  storage::Batch batch;
+  batch.Put(storage::Family::kState, std::string(rows->key()), "\xff");
+  engine->Write(batch);
+  EXPECT_EQ(ReadTxnRows(*engine).status().code(), absl::StatusCode::kDataLoss);
+}
+
+// On disks and in the logs of every release.
+TEST(TransactionsGolden, Commands) {
+  v1::CommandBatch batch;
+  const txn::TxnId id{7, 0x10, {1, 2}, 3};
+  ToProto(txn::Prepare{id,
+                       txn::AgeOfFirstAttempt(id),
+                       {{7, {{"k", 9}}, {{"k", "v"}, {"l", std::nullopt}}}},
+                       {7, 8},
+                       true},
+          *batch.add_commands()->mutable_prepare());
+  ToProto(txn::Decide{id, txn::Outcome::kCommitted, 0x20, {7, 8}},
+          *batch.add_commands()->mutable_decide());
+  ToProto(txn::Resolve{id, txn::Outcome::kAborted, 0, {8}},
+          *batch.add_commands()->mutable_resolve());
+  ToProto(txn::Settle{id}, *batch.add_commands()->mutable_settle());
+  EXPECT_EQ(testing::ToHex(batch.SerializeAsString()),
+            "126ac202670a1f08071110000000000000001901000000000000002102000000000000002803"
+            "121d09100000000000000011010000000000000019020000000000000020031a1f0807120c0a"
+            "016b1109000000000000001a060a016b1201761a050a016c18012202070828011233ca02300a"
+            "1f08071110000000000000001901000000000000002102000000000000002803100119200000"
+            "0000000000220207081229d202260a1f08071110000000000000001901000000000000002102"
+            "00000000000000280310022201081224da02210a1f0807111000000000000000190100000000"
+            "0000002102000000000000002803");
+}
+
+TEST(TransactionsProblem, WhatCannotBeIsNamed) {
+  v1::PrepareCommand good;
+  const uint32_t slot = base::SlotOf("k");
+  const txn::TxnId id{slot, 0x10, {1, 2}, 3};
+  ToProto(txn::Prepare{id, txn::AgeOfFirstAttempt(id), {{slot, {{"k", 9}}, {{"k", "v"}}}}, {slot}},
+          good);
+  EXPECT_EQ(TxnProblem(good), std::nullopt);
+  const auto spoilt = [&](const auto& spoil) {
+    v1::PrepareCommand command = good;
+    spoil(command);
+    return TxnProblem(command).has_value();
+  };
+  EXPECT_TRUE(spoilt([](auto& c) { c.mutable_id()->set_number(0); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.mutable_id()->set_anchor(16384); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.clear_parts(); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.mutable_parts(0)->set_slot(1); }));
+  EXPECT_TRUE(spoilt([](auto& c) { *c.add_parts() = c.parts(0); }));
+  EXPECT_TRUE(spoilt([](auto& c) { *c.mutable_parts(0)->add_reads() = c.parts(0).reads(0); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.mutable_parts(0)->mutable_writes(0)->clear_what(); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.mutable_parts(0)->mutable_reads(0)->set_key(""); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.set_all_slots(0, c.all_slots(0) ^ 1); }));
+  EXPECT_TRUE(spoilt([](auto& c) { c.add_all_slots(0); }));
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, Transactions,
+                         ::testing::Values(EngineKind::kMemory, EngineKind::kMemoryFlushingItself,
+                                           EngineKind::kRocksDb),
+                         [](const auto& kind) { return testing::EngineKindName(kind.param); });
+
+}  // namespace
+}  // namespace basalt::server
