@@ -238,6 +238,41 @@ class KvctlTest(unittest.TestCase):
         self.assertGreater(report["earlier_attempts_us"], 0)
         self.assertEqual(self.kvctl("-o", "raw", "get", "redirected"), value)
 
+    def txn(self, text, *flags, code=0):
+        return self.kvctl(*flags, "txn", input=text.encode(), code=code)
+
+    def test_l_operations_that_take_effect_together(self):
+        keys = [f"txn{number}" for number in range(8)]
+        shards = {self.kvctl("-o", "raw", "shard", "of", key) for key in keys}
+        self.assertGreater(len(shards), 1)
+        puts = "".join(f"put {key} {key} first\n" for key in keys)
+        self.assertEqual(self.txn(f"# all or nothing\n\n{puts}"), b"OK\n")
+        rows = [self.json("get", key) for key in keys]
+        self.assertEqual([row["value"] for row in rows], [f"{key} first" for key in keys])
+        self.assertEqual(len({row["version"] for row in rows}), 1, "of one instant")
+        at = rows[0]["version"]
+        seen = self.txn(f"check txn0 value txn0 first\ncheck txn1 version {at}\n"
+                        "check txn-none absent\nput txn1 second\ndel txn2\n"
+                        "get txn1\nget txn2\nget txn3\n")
+        self.assertEqual(seen, b"txn1\tsecond\ntxn3\ttxn3 first\nOK\n")
+        self.assertEqual(self.kvctl("get", "txn1"), b"second\n")
+        self.kvctl("get", "txn2", code=1)
+        for check in ("txn0 absent", "txn0 value first", f"txn1 version {at}", "txn2 version 7"):
+            self.txn(f"put txn3 third\ncheck {check}\nput txn0 third\n", code=1)
+        self.assertEqual(self.kvctl("mget", "txn0", "txn3"),
+                         b"txn0\ttxn0 first\ntxn3\ttxn3 first\n", "nothing was done")
+        rows = self.txn("get txn0\nget txn1\n", "-o", "json").decode().splitlines()
+        self.assertEqual([json.loads(row)["value"] for row in rows], ["txn0 first", "second"])
+
+    def test_m_transactions_in_any_bytes_and_none_that_are_malformed(self):
+        self.txn("put 74786e20ff 00ff\nput 74786e21 7f\n", "--hex")
+        self.assertEqual(self.kvctl("--hex", "get", "74786e20ff"), b"00ff\n")
+        self.assertEqual(self.txn("get txn\\x20\\xff\n"), b"txn \\xff\t\\x00\\xff\nOK\n")
+        for text in ("", "# nothing\n", "put\n", "move a b\n", "get a b\n", "check a\n",
+                     "check a version x\n", "check a absent now\n", "put a\\x b\n"):
+            self.txn(text, code=2)
+        self.txn(f"put {'k' * 5000} v\n", code=5)
+
     def test_z_nodes_die(self):
         self.kvctl("put", "survivor", "v")
         self.cluster.kill(1)

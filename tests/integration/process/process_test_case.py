@@ -65,6 +65,35 @@ class Recorder:
         self._log.close()
 
 
+class CountsOverLives:
+    """Sums of the nodes' counters, of which a killed node's begin anew: the last of each life that
+    was looked at counts. `patterns`: what a sum is called, and which series it is of."""
+
+    def __init__(self, test, cluster, patterns):
+        self._test = test
+        self._cluster = cluster
+        self._patterns = patterns
+        self._ended = dict.fromkeys(patterns, 0)
+        self._living = {}
+
+    def look(self, node):
+        try:
+            self._living[node] = {name: self._test.metric(self._cluster, node, pattern)
+                                  for name, pattern in self._patterns.items()}
+        except OSError:
+            pass  # it is down
+
+    def note_death(self, node):
+        for name, count in self._living.pop(node, {}).items():
+            self._ended[name] += count
+
+    def total(self, name):
+        return int(self._ended[name] + sum(living[name] for living in self._living.values()))
+
+    def totals(self):
+        return {name: self.total(name) for name in self._patterns}
+
+
 class ProcessTest(unittest.TestCase):
     maxDiff = None
 
@@ -183,5 +212,5 @@ def microseconds():
     return time.monotonic_ns() // 1000
 
 
-__all__ = ["LocalCluster", "ProcessTest", "binary", "free_base_port", "http_status", "is_alive",
-           "json", "microseconds", "socket", "wait_for", "write_record"]
+__all__ = ["CountsOverLives", "LocalCluster", "ProcessTest", "binary", "free_base_port",
+           "http_status", "is_alive", "json", "microseconds", "socket", "wait_for", "write_record"]

@@ -21,7 +21,7 @@ class BenchTest(unittest.TestCase):
 
     def test_all_kinds_of_rows(self):
         names = ["put_1", "put_unary_256", "get_lease_256", "get_read_index_256", "get_unary_256",
-                 "put_txn_256", "put_half_rate_one_group"]
+                 "put_txn_256", "put_half_rate_one_group", "txn_64"]
         done = self.run_script(*[word for name in names for word in ("--row", name)])
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         runs = re.findall(r"(?m)^run 1 (\w+) (\w+): ([\d,]+)/s.* [123] connections, 0 errors",
@@ -32,10 +32,15 @@ class BenchTest(unittest.TestCase):
             ("basalt", "put_unary_256"), ("basalt", "put_half_rate_one_group"),
             ("etcd", "get_256"), ("basalt", "get_lease_256"), ("basalt", "get_read_index_256"),
             ("basalt", "get_unary_256"),
-            ("etcd", "txn_256"), ("basalt", "put_256")])
+            ("etcd", "txn_256"), ("basalt", "put_256"),
+            ("etcd", "transfer_64"), ("basalt", "put_64"), ("basalt", "transfer_64")])
         self.assertTrue(all(int(rate.replace(",", "")) > 0 for _, _, rate in runs), done.stdout)
         puts_each = re.search(r"etcd txn_256: .* ([\d.]+) puts a Txn", done.stdout)
         self.assertGreater(float(puts_each.group(1)), 32, done.stdout)
+        shares = re.search(r"basalt transfer_64: .* (\d+) % over shards, (\d+) % over leaders",
+                           done.stdout)
+        self.assertEqual(shares.group(1), "100", done.stdout)
+        self.assertGreaterEqual(int(shares.group(2)), 60, done.stdout)
         for system in ("etcd", "basalt"):
             syncs = re.search(rf"(?m)^{system}: data on .* in [\d.]+ s: (.*)$", done.stdout)
             calls = re.findall(r"(\d+) fdatasync", syncs.group(1))

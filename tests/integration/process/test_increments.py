@@ -13,7 +13,7 @@ import subprocess
 import time
 import unittest
 
-from process_test_case import ProcessTest, binary, wait_for
+from process_test_case import CountsOverLives, ProcessTest, binary, wait_for
 
 # Taken out of the environment: basaltd refuses variables that it does not know.
 COUNT = int(os.environ.pop("BASALT_INCREMENTS", "50000"))
@@ -32,30 +32,6 @@ def ends_within(load, seconds):
         return True
     except subprocess.TimeoutExpired:
         return False
-
-
-class Replays:
-    """What the nodes count of writes that were answered from a session; a killed node's count
-    begins anew, so the last one that was seen of each life is kept."""
-
-    def __init__(self, test, cluster):
-        self._test = test
-        self._cluster = cluster
-        self._ended = 0
-        self._living = {}
-
-    def look(self, node):
-        try:
-            self._living[node] = self._test.metric(self._cluster, node,
-                                                   "basalt_session_replays_total")
-        except OSError:
-            pass  # it is down
-
-    def note_death(self, node):
-        self._ended += self._living.pop(node, 0)
-
-    def total(self):
-        return int(self._ended + sum(self._living.values()))
 
 
 class IncrementsTest(ProcessTest):
@@ -97,8 +73,8 @@ class IncrementsTest(ProcessTest):
         self.addCleanup(load.kill)
         kills = self.kill_leaders(cluster, key, load, replays)
         report = json.loads(load.stdout.read())
-        print(f"{kills} leaders killed, {replays.total()} writes answered from a session so far: "
-              f"{report}")
+        print(f"{kills} leaders killed, {replays.total('replays')} writes answered from a session "
+              f"so far: {report}")
         self.assertEqual(report["acknowledged"], COUNT, report)
         self.assertEqual(report["repeated_answers"], 0, report)
         self.assertEqual(load.wait(), 0)
@@ -108,12 +84,13 @@ class IncrementsTest(ProcessTest):
 
     def test_each_counts_once_while_leaders_die(self):
         cluster = self.make_cluster()
-        replays = Replays(self, cluster)
+        replays = CountsOverLives(self, cluster, {"replays": "basalt_session_replays_total"})
         for number in range(ROUNDS_MAX):
             self.increment(cluster, f"counter-{number}", replays)
-            if replays.total() >= RETRIES_WANTED:
+            if replays.total("replays") >= RETRIES_WANTED:
                 return
-        self.fail(f"{replays.total()} writes were answered from a session, not {RETRIES_WANTED}")
+        self.fail(f"{replays.total('replays')} writes were answered from a session, not "
+                  f"{RETRIES_WANTED}")
 
 
 if __name__ == "__main__":
