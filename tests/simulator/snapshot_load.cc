@@ -84,6 +84,7 @@ void SnapshotLoad::Read(const Shared& snapshot) {
 
 void SnapshotLoad::Get(const Shared& snapshot, const std::string& key) {
   ++snapshot->open;
+  ++calls_;
   start_(snapshot->client,
          {.kind = client::OperationKind::kGet, .key = key, .at = snapshot->read.timestamp},
          [this, snapshot, key](client::CallResult result) {
@@ -102,6 +103,7 @@ void SnapshotLoad::Scan(const Shared& snapshot, const client::ShardView& shard, 
                     .from = std::move(from),
                     .rows_max = static_cast<uint32_t>(random_.Between(1, 6))};
   ++snapshot->open;
+  ++calls_;
   start_(snapshot->client, std::move(operation),
          [this, snapshot, shard](client::CallResult result) {
            if (GoesOn(snapshot, result.status)) {

@@ -28,6 +28,8 @@ class SnapshotLoad {
   void Begin(size_t client, std::function<void(bool served)> done);
 
   const std::vector<check::SnapshotRead>& reads() const { return reads_; }
+  // Keys and pages asked for at timestamps, those of snapshots that failed among them.
+  uint64_t calls() const { return calls_; }
 
  private:
   struct UnderWay {
@@ -55,6 +57,7 @@ class SnapshotLoad {
   std::vector<client::ShardView> shards_;
   const StartCall start_;
   std::vector<check::SnapshotRead> reads_;
+  uint64_t calls_ = 0;
   std::vector<uint64_t> timestamps_;  // that were read
 };
 

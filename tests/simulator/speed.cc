@@ -7,6 +7,7 @@
 
 #include "tests/simulator/fault_injector.h"
 #include "tests/simulator/run.h"
+#include "tests/simulator/workload.h"
 
 namespace basalt::testing {
 namespace {
@@ -59,8 +60,7 @@ bool MeasureSpeed(double least) {
     injector.Plan(FaultEachSecond(static_cast<uint64_t>(sample) + 1));
     cluster.RunFor(kDuration);
     injector.Stop();
-    const Workload& workload = cluster.workload();
-    const uint64_t operations = workload.history().size() + workload.increments().size();
+    const uint64_t operations = cluster.workload().operations();
     // Healing and judging cost, and what goes by meanwhile does not count.
     const RunReport report = cluster.Finish();
     const double took = ProcessorSeconds() - before;

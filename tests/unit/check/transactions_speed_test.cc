@@ -1,6 +1,7 @@
 // A million transactions are judged in seconds, and so are those in which one read is wrong.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <ctime>
@@ -80,16 +81,21 @@ void ExpectLongOnesAreJudged(uint32_t keys, const char* what) {
   EXPECT_TRUE(good.ok());
   EXPECT_GT(good.found_out, kTransactions / 200);
   // One transaction late in the history reads what was there at first.
-  for (size_t i = history.transactions.size() * 9 / 10;; ++i) {
-    Transaction& transaction = history.transactions[i];
+  size_t liar = history.transactions.size() * 9 / 10;
+  for (;; ++liar) {
+    Transaction& transaction = history.transactions[liar];
     if (!transaction.strict() || !transaction.version || !transaction.steps[0].value) continue;
     transaction.steps[0].value.reset();
     transaction.steps[0].version.reset();
     break;
   }
   const SerializabilityReport bad = CheckInTime(history, "the same with a lie");
-  ASSERT_EQ(bad.violations.size(), 1u);
+  // With few keys it may break what real time and what a session promises, each by a cycle.
+  ASSERT_GE(bad.violations.size(), 1u);
   EXPECT_EQ(bad.violations[0].transactions.size(), 2u) << Describe(bad, history)[0];
+  for (const auto& violation : bad.violations) {
+    EXPECT_EQ(std::ranges::count(violation.transactions, liar), 1) << Describe(bad, history)[0];
+  }
 }
 
 TEST(TransactionsSpeedTest, ManyKeys) { ExpectLongOnesAreJudged(100'000, "100,000 keys"); }
