@@ -51,9 +51,7 @@ class Workload {
   const std::vector<check::Increment>& increments() const { return increments_; }
   const std::vector<check::SnapshotRead>& snapshots() const { return snapshots_.reads(); }
   // Begun by clients: gets, puts, deletes, increments, keys and pages of snapshots.
-  uint64_t operations() const {
-    return history_.size() + increments_.size() + snapshots_.calls();
-  }
+  uint64_t operations() const { return history_.size() + increments_.size() + snapshots_.calls(); }
   // When the newest acknowledged write of the shard began; 0: there was none.
   server::MonotonicTime NewestWrite(uint64_t shard_id) const;
 
