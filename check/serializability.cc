@@ -132,13 +132,23 @@ class Checking {
       const Moment end{0, EndOf(transaction), true, i};
       if (!transaction.strict()) acknowledged.push_back(begin);
       if (transaction.strict() && transaction.applied()) acknowledged.push_back(end);
-      sessions.push_back({transaction.client, begin.time_ns, false, i});
+      if (TakesToken(transaction)) {
+        sessions.push_back({transaction.client, begin.time_ns, false, i});
+      }
       if (transaction.applied()) sessions.push_back({transaction.client, end.time_ns, true, i});
     }
     AddTime(std::move(acknowledged), DependencyKind::kRealTime, graph);
     AddTime(std::move(sessions), DependencyKind::kSession, graph);
     AddTokens(graph);
     return graph;
+  }
+
+  // The leader's clock stays where it is when it serves a read of one key.
+  static bool TakesToken(const Transaction& transaction) {
+    if (!transaction.strict()) return true;
+    return std::ranges::any_of(transaction.steps, [&transaction](const Step& step) {
+      return !step.reads() || step.key != transaction.steps.front().key;
+    });
   }
 
   // A token says nothing of a timestamp that had been asked for before it came.
@@ -148,7 +158,7 @@ class Checking {
       if (token.from == token.to || !IsCommitted(token.from) || !IsCommitted(token.to)) continue;
       // BeginOf is below everything for a read at a given timestamp.
       const bool counts = At(token.from).kind != TransactionKind::kReadAt &&
-                          At(token.from).applied() &&
+                          At(token.from).applied() && TakesToken(At(token.to)) &&
                           EndOf(At(token.from)) <= BeginOf(At(token.to));
       if (!counts) continue;
       graph.edges.push_back({token.from, token.to, kNoKey, DependencyKind::kSession});

@@ -7,7 +7,9 @@
 //     acknowledged before its timestamp was asked for, and tokens go forward: from a transaction to
 //     the later ones of its client, and to those that it was passed to. Real time orders nothing
 //     else: a snapshot may show a write and miss one on another shard that ended before that began.
-//     Reads at a timestamp that the user gave keep to no token either.
+//     Reads at a timestamp that the user gave keep to no token either, and a read of one key by a
+//     leader takes none along: behind a transaction of its client, it may miss another that a
+//     snapshot shows without the first.
 //
 // Versions and values say which write each read saw and in what order a key was written
 // (version_recovery.h, version_chain.h). Each dependency that follows is an edge; there is an order

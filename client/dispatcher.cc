@@ -323,7 +323,8 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
 void Dispatcher::OnAnswers(uint64_t node_id, std::vector<Answer>& answers, Time now) {
   OnAlive(node_id, now);
   for (Answer& answer : answers) {
-    highest_clock_ = std::max(highest_clock_, answer.clock);
+    // What it has seen comes before what it writes.
+    highest_clock_ = std::max({highest_clock_, answer.clock, answer.payload.version});
     if (FindSend(answer.send_id) == nullptr) continue;  // late, or never asked
     TakeAnswer(SlotOfSend(answer.send_id), answer, now);
   }

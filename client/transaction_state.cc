@@ -214,7 +214,8 @@ TransactionState::Ended TransactionState::Validate(bool* valid, Status* status) 
   *valid = reads_.size() <= 1 || all_together;
   if (*valid) return Ended::kDone;
   std::map<uint64_t, TxnOperation> by_shard;
-  uint64_t pass = 0;
+  // Not only what was read: what this client knows lies before this transaction.
+  uint64_t pass = age_.issued;
   const std::vector<ShardView> shards = driver_->DataShards();
   for (const auto& [key, read] : reads_) {
     const uint32_t slot = base::SlotOf(key);

@@ -15,6 +15,10 @@
 
 namespace basalt::server {
 
+// A client's timestamp may lie so far above the time that a node knows, and so may stamps, for
+// they lie above such.
+inline constexpr uint64_t kAheadMaxMs = 10'000;
+
 class KnownTime {
  public:
   // Reads the wall clock, this once. `clock` outlives it.

@@ -84,6 +84,12 @@ void GroupLoop::On(TickPassed&) {
 
 void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {
   hybrid_clock_.Pass(totals.highest_stamp);
+  // When it was given out, some node called a time at most so far below it by its name. That node
+  // may have started since, with a clock that was set back; other shards must go on to take what
+  // clients of this one know.
+  if (const uint64_t stamped = StampMilliseconds(totals.highest_stamp); stamped > kAheadMaxMs) {
+    ports_.time.Hear(stamped - kAheadMaxMs);
+  }
   hosted.versions.Applied(TakenTime(), totals.highest_stamp, totals.versions);
   hosted.sessions.Applied(TakenTime(), totals.highest_stamp, totals.sessions, totals.outcomes);
   hosted.snapshots.Applied(hosted.applied_term, totals.highest_stamp, totals.ceiling);

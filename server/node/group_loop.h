@@ -80,7 +80,7 @@ class GroupLoop {
     FeedInbox& feed;
     LeaderObserver& leaders;
     const Clock& clock;
-    const KnownTime& time;
+    KnownTime& time;
     RequestObserver* observer = nullptr;
   };
 

@@ -15,7 +15,6 @@ constexpr uint32_t kRetryAfterNoLeaderMs = 50;
 constexpr uint32_t kRetryAfterOverloadMs = 20;
 // By then heartbeats have brought what time other nodes know.
 constexpr uint32_t kRetryAfterOddTimeMs = 200;
-constexpr uint64_t kAheadMaxMs = 10'000;
 
 // CommandBatch.first_stamp: field 1, fixed64. The commands follow, each with its own tag.
 std::string StartBatch(Stamp first_stamp, size_t command_bytes) {

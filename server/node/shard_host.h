@@ -69,7 +69,7 @@ class ShardHost final : public GroupInbox,
   struct Ports {
     storage::FileSystem& files;
     const Clock& clock;
-    const KnownTime& time;
+    KnownTime& time;
     ClusterView& view;
     Logger& logger;
     Metrics& metrics;

@@ -192,7 +192,7 @@ void TxnRun::Validate() {
     return TakeValidated(true, Status());
   }
   std::map<uint64_t, client::TxnOperation> by_shard;
-  uint64_t pass = 0;
+  uint64_t pass = age_.issued;
   for (const auto& [key, read] : reads_) {
     client::TxnOperation& txn = by_shard[ShardOf(key)];
     txn.clock = txn.reads.empty() ? read.clock : std::min(txn.clock, read.clock);

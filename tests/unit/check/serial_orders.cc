@@ -28,6 +28,17 @@ int64_t AskedAt(const Transaction& t) {
   return t.strict() ? t.invoked_ns : t.timestamp_asked_ns.value_or(t.invoked_ns);
 }
 
+// A leader's read of one key takes none.
+bool TakesToken(const Transaction& t) {
+  std::set<std::string> keys;
+  bool writes = false;
+  for (const check::Step& step : t.steps) {
+    keys.insert(step.key);
+    writes |= !step.reads();
+  }
+  return !t.strict() || writes || keys.size() > 1;
+}
+
 class Orders {
  public:
   // `versions`: of each transaction; 0: none.
@@ -56,6 +67,7 @@ class Orders {
     if (strict_) return *a.responded_ns < b.invoked_ns;
     if (IsReadAt(a) || IsReadAt(b)) return false;
     if (a.strict() && !b.strict() && *a.responded_ns < AskedAt(b)) return true;
+    if (!TakesToken(b)) return false;
     if (a.client == b.client && *a.responded_ns < AskedAt(b)) return true;
     return std::any_of(history_.tokens.begin(), history_.tokens.end(), [&](const TokenPass& pass) {
       return pass.from == first && pass.to == second && *a.responded_ns <= AskedAt(b);

@@ -117,6 +117,31 @@ TEST(SnapshotClaimTest, TokensGoForward) {
               ElementsAre("G-single-session"));
 }
 
+// A leader that serves one key moves no clock: what commits there later may lie below what the
+// reader knew.
+TEST(SnapshotClaimTest, AReadOfOneKeyTakesNoTokenAlong) {
+  const std::vector<Transaction> writes{Committed(0, 100, 10, {Write("a", "1")}),
+                                        ByClient(1, Committed(10, 20, 20, {Write("b", "1")})),
+                                        Snapshot(5, 100, {Read("a", "1", 10), ReadNothing("b")})};
+  const auto with = [&writes](Transaction transaction) {
+    std::vector<Transaction> all = writes;
+    all.push_back(ByClient(1, std::move(transaction)));
+    return NamesIn(std::move(all));
+  };
+  EXPECT_THAT(with(Committed(30, 40, 0, {ReadNothing("a")})), IsEmpty());
+  EXPECT_THAT(with(Committed(30, 40, 0, {ReadNothing("a"), ReadNothing("a")})), IsEmpty());
+  // Whatever else a client does moves the clocks of those whom it asks.
+  const std::vector<std::string> broken{"G2-session"};
+  EXPECT_EQ(with(Committed(30, 40, 0, {ReadNothing("a"), ReadNothing("c")})), broken);
+  EXPECT_EQ(with(Committed(30, 40, 30, {ReadNothing("a"), Write("c", "1")})), broken);
+  EXPECT_EQ(with(Committed(30, 40, 30, {ReadNothing("a"), Write("a", "2")})).empty(), false);
+  // What one key showed goes along to what is written afterwards.
+  EXPECT_THAT(NamesIn({writes[0], ByClient(1, Committed(30, 40, 0, {Read("a", "1", 10)})),
+                       ByClient(1, Committed(50, 60, 20, {Write("b", "1")})),
+                       Snapshot(35, 100, {ReadNothing("a"), Read("b", "1", 20)})}),
+              ElementsAre("G-single-session"));
+}
+
 TEST(SnapshotClaimTest, TheFuture) {
   const Transaction write = Committed(50, 60, 10, {Write("a", "1")});
   EXPECT_THAT(NamesIn({write, Snapshot(10, 20, {Read("a", "1", 10)})}),

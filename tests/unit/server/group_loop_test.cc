@@ -151,6 +151,25 @@ TEST_F(GroupLoopTest, StampsAreAboveWhatTheClientKnew) {
   EXPECT_GT(batch.first_stamp(), issued) << "of all, for they are one entry";
 }
 
+// Of a node that has started again with a clock that was set back: clients that know the stamps of
+// one of its shards must be served by others, whose nodes hear from this one what time it was.
+TEST_F(GroupLoopTest, WhatWasStampedTellsWhatTimeItWas) {
+  MakeLeaderAlone();
+  const uint64_t hour_ahead = time_.Milliseconds() + 3'600'000;
+  Handle(EntriesApplied{
+      kGroup, raft::LogIndex(1), raft::Term(1), {hour_ahead << kStampCounterBits, {}, {}}});
+  EXPECT_EQ(time_.Milliseconds(), hour_ahead - kAheadMaxMs);
+  // No farther with each stamp.
+  WritesArrived arrived = Writes({1});
+  arrived.writes[0].issued = hour_ahead << kStampCounterBits;
+  Handle(std::move(arrived));
+  EXPECT_THAT(replies_->all, IsEmpty());
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(*around_.appends.back()[0].persist.entries.at(0).payload));
+  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), {batch.first_stamp(), {}, {}}});
+  EXPECT_EQ(time_.Milliseconds(), hour_ahead - kAheadMaxMs);
+}
+
 // It would carry every clock of the cluster away with it.
 TEST_F(GroupLoopTest, ATimestampFarAheadIsRefusedAndMovesNoClock) {
   MakeLeaderAlone();
