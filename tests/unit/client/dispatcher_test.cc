@@ -397,6 +397,16 @@ TEST_F(DispatcherTest, NumbersOfMutations) {
   EXPECT_EQ(Turn().at(0).number.lowest_open, 3U);
 }
 
+// Who wrote after having seen it is above it, on whatever shard.
+TEST_F(DispatcherTest, WhatWasReadIsBelowWhatIsWrittenNext) {
+  Start(OperationKind::kGet);
+  Answer answer = Ok(Turn().at(0));
+  answer.payload.version = 88;
+  Give(1, std::move(answer));
+  Start(OperationKind::kPut);
+  EXPECT_EQ(Turn().at(0).number.issued, 88U);
+}
+
 TEST_F(DispatcherTest, IssuedStaysWhatItWasAtTheFirstSend) {
   Start(OperationKind::kPut);
   const Send first = Turn().at(0);
