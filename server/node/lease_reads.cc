@@ -93,9 +93,13 @@ LeaseReads::Opened LeaseReads::Open(const Permission& permission, MonotonicTime 
     machine = permission.place->machine;
   }
   if (machine == nullptr) return {};
+  std::shared_ptr<const PublishedLocks> locks = machine->locks();
+  const std::optional<uint64_t> generation = locks ? locks->generation() : 0;
   storage::ReplicaStore::Standing standing = machine->store().standing();
   if (standing.applied < grant.commit) return {};
-  return {std::move(standing.engine), machine->locks(), standing.highest_stamp};
+  // Both are of the same contents.
+  if (!generation || (locks && locks->generation() != generation)) return {};
+  return {std::move(standing.engine), std::move(locks), *generation, standing.highest_stamp};
 }
 
 }  // namespace basalt::server

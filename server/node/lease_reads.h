@@ -26,6 +26,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "base/mutex.h"
 #include "raft/core/lease.h"
@@ -64,8 +65,14 @@ class LeaseReads {
   // gone; the read goes through the loops.
   struct Opened {
     std::shared_ptr<storage::Engine> engine;
-    std::shared_ptr<const PublishedLocks> locks;  // asked before each key is read; may be null
-    uint64_t clock = 0;                           // the highest stamp that was applied
+    std::shared_ptr<const PublishedLocks> locks;  // may be null
+    uint64_t locks_generation = 0;
+    uint64_t clock = 0;  // the highest stamp that was applied
+
+    // Asked before the key is read here.
+    bool IsLocked(std::string_view key) const {
+      return locks != nullptr && locks->Holds(key, locks_generation);
+    }
   };
   static Opened Open(const Permission& permission, MonotonicTime now);
 

@@ -337,8 +337,7 @@ void Dispatch::AnswerGets(const LeaseReads::Opened& opened, raft::GroupId group,
   const size_t first_explained = sorted.explained.size();
   std::vector<PendingRead> rest;  // the loops', which wait where they must
   for (PendingRead& read : reads) {
-    const bool stays = !MayReadByLease(read.request) ||
-                       (opened.locks != nullptr && opened.locks->Holds(read.request.get().key()));
+    const bool stays = !MayReadByLease(read.request) || opened.IsLocked(read.request.get().key());
     if (stays) {
       rest.push_back(std::move(read));
       continue;

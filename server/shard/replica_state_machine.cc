@@ -295,8 +295,13 @@ absl::Status ReplicaStateMachine::CheckCheckpoint(storage::Engine& engine,
 }
 
 absl::Status ReplicaStateMachine::Install(const std::string& directory, const raft::LogBase& base) {
-  BASALT_RETURN_IF_ERROR(store_->Install(
-      directory, [&](storage::Engine& engine) { return CheckCheckpoint(engine, base); }));
+  commands_->BeginReplacement();
+  absl::Status installed = store_->Install(
+      directory, [&](storage::Engine& engine) { return CheckCheckpoint(engine, base); });
+  if (!installed.ok()) {
+    commands_->EndReplacement();
+    return installed;
+  }
   // It could be read a moment ago.
   if (const absl::Status loaded = Load(); !loaded.ok()) base::DiskFailed(base::Message(loaded));
   return absl::OkStatus();

@@ -58,6 +58,10 @@ class CommandSet {
   // Null: no transactions here.
   virtual const txn::TxnShard* txn() const { return nullptr; }
   virtual std::shared_ptr<const PublishedLocks> locks() const { return nullptr; }
+  // Other contents may be opened from here on; then they are loaded, or the end says that they were
+  // not taken.
+  virtual void BeginReplacement() {}
+  virtual void EndReplacement() {}
   // server/txn/validate.h. DataLoss: damage.
   virtual absl::StatusOr<bool> Validate(const std::vector<txn::Read>& /*reads*/, uint64_t /*clock*/,
                                         storage::Engine& /*engine*/) {

@@ -51,12 +51,14 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow applied, storage::ReadAppliedRow(engine));
   if (applied.highest_stamp > versions_.horizon) ++versions_.bytes;  // there may be some
   BASALT_ASSIGN_OR_RETURN(std::vector<txn::Row> rows, ReadTxnRows(engine));
+  locks_->BeginReplacement();
   published_.clear();
   locks_->Clear();
   for (const txn::Row& row : rows) {
     if (const auto* prepared = std::get_if<txn::PreparedRow>(&row)) Publish(*prepared);
   }
   txn_ = txn::TxnShard({first_slot_, slot_count_}, std::move(rows));
+  locks_->EndReplacement();
   return absl::OkStatus();
 }
 

@@ -50,6 +50,8 @@ class ShardCommands : public CommandSet {
   VersionTotals versions() const override { return versions_; }
   const txn::TxnShard* txn() const override { return &txn_; }
   std::shared_ptr<const PublishedLocks> locks() const override { return locks_; }
+  void BeginReplacement() override { locks_->BeginReplacement(); }
+  void EndReplacement() override { locks_->EndReplacement(); }
   absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock,
                                 storage::Engine& engine) override;
 

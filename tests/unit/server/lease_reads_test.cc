@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
 #include <thread>
 
 #include "base/slot.h"
@@ -20,6 +23,20 @@ namespace {
 using std::chrono::nanoseconds;
 
 const raft::GroupId kGroup(1);
+
+class WatchedFactory : public storage::EngineFactory {
+ public:
+  explicit WatchedFactory(storage::EngineFactory& inner) : inner_(inner) {}
+  absl::StatusOr<std::unique_ptr<storage::Engine>> Open(const std::string& directory) override {
+    if (on_open) on_open();
+    return inner_.Open(directory);
+  }
+
+  std::function<void()> on_open;
+
+ private:
+  storage::EngineFactory& inner_;
+};
 
 class LeaseReadsTest : public ::testing::Test {
  protected:
@@ -47,7 +64,8 @@ class LeaseReadsTest : public ::testing::Test {
   }
 
   testing::FakeFileSystem files_;
-  storage::MemoryEngineFactory engines_{files_, {}};
+  storage::MemoryEngineFactory memory_engines_{files_, {}};
+  WatchedFactory engines_{memory_engines_};
   std::shared_ptr<ReplicaStateMachine> machine_;
   LeaseReads reads_;
 };
@@ -208,7 +226,7 @@ TEST_F(LeaseReadsTest, NoReadMissesATransactionThatWasAcknowledged) {
         const auto permission = reads_.Ask(kGroup);
         if (!permission) continue;
         const LeaseReads::Opened opened = LeaseReads::Open(*permission, nanoseconds(1));
-        if (opened.engine == nullptr || opened.locks->Holds("k")) continue;
+        if (opened.engine == nullptr || opened.IsLocked("k")) continue;
         const auto value = ShardReads(opened.engine).Get("k");
         ASSERT_TRUE(value.ok());
         ASSERT_GE(*value ? std::stoull((*value)->bytes) : 0, at_least);
@@ -244,6 +262,37 @@ TEST_F(LeaseReadsTest, NoReadMissesATransactionThatWasAcknowledged) {
   }
   stop = true;
   for (std::thread& reader : readers) reader.join();
+}
+
+// A thread may sleep for as long as it likes between any two steps; meanwhile its replica was
+// deposed and got a checkpoint, with other locks.
+TEST_F(LeaseReadsTest, LocksAreThoseOfTheContents) {
+  Apply(1);
+  Publish(1000, 1);
+  const auto permission = reads_.Ask(kGroup);
+  const LeaseReads::Opened before = LeaseReads::Open(*permission, nanoseconds(1));
+  ASSERT_NE(before.engine, nullptr);
+  EXPECT_FALSE(before.IsLocked("k"));
+
+  const auto base = machine_->CreateCheckpoint("/staged");
+  ASSERT_TRUE(base.ok());
+  int opened = 0;
+  engines_.on_open = [&] {
+    ++opened;
+    EXPECT_EQ(LeaseReads::Open(*permission, nanoseconds(1)).engine, nullptr);
+    EXPECT_TRUE(before.IsLocked("k"));
+  };
+  ASSERT_TRUE(machine_->Install("/staged", *base).ok());
+  engines_.on_open = nullptr;
+  EXPECT_EQ(opened, 2) << "to be checked, and as the replica's";
+
+  EXPECT_TRUE(before.IsLocked("k")) << "what it knows is of other contents";
+  const LeaseReads::Opened after = LeaseReads::Open(*permission, nanoseconds(1));
+  ASSERT_NE(after.engine, nullptr);
+  EXPECT_FALSE(after.IsLocked("k"));
+  // One that is refused leaves all as it was.
+  EXPECT_FALSE(machine_->Install("/nowhere", *base).ok());
+  EXPECT_NE(LeaseReads::Open(*permission, nanoseconds(1)).engine, nullptr);
 }
 
 }  // namespace

@@ -96,7 +96,9 @@ class Transactions : public ::testing::TestWithParam<EngineKind> {
     EntryBuilder entry = Next(stamp);
     return Apply(AddResolve(entry, id, commit));
   }
-  bool Published(std::string_view key) { return machine_->locks()->Holds(key); }
+  bool Published(std::string_view key) {
+    return machine_->locks()->Holds(key, machine_->locks()->generation().value());
+  }
 
   EngineBench bench_{GetParam()};
   storage::ReplicaStore::Ports ports_{bench_.files(), bench_.factory()};
@@ -187,7 +189,7 @@ TEST_P(Transactions, ACheckpointCarriesThem) {
   ASSERT_TRUE(base.ok()) << base.status();
   const auto other = Make("other");
   ASSERT_TRUE(other->Install(bench_.Path("checkpoint"), *base).ok());
-  EXPECT_TRUE(other->locks()->Holds("{t}a"));
+  EXPECT_TRUE(other->locks()->Holds("{t}a", other->locks()->generation().value()));
   EXPECT_EQ(other->txn()->state().open.size(), 1u);
   EXPECT_EQ(other->txn()->state().resolved.size(), 1u);
 }
