@@ -96,13 +96,12 @@ void ApplyLoop::AnswerAllWaiting(raft::GroupId group, Replica& replica, const ch
       replies_.Answer(group, read, MakeReadAnswer(read, v1::CODE_UNAVAILABLE, why_reads));
     }
   }
-  for (const PendingRead& read : replica.blocked) {
+  for (const PendingRead& read : replica.blocked.TakeAll()) {
     replies_.Answer(group, read, MakeReadAnswer(read, v1::CODE_UNAVAILABLE, why_reads));
   }
   CloseDesk(group, replica, why_writes);
   replica.writes.clear();
   replica.reads.clear();
-  replica.blocked.clear();
 }
 
 void ApplyLoop::Abandon() {
@@ -175,7 +174,7 @@ void ApplyLoop::ApplyGathered(Replica& replica) {
   replica.reported_ceiling = ceiling;
   OpenDesk(replica);
   ServeWaitingReads(replica);
-  if (std::exchange(replica.locks_changed, false)) ServeBlocked(replica);
+  ServeAgain(replica, replica.blocked.TakeOf(replica.machine->TakeUnlocked()));
 }
 
 void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
@@ -395,7 +394,7 @@ void ApplyLoop::On(InstallCheckpoint& work) {
       CheckpointInstalled{work.group, applied.index, applied.term, replica.machine->totals()});
   work.done({});
   ServeWaitingReads(replica);
-  ServeBlocked(replica);  // the locks are others now
+  ServeAgain(replica, replica.blocked.TakeAll());  // the locks are others now
 }
 
 void ApplyLoop::On(WithStateMachine& work) {
@@ -437,13 +436,11 @@ void ApplyLoop::On(SweepDeadlines&) {
       }
       std::erase_if(reads, [now](const PendingRead& read) { return read.deadline <= now; });
     }
-    for (const PendingRead& read : replica.blocked) {
-      if (read.deadline > now) continue;
+    for (const PendingRead& read : replica.blocked.TakeExpired(now)) {
       replies_.Answer(group, read,
                       MakeReadAnswer(read, v1::CODE_DEADLINE,
                                      "a transaction held the key for as long as was given"));
     }
-    std::erase_if(replica.blocked, [now](const PendingRead& read) { return read.deadline <= now; });
     if (replica.desk != nullptr) replica.desk->OnTick(now);
   }
 }

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "server/node/blocked_reads.h"
 #include "server/node/stage_report.h"
 #include "server/node/txn_desk.h"
 #include "server/node/txn_post.h"
@@ -118,8 +119,7 @@ class ApplyLoop final : public ApplyObserver {
     std::optional<raft::Term> led;  // by this node
     std::unique_ptr<TxnDesk::Edge> edge;
     std::unique_ptr<TxnDesk> desk;  // once an entry of that term is applied
-    std::vector<PendingRead> blocked;
-    bool locks_changed = false;
+    BlockedReads blocked;
   };
   class DeskEdge;
 
@@ -153,7 +153,7 @@ class ApplyLoop final : public ApplyObserver {
   // What desks said to desks of this node, and what they proposed.
   void CarryTransactions();
   void TakeBlocked(Replica& replica, std::vector<PendingRead>& reads);
-  void ServeBlocked(Replica& replica);
+  void ServeAgain(Replica& replica, std::vector<PendingRead> reads);
 
   Replica& Find(raft::GroupId group);
   static void TakeNotes(Replica& replica, const std::vector<NotedEntry>& noted);

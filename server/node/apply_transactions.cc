@@ -213,7 +213,6 @@ void ApplyLoop::TellDesk(Replica& replica, std::span<const CommandOutcome> outco
     const CommandOutcome& outcome = outcomes[i];
     const uint64_t ticket = ours.empty() ? 0 : ours[i].ticket;
     if (outcome.verdict == CommandOutcome::Verdict::kTransaction) {
-      replica.locks_changed = true;
       if (replica.desk != nullptr) {
         replica.desk->OnApplied(*outcome.txn, ticket, ports_.clock.Now());
       }
@@ -311,16 +310,14 @@ void ApplyLoop::TakeBlocked(Replica& replica, std::vector<PendingRead>& reads) {
   const auto blocked = std::stable_partition(
       reads.begin(), reads.end(), [&](const PendingRead& read) { return !is_blocked(read); });
   for (auto read = blocked; read != reads.end(); ++read) {
-    replica.blocked.push_back(std::move(*read));
+    replica.blocked.Add(std::move(*read));
     counters_.blocked_reads.fetch_add(1, std::memory_order_relaxed);
   }
   reads.erase(blocked, reads.end());
 }
 
-void ApplyLoop::ServeBlocked(Replica& replica) {
-  if (replica.blocked.empty()) return;
-  std::vector<PendingRead> reads = std::exchange(replica.blocked, {});
-  Serve(replica, reads);
+void ApplyLoop::ServeAgain(Replica& replica, std::vector<PendingRead> reads) {
+  if (!reads.empty()) Serve(replica, reads);
 }
 
 }  // namespace basalt::server

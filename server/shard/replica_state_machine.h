@@ -58,6 +58,9 @@ class CommandSet {
   // Null: no transactions here.
   virtual const txn::TxnShard* txn() const { return nullptr; }
   virtual std::shared_ptr<const PublishedLocks> locks() const { return nullptr; }
+  // The keys of which a transaction let go since this was last called; reads may wait for them. The
+  // same key twice, or one that is locked again, does no harm.
+  virtual std::vector<std::string> TakeUnlocked() { return {}; }
   // Other contents may be opened from here on; then they are loaded, or the end says that they were
   // not taken.
   virtual void BeginReplacement() {}
@@ -102,6 +105,8 @@ class ReplicaStateMachine : public raft::StateMachine {
   uint64_t sessions_digest() const { return sessions_.Digest(); }
   const v1::ShardDescriptor& descriptor() const { return descriptor_; }
   const txn::TxnShard* txn() const { return commands_->txn(); }
+  // As CommandSet says. Apply thread only.
+  std::vector<std::string> TakeUnlocked() { return commands_->TakeUnlocked(); }
   // Any thread. Null: none are ever held here.
   std::shared_ptr<const PublishedLocks> locks() const { return commands_->locks(); }
   absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock) {

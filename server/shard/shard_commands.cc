@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -82,6 +83,7 @@ void ShardCommands::EndRun() {
     // It may have been locked anew by the same run.
     if (!txn_.BlockerOfRead(key)) locks_->Remove(key);
   }
+  std::move(unlocked_.begin(), unlocked_.end(), std::back_inserter(readable_));
   unlocked_.clear();
 }
 

@@ -50,6 +50,7 @@ class ShardCommands : public CommandSet {
   VersionTotals versions() const override { return versions_; }
   const txn::TxnShard* txn() const override { return &txn_; }
   std::shared_ptr<const PublishedLocks> locks() const override { return locks_; }
+  std::vector<std::string> TakeUnlocked() override { return std::exchange(readable_, {}); }
   void BeginReplacement() override { locks_->BeginReplacement(); }
   void EndReplacement() override { locks_->EndReplacement(); }
   absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock,
@@ -109,6 +110,7 @@ class ShardCommands : public CommandSet {
   const std::shared_ptr<PublishedLocks> locks_ = std::make_shared<PublishedLocks>();
   std::map<std::pair<txn::TxnId, txn::Slot>, std::vector<std::string>> published_;
   std::vector<std::string> unlocked_;  // by this run
+  std::vector<std::string> readable_;  // unlocked by runs before, for TakeUnlocked
   // The newest version that this run gave a key; kept only in runs that hold a command that looks.
   // Looked up, never walked. The bytes are the run's own, or made_'s.
   struct Written {

@@ -395,6 +395,33 @@ TEST_F(ApplyTransactionsTest, AReadThatMeetsALockWaitsForTheDecision) {
   EXPECT_EQ(loop_.counters().blocked_reads, 2u);
 }
 
+// Others that are let go judge nothing anew.
+TEST_F(ApplyTransactionsTest, OnlyReadsOfWhatWasLetGoAreJudgedAnew) {
+  PutValue("bar", "old");
+  PutValue("{bar}2", "other");
+  const uint64_t first = Lock(IdOf("bar", 9), "bar");
+  const uint64_t second = Lock(IdOf("bar", 8), "{bar}2");
+  EXPECT_THAT(Get(1, "bar"), IsEmpty());
+  EXPECT_THAT(Get(2, "{bar}2"), IsEmpty());
+  EXPECT_THAT(Scan(3, "", ""), IsEmpty());
+  EXPECT_EQ(loop_.counters().blocked_reads, 3u);
+  EXPECT_THAT(Unlock(IdOf("bar", 9), first + 7), ElementsAre("1 OK =new"));
+  EXPECT_EQ(loop_.counters().blocked_reads, 4u) << "the scan";
+  EXPECT_THAT(Unlock(IdOf("bar", 8), second + 7), ElementsAre("2 OK =new", "3 OK"));
+  EXPECT_EQ(loop_.counters().blocked_reads, 4u);
+}
+
+// The key is locked again by the run that let it go.
+TEST_F(ApplyTransactionsTest, AReadWhoseDeadlinePassesBehindALockIsAnswered) {
+  PutValue("bar", "old");
+  Lock(IdOf("bar", 9), "bar");
+  EXPECT_THAT(Get(1, "bar"), IsEmpty());
+  EXPECT_THAT(Scan(2, "", ""), IsEmpty());
+  clock_.now += seconds(60);
+  EXPECT_THAT(Handle(SweepDeadlines{}), ElementsAre("1 DEADLINE", "2 DEADLINE"));
+  EXPECT_THAT(Handle(SweepDeadlines{}), IsEmpty());
+}
+
 TEST_F(ApplyTransactionsTest, AReadAtATimestampWaitsForLocksAtOrBelowIt) {
   PutValue("bar", "old");
   const uint64_t prepared = Lock(IdOf("bar", 9), "bar");
