@@ -10,14 +10,20 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
+
 #include "base/check.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "storage/key_encoding.h"
 #include "storage/rocksdb_options.h"
 #include "storage/version_collection.h"
 
 namespace basalt::storage {
 namespace {
+
+// Behind a stem: the key that a version of the highest stamp would have.
+constexpr std::string_view kNewestOfStem("\0\0\0\0\0\0\0\0", kStampBytes);
 
 constexpr size_t kIdleIteratorsMax = 4;
 
@@ -211,7 +217,9 @@ absl::Status RocksDbEngine::OpenStore() {
 void RocksDbEngine::Write(const Batch& batch) {
   const size_t buffer_bytes = shared_.BufferBytes();
   const HotRows::Source::Writing writing(hot_rows_, batch);
-  if (!RowBuffer::InOrder(batch, highest_stamp_) || buffer_bytes == 0) {
+  const uint64_t highest_before = highest_stamp_;
+  const bool in_order = RowBuffer::InOrder(batch, highest_stamp_);
+  if (buffer_bytes == 0 || (!in_order && !IsNewestOfStems(batch, highest_before))) {
     Drain();
     std::vector<RowBuffer::Row> rows;
     batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view value) {
@@ -227,6 +235,30 @@ void RocksDbEngine::Write(const Batch& batch) {
   } else if (after >= buffer_bytes && before < buffer_bytes) {
     shared_.drainer().Ask(*this);
   }
+}
+
+bool RocksDbEngine::IsNewestOfStems(const Batch& batch, uint64_t highest_stamp) {
+  bool is_newest = true;
+  absl::flat_hash_map<std::string_view, uint64_t> newest;  // by stem
+  batch.ForEach([&](Family to, bool is_delete, std::string_view key, std::string_view) {
+    if (to != Family::kData || !is_newest) return;
+    if (is_delete || key.size() < kStampBytes) {
+      is_newest = false;
+      return;
+    }
+    const uint64_t stamp = StampOf(key);
+    const auto place = newest.try_emplace(StemOf(key), 0);
+    uint64_t& last = place.first->second;
+    if (place.second && stamp <= highest_stamp) {
+      const auto found =
+          VisitStored(std::string(StemOf(key)).append(kNewestOfStem),
+                      [&](std::string_view row_key, std::string_view) { last = StampOf(row_key); });
+      if (!found.ok()) is_newest = false;
+    }
+    if (stamp <= last) is_newest = false;
+    last = stamp;
+  });
+  return is_newest;
 }
 
 void RocksDbEngine::Drain() {
@@ -279,8 +311,7 @@ absl::StatusOr<std::optional<std::string>> RocksDbEngine::GetFlushed(Family from
 
 absl::StatusOr<bool> RocksDbEngine::VisitFirstOfStem(std::string_view key, RowVisitor visit) {
   BASALT_CHECK(key.size() >= kStampBytes);
-  constexpr std::string_view kNewest("\0\0\0\0\0\0\0\0", kStampBytes);
-  if (!key.ends_with(kNewest)) return VisitStored(key, visit);
+  if (!key.ends_with(kNewestOfStem)) return VisitStored(key, visit);
   const auto missed = hot_rows_.Visit(StemOf(key), visit);
   if (!missed) return true;
   return VisitStored(key, [&](std::string_view row_key, std::string_view value) {

@@ -127,6 +127,11 @@ class RocksDbEngine : public Engine, private Workable {
   void Drain();
   void Work() override { Drain(); }
   void WriteRows(const std::vector<RowBuffer::Row>& rows);
+  // Whether each row of kData is a put above all versions of its stem that there are, so that the
+  // batch may go to the buffers though its stamps are lower than others'. Transactions commit at a
+  // stamp of the past: what a key's lock kept out is below it, what other keys got is not. Rows
+  // above `highest_stamp` are above all that is here.
+  bool IsNewestOfStems(const Batch& batch, uint64_t highest_stamp);
   rocksdb::ColumnFamilyHandle* family(Family family) const {
     return families_[static_cast<size_t>(family)];
   }

@@ -31,7 +31,7 @@ class RowBuffers {
     size_t before = 0;
     size_t after = 0;
   };
-  // `batch` is in order behind all that was added.
+  // As RowBuffer's.
   Bytes Add(const Batch& batch) BASALT_EXCLUDES(mutex_);
 
   // As RowBuffer's. nullopt: look in the memtable, now or later.

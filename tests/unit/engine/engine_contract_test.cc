@@ -114,6 +114,45 @@ TEST_P(EngineContract, VisitsTheFirstRowOfTheStemOnly) {
   EXPECT_EQ(visit("b", ~uint64_t{0}), "b30");
 }
 
+// As transactions commit: at a stamp below those of other keys.
+TEST_P(EngineContract, VersionsComeInAnyOrderOfStamps) {
+  const auto engine = Open("db");
+  const auto write = [&](const std::vector<std::pair<std::string, uint64_t>>& versions) {
+    Batch batch;
+    for (const auto& [key, stamp] : versions) {
+      batch.Put(Family::kData, EncodeRowKey(key, stamp), key + std::to_string(stamp));
+    }
+    engine->Write(batch);
+  };
+  const auto newest = [&](std::string_view key, uint64_t at) {
+    std::string value = "none";
+    const auto found = engine->VisitFirstOfStem(
+        EncodeRowKey(key, at), [&](std::string_view, std::string_view row) { value = row; });
+    EXPECT_TRUE(found.ok());
+    return value;
+  };
+  constexpr uint64_t kNow = ~uint64_t{0};
+  write({{"a", 10}, {"b", 20}});
+  write({{"a", 15}});            // the newest of its stem
+  write({{"c", 5}, {"b", 21}});  // of a new stem
+  EXPECT_EQ(newest("a", kNow), "a15");
+  EXPECT_EQ(newest("a", 14), "a10");
+  EXPECT_EQ(newest("c", kNow), "c5");
+  write({{"d", 4}, {"b", 12}});  // not the newest
+  EXPECT_EQ(newest("b", kNow), "b21");
+  EXPECT_EQ(newest("b", 19), "b12");
+  EXPECT_EQ(newest("d", kNow), "d4");
+  write({{"a", 17}, {"a", 16}});  // falling in one batch
+  EXPECT_EQ(newest("a", kNow), "a17");
+  EXPECT_EQ(newest("a", 16), "a16");
+  engine->Flush();
+  write({{"c", 4}});  // below what is flushed
+  write({{"c", 6}});
+  EXPECT_EQ(newest("c", kNow), "c6");
+  EXPECT_EQ(newest("c", 5), "c5");
+  EXPECT_EQ(newest("c", 4), "c4");
+}
+
 TEST_P(EngineContract, RefusesADirectoryThatLostItsStore) {
   ASSERT_TRUE(bench_.files().CreateDirectory(bench_.Path("empty")).ok());
   EXPECT_TRUE(absl::IsDataLoss(bench_.factory().Open(bench_.Path("empty")).status()));
