@@ -30,7 +30,7 @@ uint64_t SessionsDigestOf(const ReplicaStateMachine& machine) {
 
 // Likewise.
 uint64_t TransactionsDigestOf(const ReplicaStateMachine& machine) {
-  constexpr size_t kRowsMost = 5'000;
+  constexpr size_t kRowsMost = 1'000;
   if (machine.txn() == nullptr) return 0;
   const txn::ShardState& state = machine.txn()->state();
   const size_t rows = state.prepared.size() + state.resolved.size() + state.records.size();

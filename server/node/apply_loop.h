@@ -150,7 +150,7 @@ class ApplyLoop final : public ApplyObserver {
   void RefuseCommit(raft::GroupId group, const PendingCommit& commit, v1::Code code,
                     v1::Outcome outcome, const char* why);
   void Deliver(v1::TxnMessage message);
-  // What desks said to desks of this node, and what they proposed.
+  // What desks said to desks of this node and of others, and what they proposed.
   void CarryTransactions();
   void TakeBlocked(Replica& replica, std::vector<PendingRead>& reads);
   void ServeAgain(Replica& replica, std::vector<PendingRead> reads);
@@ -185,6 +185,7 @@ class ApplyLoop final : public ApplyObserver {
   StageReport stages_;
   TxnPost* post_ = nullptr;
   std::deque<v1::TxnMessage> local_messages_;
+  std::map<raft::NodeId, std::vector<v1::TxnMessage>> outbox_;  // of the round
   std::map<raft::GroupId, std::vector<PendingWrite>> proposals_;
   uint64_t last_ticket_ = 0;
   // Of the run of entries that is being applied.

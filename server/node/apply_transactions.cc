@@ -95,7 +95,7 @@ class ApplyLoop::DeskEdge final : public TxnDesk::Edge {
     }
     const raft::NodeId node = loop_.post_->LeaderOf(group.value());
     if (node != raft::NodeId(0) && node != loop_.post_->node()) {
-      loop_.post_->Post(node, std::move(message));
+      loop_.outbox_[node].push_back(std::move(message));
     }
   }
 
@@ -104,7 +104,7 @@ class ApplyLoop::DeskEdge final : public TxnDesk::Edge {
     if (node == loop_.post_->node()) {
       loop_.local_messages_.push_back(std::move(message));
     } else {
-      loop_.post_->Post(node, std::move(message));
+      loop_.outbox_[node].push_back(std::move(message));
     }
   }
 
@@ -189,7 +189,7 @@ void ApplyLoop::Deliver(v1::TxnMessage message) {
   const raft::NodeId node = post_->LeaderOf(group.value());
   if (node == raft::NodeId(0) || node == post_->node()) return;
   message.set_hops(message.hops() + 1);
-  post_->Post(node, std::move(message));
+  outbox_[node].push_back(std::move(message));
 }
 
 void ApplyLoop::CarryTransactions() {
@@ -198,6 +198,7 @@ void ApplyLoop::CarryTransactions() {
     local_messages_.pop_front();
     Deliver(std::move(message));
   }
+  for (auto& [node, messages] : std::exchange(outbox_, {})) post_->Post(node, std::move(messages));
   if (proposals_.empty()) return;
   std::vector<GroupEvent> events;
   for (auto& [group, writes] : std::exchange(proposals_, {})) {

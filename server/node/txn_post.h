@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "proto/peer.pb.h"
 #include "raft/core/types.h"
@@ -19,7 +20,7 @@ class TxnPost {
   // replica. 0: not even they are known.
   virtual raft::NodeId LeaderOf(uint64_t shard_id) = 0;
   // To another node. Never blocks.
-  virtual void Post(raft::NodeId node, v1::TxnMessage message) = 0;
+  virtual void Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) = 0;
 };
 
 }  // namespace basalt::server

@@ -32,9 +32,7 @@ void PeerTransport::Send(std::vector<raft::Message> messages) {
   }
 }
 
-void PeerTransport::Post(raft::NodeId node, v1::TxnMessage message) {
-  std::vector<v1::TxnMessage> messages;
-  messages.push_back(std::move(message));
+void PeerTransport::Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) {
   if (PeerLink* link = Link(node)) link->Send(std::move(messages));
 }
 

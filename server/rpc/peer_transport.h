@@ -31,7 +31,7 @@ class PeerTransport final : public raft::Transport, public TxnPost {
   raft::NodeId node() const override { return raft::NodeId(self_.node().node_id()); }
   uint64_t ShardOf(uint32_t slot) const override;
   raft::NodeId LeaderOf(uint64_t shard_id) override;
-  void Post(raft::NodeId node, v1::TxnMessage message) override;
+  void Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) override;
   // Where messages of transactions go; without it they are dropped. Before the first Receive.
   void SetTransactions(ApplyInbox* inbox) { transactions_ = inbox; }
 

@@ -224,7 +224,12 @@ class ShardCommands::Versions final : public txn::VersionStore {
     status_.Update(newest.status());
     return {};
   }
-  txn::Stamp VersionOf(const std::string& key) override { return NewestOf(key).version; }
+  txn::Stamp VersionOf(const std::string& key) override {
+    const absl::StatusOr<txn::Stamp> version = commands_.NewestStamp(key, engine_);
+    if (version.ok()) return *version;
+    status_.Update(version.status());
+    return 0;
+  }
 
   // Not OK: something that was asked for is damaged, and what was answered means nothing.
   const absl::Status& status() const { return status_; }
@@ -254,6 +259,20 @@ absl::StatusOr<txn::Newest> ShardCommands::NewestWithDeletes(const std::string& 
     return txn::Newest{version->stamp, std::move(version->value)};
   }
   return deleted_at(version->stamp);
+}
+
+absl::StatusOr<txn::Stamp> ShardCommands::NewestStamp(const std::string& key,
+                                                      storage::Engine& engine) {
+  storage::VersionHead newest;
+  if (const auto place = written_.find(key); place != written_.end()) {
+    newest = {place->second.stamp, place->second.kind};
+  } else {
+    BASALT_ASSIGN_OR_RETURN(const std::optional<storage::VersionHead> stored,
+                            storage::ReadNewestHead(engine, key));
+    if (stored) newest = *stored;
+  }
+  const bool is_gone = newest.kind == VersionKind::kTombstone && newest.stamp <= versions_.horizon;
+  return is_gone ? 0 : newest.stamp;
 }
 
 absl::StatusOr<CommandOutcome> ShardCommands::RunOneShard(const v1::OneShardCommand& command,

@@ -91,6 +91,8 @@ class ShardCommands : public CommandSet {
   }
   // The newest version of `key`, a tombstone too if the horizon does not let it go.
   absl::StatusOr<txn::Newest> NewestWithDeletes(const std::string& key, storage::Engine& engine);
+  // Its stamp alone; 0: as NewestWithDeletes says nothing.
+  absl::StatusOr<txn::Stamp> NewestStamp(const std::string& key, storage::Engine& engine);
   // The newest version of `key`, of this run or stored; CHECKs that `stamp` is newer.
   absl::StatusOr<bool> HasValue(std::string_view key, uint64_t stamp, storage::Engine& engine);
   struct Newest {

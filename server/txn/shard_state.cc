@@ -14,9 +14,14 @@ void IndexPrepared(ShardState& state, const TxnId& id, const Prepared& prepared)
   }
 }
 
+// Stamps rise: it is the last, but when rows are loaded.
+void NoteAge(ShardState& state, Stamp stamp, RowKind kind, const TxnId& id) {
+  state.ages.emplace_hint(state.ages.end(), stamp, kind, id);
+}
+
 void IndexRecord(ShardState& state, const TxnId& id, const Record& record) {
   if (record.settled) {
-    state.ages.emplace(record.stamp, RowKind::kRecord, id);
+    NoteAge(state, record.stamp, RowKind::kRecord, id);
     state.open.erase(id);
   } else {
     state.open.insert(id);
@@ -31,7 +36,7 @@ struct RowLoader {
     state.prepared.emplace(std::pair(row.id, row.slot), std::move(row.prepared));
   }
   void operator()(const ResolvedRow& row) const {
-    state.ages.emplace(row.resolved.stamp, RowKind::kResolved, row.id);
+    NoteAge(state, row.resolved.stamp, RowKind::kResolved, row.id);
     state.resolved.emplace(row.id, row.resolved);
   }
   void operator()(RecordRow& row) const {
@@ -61,7 +66,7 @@ void DropPrepared(ShardState& state, const TxnId& id, Slot slot) {
 void PutResolved(ShardState& state, const TxnId& id, const Resolved& resolved) {
   const bool fresh = state.resolved.emplace(id, resolved).second;
   BASALT_CHECK(fresh);
-  state.ages.emplace(resolved.stamp, RowKind::kResolved, id);
+  NoteAge(state, resolved.stamp, RowKind::kResolved, id);
   state.staged.emplace_back(PutRow{ResolvedRow{id, resolved}});
 }
 

@@ -20,6 +20,7 @@
 #include <optional>
 #include <set>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -33,8 +34,9 @@ struct ShardState {
   SlotRange range;
   LockTable locks;
   std::map<std::pair<TxnId, Slot>, Prepared> prepared;
-  std::map<TxnId, Resolved> resolved;
-  std::map<TxnId, Record> records;
+  // Of as many as are remembered, a hundred thousand perhaps. Walked only where order is nothing.
+  std::unordered_map<TxnId, Resolved, TxnIdHash> resolved;
+  std::unordered_map<TxnId, Record, TxnIdHash> records;
   Stamp forgotten = 0;
   std::set<std::tuple<Stamp, RowKind, TxnId>> ages;
   std::set<TxnId> open;

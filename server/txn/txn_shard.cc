@@ -66,6 +66,7 @@ void TxnShard::NarrowTo(SlotRange range) {
   for (const auto& [id, record] : state_.records) {
     if (!range.Contains(id.anchor)) records.push_back(id);
   }
+  std::sort(records.begin(), records.end());  // what is staged has the same order on every replica
   for (const TxnId& id : records) DropRecord(state_, id);
   state_.range = range;
 }

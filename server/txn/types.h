@@ -6,6 +6,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +42,18 @@ struct Age {
   uint64_t number = 0;
 
   auto operator<=>(const Age&) const = default;
+};
+
+// Of ids that are looked up and never walked.
+struct TxnIdHash {
+  size_t operator()(const TxnId& id) const {
+    uint64_t hash = 0;
+    for (const uint64_t word : {id.issued, id.client.high, id.client.low, id.number}) {
+      hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+      hash ^= hash >> 32;
+    }
+    return hash;
+  }
 };
 
 inline Age AgeOfFirstAttempt(const TxnId& id) { return {id.issued, id.client, id.number}; }

@@ -342,16 +342,19 @@ void VirtualProcess::Send(std::vector<raft::Message> messages) {
   }
 }
 
-void VirtualProcess::Post(raft::NodeId to, v1::TxnMessage message) {
+// Each by itself: what one frame of the node carries may as well be cut in two.
+void VirtualProcess::Post(raft::NodeId to, std::vector<v1::TxnMessage> messages) {
   if (dead()) return;
-  ports_.watcher.OnTransactionSent(options_.node, message);
-  const std::string bytes = message.SerializeAsString();
-  ports_.network.Send(options_.node, to.value(), DigestOf(bytes), [&] {
-    return [&others = ports_.others, to, bytes] {
-      others.Visit(to.value(), 0,
-                   [bytes](VirtualProcess& there) { there.ReceiveTransaction(bytes); });
-    };
-  });
+  for (const v1::TxnMessage& message : messages) {
+    ports_.watcher.OnTransactionSent(options_.node, message);
+    const std::string bytes = message.SerializeAsString();
+    ports_.network.Send(options_.node, to.value(), DigestOf(bytes), [&] {
+      return [&others = ports_.others, to, bytes] {
+        others.Visit(to.value(), 0,
+                     [bytes](VirtualProcess& there) { there.ReceiveTransaction(bytes); });
+      };
+    });
+  }
 }
 
 void VirtualProcess::ReceiveTransaction(const std::string& bytes) {

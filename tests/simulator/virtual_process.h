@@ -128,7 +128,7 @@ class VirtualProcess final : public server::GroupInbox,
   raft::NodeId node() const override { return raft::NodeId(options_.node); }
   uint64_t ShardOf(uint32_t slot) const override { return view_.ShardOf(slot); }
   raft::NodeId LeaderOf(uint64_t shard_id) override { return view_.NodeToAsk(shard_id, turns_++); }
-  void Post(raft::NodeId to, v1::TxnMessage message) override;
+  void Post(raft::NodeId to, std::vector<v1::TxnMessage> messages) override;
 
   // From the network.
   void ReceiveMessage(const std::string& bytes, uint64_t time_ms);

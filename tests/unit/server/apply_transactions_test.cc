@@ -52,9 +52,11 @@ class NotingPost final : public TxnPost {
   raft::NodeId node() const override { return raft::NodeId(1); }
   uint64_t ShardOf(uint32_t slot) const override { return slot < 8192 ? 1 : 2; }
   raft::NodeId LeaderOf(uint64_t shard_id) override { return raft::NodeId(shard_id); }
-  void Post(raft::NodeId node, v1::TxnMessage message) override {
-    posted.emplace_back(node, std::move(message));
+  void Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) override {
+    ++posts;
+    for (v1::TxnMessage& message : messages) posted.emplace_back(node, std::move(message));
   }
+  int posts = 0;
   std::vector<std::pair<raft::NodeId, v1::TxnMessage>> posted;
 };
 
@@ -223,6 +225,19 @@ TEST_F(ApplyTransactionsTest, OnlyALeaderThatHasAppliedAnEntryOfItsTermDrives) {
   EXPECT_EQ(post_.posted[0].first, raft::NodeId(2));
   EXPECT_TRUE(post_.posted[0].second.has_prepare());
   EXPECT_THAT(inbox_.proposed, SizeIs(1));
+}
+
+TEST_F(ApplyTransactionsTest, WhatARoundHasForANodeGoesTogether) {
+  Lead();
+  CommitsAsked asked{kGroup, {}};
+  for (const uint64_t number : {1, 2, 3}) {
+    const txn::Transaction transaction = WritesBoth(number);
+    asked.commits.push_back(
+        {replies_, nullptr, number, clock_.now + seconds(5), clock_.now, transaction});
+  }
+  Handle(std::move(asked));
+  EXPECT_THAT(post_.posted, SizeIs(3));
+  EXPECT_EQ(post_.posts, 1);
 }
 
 TEST_F(ApplyTransactionsTest, ACommitIsAnsweredOnceItsDecisionIsApplied) {
