@@ -119,6 +119,10 @@ class ApplyLoop::DeskEdge final : public TxnDesk::Edge {
 
   Stamp HighestStamp() const override { return loop_.Find(group_).machine->highest_stamp(); }
 
+  Stamp VersionOf(const std::string& key) override {
+    return loop_.Find(group_).machine->VersionOf(key).value_or(0);
+  }
+
   void AnswerLocked(const PendingWrite& write, bool out_of_time) override {
     loop_.AnswerLocked(group_, write, out_of_time);
   }

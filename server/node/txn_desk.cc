@@ -84,6 +84,16 @@ std::vector<txn::Slot> SlotsOf(const v1::PrepareCommand& prepare) {
   return slots;
 }
 
+class AppliedVersions final : public txn::VersionStore {
+ public:
+  explicit AppliedVersions(TxnDesk::Edge& edge) : edge_(edge) {}
+  txn::Newest NewestOf(const std::string& key) override { return {VersionOf(key), std::nullopt}; }
+  txn::Stamp VersionOf(const std::string& key) override { return edge_.VersionOf(key); }
+
+ private:
+  TxnDesk::Edge& edge_;
+};
+
 void Count(std::atomic<uint64_t>& counter) { counter.fetch_add(1, std::memory_order_relaxed); }
 
 }  // namespace
@@ -104,7 +114,8 @@ void TxnDesk::OnCommit(PendingCommit commit, MonotonicTime now) {
   const txn::Milliseconds deadline =
       ToMilliseconds(commit.deadline - std::min(kAbortsBefore, left / 4));
   commits_[transaction.id].push_back(std::move(commit));
-  coordinator_.Commit(std::move(transaction), deadline, ToMilliseconds(now));
+  AppliedVersions versions(edge_);
+  coordinator_.Commit(std::move(transaction), deadline, ToMilliseconds(now), versions);
   CarryEffects();
 }
 

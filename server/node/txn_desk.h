@@ -62,6 +62,8 @@ class TxnDesk {
     virtual void AnswerLate(const PendingCommit& commit) = 0;
     // Of this shard, applied.
     virtual Stamp HighestStamp() const = 0;
+    // Likewise; see txn::VersionStore. 0 also where it cannot be read.
+    virtual Stamp VersionOf(const std::string& key) = 0;
     // A write that waited for a lock: for too long, or for what it may not wait for.
     virtual void AnswerLocked(const PendingWrite& write, bool out_of_time) = 0;
     // Never given twice.

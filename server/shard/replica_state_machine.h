@@ -70,6 +70,11 @@ class CommandSet {
                                         storage::Engine& /*engine*/) {
     return false;
   }
+  // Of what was applied; see txn::VersionStore. DataLoss: damage.
+  virtual absl::StatusOr<uint64_t> VersionOf(const std::string& /*key*/,
+                                             storage::Engine& /*engine*/) {
+    return 0;
+  }
   // Of what was applied. All 0: no versions here.
   virtual VersionTotals versions() const { return {}; }
 };
@@ -111,6 +116,9 @@ class ReplicaStateMachine : public raft::StateMachine {
   std::shared_ptr<const PublishedLocks> locks() const { return commands_->locks(); }
   absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock) {
     return commands_->Validate(reads, clock, *store_->engine());
+  }
+  absl::StatusOr<uint64_t> VersionOf(const std::string& key) {
+    return commands_->VersionOf(key, *store_->engine());
   }
 
  private:

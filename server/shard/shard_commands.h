@@ -55,6 +55,9 @@ class ShardCommands : public CommandSet {
   void EndReplacement() override { locks_->EndReplacement(); }
   absl::StatusOr<bool> Validate(const std::vector<txn::Read>& reads, uint64_t clock,
                                 storage::Engine& engine) override;
+  absl::StatusOr<uint64_t> VersionOf(const std::string& key, storage::Engine& engine) override {
+    return NewestStamp(key, engine);
+  }
 
  private:
   absl::StatusOr<CommandOutcome> Put(const v1::PutCommand& put, uint64_t stamp,

@@ -29,7 +29,21 @@ InquiryAnswer InquiryAnswerOf(const DecideAnswer& answer) {
 
 }  // namespace
 
-void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Milliseconds now) {
+// Whether a key of this shard has a newer version than the one that was read. That one never comes
+// back, so no Prepare of this id can succeed here, now or later, whoever leads. (None may come
+// back: the horizon lets deletes go.)
+bool Coordinator::IsOutdated(const Transaction& transaction, VersionStore& versions) const {
+  if (!transaction.compares_versions) return false;
+  return std::any_of(transaction.parts.begin(), transaction.parts.end(), [&](const Part& part) {
+    if (!state_.range.Contains(part.slot)) return false;
+    return std::any_of(part.reads.begin(), part.reads.end(), [&](const Read& read) {
+      return read.version != 0 && versions.VersionOf(read.key) > read.version;
+    });
+  });
+}
+
+void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Milliseconds now,
+                         VersionStore& versions) {
   const TxnId id = transaction.id;
   if (const std::optional<InquiryAnswer> answer = FinalAnswer(state_, id)) {
     effects_.answers.push_back(AnswerOf(id, *answer));
@@ -39,6 +53,13 @@ void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Millise
   // What an earlier leader of this shard began is not taken up: see OnTick.
   if (FindRecord(state_, id) != nullptr) {
     Abort(id, now);
+    return;
+  }
+  if (IsOutdated(transaction, versions)) {
+    CommitAnswer answer;
+    answer.id = id;
+    answer.reason = AbortReason::kChanged;
+    effects_.answers.push_back(std::move(answer));
     return;
   }
   const auto place =

@@ -7,7 +7,8 @@
 // more, and then is thrown away: all that must outlive it is in the log (txn_shard.h).
 //
 // Rules:
-//  - only an applied Decide is answered, to clients as to participants, never its proposal;
+//  - only an applied Decide is answered, to clients as to participants, never its proposal; but for
+//    what can never be prepared here and has left no trace, which is refused at once;
 //  - an abort is proposed only for what this leader does not drive; of what it drives, "pending";
 //  - a record that committed is settled only when the owner of every slot has acknowledged Resolve
 //    as applied; those who do not answer are told again for ever.
@@ -74,7 +75,9 @@ class Coordinator {
       : state_(*state), options_(options) {}
 
   // A client wants it committed; `deadline` is when to give up. It may come any number of times.
-  void Commit(Transaction transaction, Milliseconds deadline, Milliseconds now);
+  // `versions` is what this shard has applied.
+  void Commit(Transaction transaction, Milliseconds deadline, Milliseconds now,
+              VersionStore& versions);
   // See CommitDriver::OnPrepareAnswer.
   void OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slots, const PrepareAnswer& answer,
                        Milliseconds now);
@@ -96,6 +99,7 @@ class Coordinator {
     Milliseconds pause = 0;
   };
 
+  bool IsOutdated(const Transaction& transaction, VersionStore& versions) const;
   void Carry(const CommitDriver& driver, CommitDriver::Step step);
   // Unless it is under way.
   void Abort(const TxnId& id, Milliseconds now);

@@ -353,6 +353,7 @@ class CheckingEdge final : public TxnDesk::Edge {
   void Answer(const PendingCommit&, const txn::CommitAnswer&, Stamp) override {}
   void AnswerLocked(const PendingWrite&, bool) override {}
   Stamp HighestStamp() const override { return 1; }
+  Stamp VersionOf(const std::string& key) override { return key == "a" ? 1 : 0; }
   void AnswerLate(const PendingCommit&) override {}
   uint64_t NewTicket() override { return ++tickets_; }
 

@@ -66,6 +66,7 @@ class NotingEdge final : public TxnDesk::Edge {
         fmt::format("{} {}", write.request_id, out_of_time ? "out of time" : "in the way"));
   }
   Stamp HighestStamp() const override { return 777; }
+  Stamp VersionOf(const std::string& key) override { return versions[key]; }
   void AnswerLate(const PendingCommit& commit) override {
     answers.push_back(fmt::format("{} late", commit.request_id));
   }
@@ -77,6 +78,7 @@ class NotingEdge final : public TxnDesk::Edge {
     return std::exchange(to_nodes, {});
   }
 
+  std::map<std::string, Stamp> versions;
   std::vector<Proposed> proposed;
   std::vector<PendingWrite> again;
   std::vector<v1::TxnMessage> to_owners;

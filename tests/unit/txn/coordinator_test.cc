@@ -48,7 +48,7 @@ class CoordinatorTest : public testing::Test {
 
 TEST_F(CoordinatorTest, DrivesToACommitAtTheHighestStampAndTellsUntilAllHaveApplied) {
   const Transaction transaction = WritesBoth(1);
-  coordinator_.Commit(transaction, 5000, 0);
+  coordinator_.Commit(transaction, 5000, 0, store_);
   CoordinatorEffects effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.prepares, SizeIs(1));
   EXPECT_THAT(effects.prepares[0].parts, SizeIs(2));
@@ -77,10 +77,64 @@ TEST_F(CoordinatorTest, DrivesToACommitAtTheHighestStampAndTellsUntilAllHaveAppl
   EXPECT_THAT(coordinator_.TakeEffects().settles, SizeIs(1));
 }
 
+TEST_F(CoordinatorTest, WhatCanNeverBePreparedIsRefusedBeforeItBegins) {
+  store_.Put("a", 50);
+  store_.Put("b", 60);
+  const auto commit = [this](uint64_t number, const std::vector<Read>& reads, bool compares) {
+    const TxnId id = IdOf("a", number);
+    coordinator_.Commit(
+        {id, AgeOfFirstAttempt(id), PartsOf(reads, {{"a", "new"}, {"b", "new"}}), compares}, 5000,
+        0, store_);
+    return coordinator_.TakeEffects();
+  };
+  const CoordinatorEffects outdated = commit(1, {{"a", 40}}, true);
+  ASSERT_THAT(outdated.answers, SizeIs(1));
+  EXPECT_EQ(outdated.answers[0].verdict, CommitAnswer::Verdict::kAborted);
+  EXPECT_EQ(outdated.answers[0].reason, AbortReason::kChanged);
+  EXPECT_THAT(outdated.prepares, IsEmpty());
+  EXPECT_THAT(outdated.decides, IsEmpty());
+  EXPECT_EQ(coordinator_.driving(), 0u);
+
+  EXPECT_THAT(commit(2, {{"a", 50}}, true).prepares, SizeIs(1)) << "as it was read";
+  EXPECT_THAT(commit(3, {{"a", 0}}, true).prepares, SizeIs(1)) << "none may come back";
+  EXPECT_THAT(commit(4, {{"b", 40}}, true).prepares, SizeIs(1)) << "another shard's key";
+  EXPECT_THAT(commit(5, {{"a", 40}}, false).prepares, SizeIs(1)) << "it compares nothing";
+}
+
+// Its own writes may be what is newer.
+TEST_F(CoordinatorTest, WhatIsDrivenOrDecidedIsNotRefusedForItsVersions) {
+  store_.Put("a", 50);
+  const TxnId id = IdOf("a", 1);
+  const Transaction transaction{id, AgeOfFirstAttempt(id),
+                                PartsOf({{"a", 50}}, {{"a", "new"}, {"b", "new"}}), true};
+  coordinator_.Commit(transaction, 5000, 0, store_);
+  EXPECT_THAT(coordinator_.TakeEffects().prepares, SizeIs(1));
+  store_.Put("a", 60);
+  coordinator_.Commit(transaction, 5000, 1, store_);
+  EXPECT_THAT(coordinator_.TakeEffects().answers, IsEmpty()) << "its Prepare may be in the log";
+  store_.Put("a", 50);
+  Prepare prepare = MakePrepare(id, {{"a", 50}}, {"a"});
+  prepare.all_slots = SlotsOfKeys({"a", "b"});
+  shard_.Apply(prepare, ++stamp_, store_);
+  Coordinator successor(&shard_.state(), CoordinatorOptions{});
+  store_.Put("a", 60);
+  successor.Commit(transaction, 5000, 2, store_);
+  CoordinatorEffects effects = successor.TakeEffects();
+  EXPECT_THAT(effects.answers, IsEmpty()) << "it has a record: what is decided is in the log";
+  EXPECT_THAT(effects.decides, SizeIs(1));
+  Apply({id, Outcome::kCommitted, stamp_, {}}, 3);
+  coordinator_.TakeEffects();
+  store_.Keep(shard_);
+  coordinator_.Commit(transaction, 5000, 4, store_);
+  effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.answers, SizeIs(1));
+  EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kCommitted);
+}
+
 TEST_F(CoordinatorTest, ARefusalOrTheDeadlineAborts) {
   for (const bool refused : {true, false}) {
     const Transaction transaction = WritesBoth(refused ? 1 : 2);
-    coordinator_.Commit(transaction, 5000, 0);
+    coordinator_.Commit(transaction, 5000, 0, store_);
     coordinator_.TakeEffects();
     PrepareAnswer answer;
     answer.verdict = PrepareAnswer::Verdict::kChanged;
@@ -105,7 +159,7 @@ TEST_F(CoordinatorTest, ANewLeaderAbortsWhatItFindsUndecided) {
   ASSERT_THAT(effects.decides, SizeIs(1));
   EXPECT_EQ(effects.decides[0].outcome, Outcome::kAborted);
   // The client comes back: it is told what is decided, not driven anew.
-  coordinator_.Commit(transaction, 5000, 1);
+  coordinator_.Commit(transaction, 5000, 1, store_);
   EXPECT_THAT(coordinator_.TakeEffects().prepares, IsEmpty());
   Apply(effects.decides[0], 2);
   EXPECT_EQ(coordinator_.TakeEffects().answers[0].verdict, CommitAnswer::Verdict::kAborted);
@@ -126,13 +180,14 @@ TEST_F(CoordinatorTest, ANewLeaderTellsWhatWasDecidedAndNotSettled) {
 TEST_F(CoordinatorTest, WhatWasReadUnderLocksIsKnownToItsDriverAlone) {
   Transaction transaction = WritesBoth(1);
   transaction.compares_versions = false;
-  coordinator_.Commit(transaction, 5000, 0);
+  coordinator_.Commit(transaction, 5000, 0, store_);
   coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"a"}), ApplyOwnPrepare(transaction), 1);
   coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 2);
   const CoordinatorEffects effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.decides, SizeIs(1));
   Coordinator successor(&shard_.state(), CoordinatorOptions{});
-  successor.Commit(transaction, 5000, 3);  // its client has come back; it aborts what is undecided
+  successor.Commit(transaction, 5000, 3,
+                   store_);  // its client has come back; it aborts what is undecided
   const DecideAnswer decided = Apply(effects.decides[0], 3);
   successor.OnDecided(transaction.id, decided, 3);
   const CommitAnswer to_driver = coordinator_.TakeEffects().answers.at(0);
@@ -140,13 +195,13 @@ TEST_F(CoordinatorTest, WhatWasReadUnderLocksIsKnownToItsDriverAlone) {
   const CommitAnswer to_successor = successor.TakeEffects().answers.at(0);
   EXPECT_EQ(to_successor.verdict, CommitAnswer::Verdict::kCommitted);
   EXPECT_FALSE(to_successor.values.has_value());
-  coordinator_.Commit(transaction, 5000, 4);  // decided: it drives no more
+  coordinator_.Commit(transaction, 5000, 4, store_);  // decided: it drives no more
   EXPECT_FALSE(coordinator_.TakeEffects().answers.at(0).values.has_value());
 }
 
 TEST_F(CoordinatorTest, InquiriesArePendingWhileDrivenAndAbortWhatNobodyDrives) {
   const Transaction driven = WritesBoth(1);
-  coordinator_.Commit(driven, 5000, 0);
+  coordinator_.Commit(driven, 5000, 0, store_);
   coordinator_.TakeEffects();
   coordinator_.OnInquiry(driven.id, 7, 1);
   CoordinatorEffects effects = coordinator_.TakeEffects();

@@ -39,6 +39,7 @@ void Add(Sums& sums, const World& world) {
   sums.reached.asked += reached.asked;
   sums.reached.echoes += reached.echoes;
   sums.reached.reads_waited += reached.reads_waited;
+  sums.reached.outdated += reached.outdated;
   const Told& told = world.told();
   sums.told.applied_one_shard += told.applied_one_shard;
   sums.told.applied_many_shards += told.applied_many_shards;
@@ -61,10 +62,11 @@ void Print(const Sums& sums) {
   std::printf(
       "commits %lu, aborts %lu, crashes with a record %lu, with locks %lu, late prepares %lu, "
       "forgotten %lu, waited %lu, died %lu, turned away %lu, asked %lu, echoes %lu, reads waited "
-      "%lu\n",
+      "%lu, outdated %lu\n",
       reached.applied_commits, reached.applied_aborts, reached.crashes_with_record,
       reached.crashes_with_locks, reached.late_prepares, reached.forgotten, reached.waited,
-      reached.died, reached.turned_away, reached.asked, reached.echoes, reached.reads_waited);
+      reached.died, reached.turned_away, reached.asked, reached.echoes, reached.reads_waited,
+      reached.outdated);
 }
 
 // A run that never came to these has proved nothing of them.
@@ -82,6 +84,7 @@ void ExpectReached(const Sums& sums) {
   EXPECT_GT(reached.asked, 100u);
   EXPECT_GT(reached.echoes, 10u);
   EXPECT_GT(reached.reads_waited, 100u);
+  EXPECT_GT(reached.outdated, 10u);
   EXPECT_GT(sums.told.applied_one_shard, 100u);
   EXPECT_GT(sums.told.applied_many_shards, 100u);
   EXPECT_GT(sums.told.applied_reads, 100u);

@@ -278,7 +278,7 @@ void ShardServer::On(Address from, const OneShardRequest& request) { Offer(from,
 
 void ShardServer::On(Address from, const CommitRequest& request) {
   committers_[request.transaction.id].insert(from);
-  coordinator_->Commit(request.transaction, now_ + kCommitDeadline, now_);
+  coordinator_->Commit(request.transaction, now_ + kCommitDeadline, now_, *this);
 }
 
 void ShardServer::On(Address from, const PrepareMessage& message) {
@@ -357,6 +357,8 @@ void ShardServer::CarryEffects() {
   for (const Resolve& resolve : effects.resolves) SendResolves(resolve);
   for (const Settle& settle : effects.settles) Propose(settle, FloorOf(settle));
   for (const CommitAnswer& answer : effects.answers) {
+    const bool in_log = FindRecord(txn_->state(), answer.id) != nullptr;
+    if (answer.reason == AbortReason::kChanged && !in_log) ++reached_.outdated;
     const auto waiting = committers_.extract(answer.id);
     if (waiting.empty()) continue;
     for (const Address client : waiting.mapped()) {

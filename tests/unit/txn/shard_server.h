@@ -36,6 +36,7 @@ struct Reached {
   uint64_t asked = 0;          // locks that had to ask
   uint64_t echoes = 0;         // a decision that came second, and said otherwise
   uint64_t reads_waited = 0;
+  uint64_t outdated = 0;  // refused before they began
 };
 
 class ShardServer : public VersionStore {
