@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -15,6 +16,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kKeysMost = 10'000;
 constexpr size_t kBytesMost = size_t{15} << 20;
+constexpr size_t kReadsAtOnce = 64;
 constexpr uint32_t kValidationsMost = 3;
 constexpr milliseconds kBackoffFirst{1};
 constexpr milliseconds kBackoffMost{100};
@@ -53,6 +55,29 @@ class Gathered {
   size_t open_ BASALT_GUARDED_BY(mutex_);
   bool valid_ BASALT_GUARDED_BY(mutex_) = true;
   Status failure_ BASALT_GUARDED_BY(mutex_);
+};
+
+// Waits for the gets of several keys, and keeps those that succeeded.
+class GatheredReads {
+ public:
+  explicit GatheredReads(size_t calls) : open_(calls) {}
+
+  void Take(const std::string& key, const CallResult& result) {
+    const base::MutexLock lock(mutex_);
+    if (result.status.ok()) read_.emplace(key, result.payload);
+    if (--open_ == 0) done_.NotifyAll();
+  }
+  std::map<std::string, Payload> Wait() {
+    const base::MutexLock lock(mutex_);
+    while (open_ > 0) done_.Wait(mutex_);
+    return std::move(read_);
+  }
+
+ private:
+  base::Mutex mutex_;
+  base::CondVar done_;
+  size_t open_ BASALT_GUARDED_BY(mutex_);
+  std::map<std::string, Payload> read_ BASALT_GUARDED_BY(mutex_);
 };
 
 }  // namespace
@@ -106,19 +131,56 @@ Result<std::optional<Value>> TransactionState::Get(std::string_view key) {
     reads_.insert(*known);
     return known->second.value;
   }
-  Operation operation{.kind = OperationKind::kGet,
-                      .read_mode = options_.read_mode,
-                      .key = name,
-                      .wants_clock = true};
-  CallResult result = driver_->Run(std::move(operation), std::max(Left(), milliseconds(1)));
+  CallResult result = driver_->Run(GetOf(name), std::max(Left(), milliseconds(1)));
   if (!result.status.ok()) {
     broken_ = result.status;
     return result.status;
   }
-  const Payload& payload = result.payload;
+  return reads_.emplace(name, KnownOf(result.payload)).first->second.value;
+}
+
+Operation TransactionState::GetOf(const std::string& key) const {
+  return {.kind = OperationKind::kGet,
+          .read_mode = options_.read_mode,
+          .key = key,
+          .wants_clock = true};
+}
+
+TransactionState::Known TransactionState::KnownOf(const Payload& payload) {
   Known read{std::nullopt, payload.version, std::max(payload.clock, payload.version)};
   if (payload.found) read.value = Value{payload.value, payload.version};
-  return reads_.emplace(name, std::move(read)).first->second.value;
+  return read;
+}
+
+Result<std::vector<std::optional<Value>>> TransactionState::MultiGet(
+    const std::vector<std::string>& keys) {
+  for (std::span<const std::string> rest(keys); !rest.empty();) {
+    const size_t count = std::min(rest.size(), kReadsAtOnce);
+    if (count > 1) ReadAhead(rest.first(count));
+    rest = rest.subspan(count);
+  }
+  std::vector<std::optional<Value>> values;
+  values.reserve(keys.size());
+  for (const std::string& key : keys) {
+    Result<std::optional<Value>> value = Get(key);
+    if (!value.ok()) return value.status();
+    values.push_back(*std::move(value));
+  }
+  return values;
+}
+
+void TransactionState::ReadAhead(std::span<const std::string> keys) {
+  std::set<std::string> missing;
+  for (const std::string& key : keys) {
+    const bool is_known = writes_.contains(key) || reads_.contains(key) || together_.contains(key);
+    if (!is_known && CheckKey(key).ok()) missing.insert(key);
+  }
+  GatheredReads answers(missing.size());
+  for (const std::string& key : missing) {
+    driver_->Start(GetOf(key), std::max(Left(), milliseconds(1)),
+                   [&answers, &key](const CallResult& result) { answers.Take(key, result); });
+  }
+  for (const auto& [key, payload] : answers.Wait()) reads_.emplace(key, KnownOf(payload));
 }
 
 void TransactionState::Put(std::string_view key, std::optional<std::string> value) {
@@ -294,6 +356,10 @@ void TransactionState::BackOff() {
 namespace basalt {
 
 Result<std::optional<Value>> Transaction::Get(std::string_view key) { return state_->Get(key); }
+Result<std::vector<std::optional<Value>>> Transaction::MultiGet(
+    const std::vector<std::string>& keys) {
+  return state_->MultiGet(keys);
+}
 void Transaction::Put(std::string_view key, std::string_view value) {
   state_->Put(key, std::string(value));
 }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,7 @@ class TransactionState {
 
   // For Transaction.
   Result<std::optional<Value>> Get(std::string_view key);
+  Result<std::vector<std::optional<Value>>> MultiGet(const std::vector<std::string>& keys);
   void Put(std::string_view key, std::optional<std::string> value);
 
  private:
@@ -35,6 +37,10 @@ class TransactionState {
   enum class Ended : uint8_t { kDone, kAgain };
 
   void Begin();
+  Operation GetOf(const std::string& key) const;
+  static Known KnownOf(const Payload& payload);
+  // Those of the keys that are not known yet, where that succeeds: Get says why it does not.
+  void ReadAhead(std::span<const std::string> keys);
   std::chrono::milliseconds Left() const;
   // Whether the run is over for good, and `status` tells how.
   Ended Finish(const Status& by_body, Status* status);

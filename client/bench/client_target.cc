@@ -75,12 +75,12 @@ void ClientTarget::RunCalls() {
 Status ClientTarget::RunTransaction(const std::vector<std::string>& keys, const Change& change) {
   return client_->Transact(
       [&](Transaction& transaction) -> Status {
+        Result<Values> read = transaction.MultiGet(keys);
+        if (!read.ok()) return read.status();
         std::vector<std::optional<std::string>> values;
-        for (const std::string& key : keys) {
-          Result<std::optional<Value>> value = transaction.Get(key);
-          if (!value.ok()) return value.status();
+        for (std::optional<Value>& value : *read) {
           values.emplace_back();
-          if (value->has_value()) values.back() = std::move((*value)->bytes);
+          if (value) values.back() = std::move(value->bytes);
         }
         const std::vector<std::string> changed = change(values);
         for (size_t i = 0; i < keys.size(); ++i) transaction.Put(keys[i], changed[i]);

@@ -30,6 +30,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "basalt/result.h"
 #include "basalt/scan.h"
@@ -54,6 +55,9 @@ class Transaction {
   // the same for the whole run. Waits for locks of other transactions. An error, by deadline or
   // limit, ends the run and is what Transact returns: the body should return as well.
   Result<std::optional<Value>> Get(std::string_view key);
+  // As Get of each, in the order of the keys, but asked for at once: the wait is that of the
+  // slowest.
+  Result<std::vector<std::optional<Value>>> MultiGet(const std::vector<std::string>& keys);
   // Kept here until the commit; the last one of a key counts. A limit that is broken is told by
   // Transact (kInvalidArgument, not applied).
   void Put(std::string_view key, std::string_view value);

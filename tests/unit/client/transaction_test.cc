@@ -125,6 +125,38 @@ class TransactTest : public ::testing::Test {
   std::vector<std::string> seen_;
 };
 
+TEST_F(TransactTest, ItReadsSeveralKeysAtOnce) {
+  ASSERT_TRUE(client_->Put("bar", "old").ok());
+  LineUp({Committed()});
+  const Status status = client_->Transact([&](Transaction& t) -> Status {
+    t.Put("{bar}2", "own");
+    const auto values = t.MultiGet({"foo", "bar", "{bar}2", "bar"});
+    if (!values.ok()) return values.status();
+    for (const std::optional<Value>& value : *values) seen_.push_back(value ? value->bytes : "-");
+    return t.Get("foo").status();
+  });
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_THAT(seen_, ElementsAre("-", "old", "own", "old"));
+  EXPECT_THAT(Arrived(v1::Request::kGet), SizeIs(2)) << "each once";
+  const std::vector<v1::Request> commits = Arrived(v1::Request::kCommit);
+  ASSERT_THAT(commits, SizeIs(1));
+  int reads = 0;
+  for (const v1::TxnPart& part : commits[0].commit().parts()) reads += part.reads_size();
+  EXPECT_EQ(reads, 2) << "what it read is compared";
+}
+
+TEST_F(TransactTest, OneOfSeveralReadsThatFailsEndsTheRun) {
+  refuse_gets_.store(true);
+  const Status status = client_->Transact([&](Transaction& t) {
+    return t.MultiGet({"foo", "bar"}).status();
+  });
+  EXPECT_FALSE(status.ok());
+  const Status wrong = client_->Transact([&](Transaction& t) {
+    return t.MultiGet({"foo", ""}).status();
+  });
+  EXPECT_EQ(wrong.code(), Code::kInvalidArgument);
+}
+
 TEST_F(TransactTest, ItReadsWhatItHasWritten) {
   ASSERT_TRUE(client_->Put("bar", "old").ok());
   LineUp({Applied()});
