@@ -33,8 +33,8 @@ class RowBuffer {
   // Whether `batch` may come behind all that an engine got so far, of which no row of kData has a
   // stamp above `highest_stamp`: its rows of kData are puts, each above that stamp, and none has a
   // lower stamp than one before it in the batch. Then the newest version of a stem is the one that
-  // came last. So it is where this is false and each row is the newest of its stem, which is for the
-  // engine to find out. Raises `highest_stamp` to the batch's.
+  // came last. So it is where this is false and each row is the newest of its stem, which is for
+  // the engine to find out. Raises `highest_stamp` to the batch's.
   static bool InOrder(const Batch& batch, uint64_t& highest_stamp);
 
   // Of each stem in `batch`, its rows are newer than all that came before, here or elsewhere, and

@@ -26,7 +26,7 @@ using check::TransactionKind;
 int64_t BalanceOf(const TxnReads& reads, const std::string& account) {
   const auto place = reads.find(account);
   if (place == reads.end() || !place->second.value) return 0;
-  return std::stoll(*place->second.value);
+  return std::stoll(place->second.value->bytes);
 }
 
 }  // namespace

@@ -1,29 +1,19 @@
 #include "tests/simulator/txn_run.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
-
-#include "base/check.h"
-#include "base/slot.h"
 
 namespace basalt::testing {
 namespace {
 
-constexpr uint32_t kValidationsMost = 3;
-constexpr uint64_t kBackoffFirstUs = 1'000;
-constexpr uint64_t kBackoffMostUs = 100'000;
-constexpr uint32_t kBackoffDoublings = 7;
-
-using Outcome = check::Outcome;
 using check::StepKind;
+using client::OperationKind;
+using Step = client::TransactionStep;
 
-// What one round of calls comes to.
-struct Round {
-  size_t open = 0;
-  bool valid = true;
-  Status failure;
-};
+// Of a body that finds nothing to write.
+const Status kGivesUp(Code::kInvalidArgument, Outcome::kNotApplied, "the body gives up");
+// What it had put until then. Of no workload's values: nobody may ever read it.
+constexpr std::string_view kGivenUp = "-1";
 
 }  // namespace
 
@@ -43,244 +33,206 @@ TxnRun::TxnRun(Ports ports, TxnBody body, uint64_t client, client::TxnAge age, m
     : ports_(std::move(ports)),
       body_(std::move(body)),
       client_(client),
-      age_(age),
-      until_(ports_.time.Now() + timeout),
-      random_(seed) {}
+      random_(seed),
+      machine_(age, ReadMode::kLinearizable, Now() + timeout, base::Random(random_.Next())) {}
 
-milliseconds TxnRun::Left() const {
-  const auto left = std::chrono::duration_cast<milliseconds>(until_ - ports_.time.Now());
-  return std::max(left, milliseconds(1));
+client::Time TxnRun::Now() const {
+  return std::chrono::duration_cast<client::Time>(ports_.time.Now());
 }
 
-uint64_t TxnRun::ShardOf(const std::string& key) const {
-  const uint32_t slot = base::SlotOf(key);
-  for (const client::ShardView& shard : ports_.shards) {
-    if (slot >= shard.first_slot && slot - shard.first_slot < shard.slot_count) {
-      return shard.shard_id;
-    }
+void TxnRun::Begin() { Follow(machine_.Begin()); }
+
+void TxnRun::Follow(Step step) {
+  const auto self = shared_from_this();  // a call may end at once, and this with it
+  switch (step.kind) {
+    case Step::Kind::kRun:
+      return BeginBody();
+    case Step::Kind::kCall:
+      if (step.calls.size() > 1) ports_.findings.Mark("a transaction over shards was validated");
+      for (client::TransactionCall& call : step.calls) MakeCall(std::move(call));
+      return;
+    case Step::Kind::kWait:
+      return;
+    case Step::Kind::kPause:
+      ports_.findings.Mark("attempts refused");
+      Note(check::Outcome::kNotApplied);
+      ports_.time.After(step.pause, [self] { self->Resume(); });
+      return;
+    case Step::Kind::kEnd:
+      return End(step.status);
   }
-  BASALT_CHECK(false);
-  return 0;
 }
 
-void TxnRun::Begin() {
-  ++runs_;
-  reads_.clear();
-  writes_.clear();
+void TxnRun::Resume() {
+  if (abandoned_) return;
+  Step step = machine_.Resume(Now());
+  if (step.kind == Step::Kind::kEnd) return ports_.done(false);
+  ports_.findings.Mark("a transaction was tried again");
+  Follow(std::move(step));
+}
+
+// ---- a run of the body ----
+
+void TxnRun::BeginBody() {
   attempt_ = ports_.history.transactions.size();
   check::Transaction transaction;
   transaction.kind = body_.kind;
   transaction.client = client_;
   transaction.invoked_ns = ports_.time.Now().count();
-  if (!together_.empty()) transaction.invoked_ns = together_since_ns_;
+  if (machine_.has_read_under_locks()) transaction.invoked_ns = locked_since_ns_;
   ports_.history.transactions.push_back(std::move(transaction));
-  Read(0);
+  in_body_ = true;
+  reads_at_once_ = random_.OneIn(3) ? std::max<size_t>(1, body_.reads.size()) : 1;
+  next_read_ = 0;
+  by_body_ = Status();
+  writes_.clear();
+  version_ = 0;
+  Read();
 }
 
-void TxnRun::Read(size_t next) {
-  if (next == body_.reads.size()) return Decide();
-  const std::string& key = body_.reads[next];
-  if (const auto known = together_.find(key); known != together_.end()) {
-    TakeRead(key, known->second);
-    return Read(next + 1);
+void TxnRun::Read() {
+  const auto self = shared_from_this();
+  while (in_body_ && by_body_.ok() && next_read_ < body_.reads.size() &&
+         open_reads_ < reads_at_once_) {
+    const std::string& key = body_.reads[next_read_++];
+    if (machine_.Find(key)) {
+      NoteRead(key);
+      continue;
+    }
+    ++open_reads_;
+    client::TransactionCall call = machine_.Read(key, Now());
+    if (random_.OneIn(8)) call.operation.read_mode = ReadMode::kReadIndex;
+    ports_.start(std::move(call.operation), call.timeout,
+                 [self, id = call.id, &key](client::CallResult result) {
+                   if (self->abandoned_) return;
+                   --self->open_reads_;
+                   const auto read = self->machine_.TakeRead(id, std::move(result));
+                   if (read.ok()) {
+                     self->NoteRead(key);
+                   } else {
+                     self->by_body_ = read.status();
+                   }
+                   self->Read();
+                 });
   }
-  client::Operation get{.kind = client::OperationKind::kGet, .key = key, .wants_clock = true};
-  if (random_.OneIn(8)) get.read_mode = ReadMode::kReadIndex;
-  ports_.start(
-      std::move(get), Left(), [self = shared_from_this(), next](const client::CallResult& result) {
-        if (self->abandoned_) return;
-        if (!result.status.ok()) return self->Refused(false);
-        const client::Payload& payload = result.payload;
-        TxnKnown known{std::nullopt, payload.version, std::max(payload.clock, payload.version)};
-        if (payload.found) known.value = payload.value;
-        self->TakeRead(self->body_.reads[next], std::move(known));
-        self->Read(next + 1);
-      });
+  if (in_body_ && open_reads_ == 0) EndBody();
 }
 
-void TxnRun::TakeRead(const std::string& key, TxnKnown known) {
+void TxnRun::NoteRead(const std::string& key) {
+  const client::TransactionMachine::Known& known = machine_.reads().at(key);
+  std::optional<std::string> value;
+  if (known.value) value = known.value->bytes;
   check::Step step;
   step.kind = body_.lists ? StepKind::kReadList : StepKind::kRead;
   step.key = key;
   if (body_.lists) {
-    step.elements = ElementsOf(known.value);
+    step.elements = ElementsOf(value);
   } else {
-    step.value = known.value;
+    step.value = std::move(value);
   }
-  if (known.told && known.version != 0) step.version = known.version;
+  if (known.version != 0) step.version = known.version;
   attempt().steps.push_back(std::move(step));
-  reads_.insert_or_assign(key, std::move(known));
 }
 
-void TxnRun::Decide() {
-  if (body_.writes) writes_ = body_.writes(reads_);
-  if (writes_.empty()) return Validate();
-  Commit();
-}
-
-client::TxnOperation TxnRun::Operations() const {
-  client::TxnOperation txn;
-  for (const auto& [key, read] : reads_) txn.reads.push_back({key, read.version});
-  for (const auto& [key, value] : writes_) {
-    std::optional<std::string> whole = value;
-    if (body_.lists) {
-      const std::optional<std::string>& before = reads_.at(key).value;
-      if (before) whole = *before + "," + *value;
-    }
-    txn.writes.push_back({key, std::move(whole)});
+void TxnRun::EndBody() {
+  in_body_ = false;
+  if (by_body_.ok() && body_.writes) {
+    writes_ = body_.writes(machine_.reads());
+    PutAll();
   }
-  txn.age = age_;
-  return txn;
+  const auto shards = [this] {
+    // Who does not know where its keys lie commits over shards.
+    const bool knows = writes_.empty() || !body_.as_of_several;
+    return knows ? ports_.shards : std::vector<client::ShardView>();
+  };
+  Step step = machine_.EndRun(by_body_, shards, Now());
+  if (step.kind == Step::Kind::kEnd && by_body_.ok() && machine_.reads().size() > 1) {
+    ports_.findings.Mark("a transaction read under locks");
+  }
+  Follow(std::move(step));
 }
 
-void TxnRun::NoteWrites() {
+void TxnRun::PutAll() {
+  if (writes_.empty()) {
+    by_body_ = kGivesUp;
+    machine_.Put(body_.reads.front(), std::string(kGivenUp));
+  }
   for (const auto& [key, value] : writes_) {
     check::Step step;
     step.kind = body_.lists ? StepKind::kAppend : value ? StepKind::kPut : StepKind::kDelete;
     step.key = key;
     step.value = value;
     attempt().steps.push_back(std::move(step));
+    std::optional<std::string> whole = value;
+    if (body_.lists) {
+      const std::optional<Value>& before = machine_.reads().at(key).value;
+      if (before) whole = before->bytes + "," + *value;
+    }
+    machine_.Put(key, std::move(whole));
   }
 }
 
-void TxnRun::Commit() {
-  NoteWrites();
-  std::set<uint64_t> shards;
-  for (const auto& [key, read] : reads_) shards.insert(ShardOf(key));
-  for (const auto& [key, value] : writes_) shards.insert(ShardOf(key));
-  const bool one_shard = shards.size() == 1 && !body_.as_of_several;
-  client::Operation operation{
-      .kind = one_shard ? client::OperationKind::kOneShard : client::OperationKind::kCommit,
-      .key = writes_.begin()->first};
-  operation.txn = std::make_shared<const client::TxnOperation>(Operations());
-  ports_.start(std::move(operation), Left(),
-               [self = shared_from_this(), one_shard](const client::CallResult& result) {
-                 if (!self->abandoned_) self->TakeCommit(one_shard, result);
+// ---- its end ----
+
+void TxnRun::MakeCall(client::TransactionCall call) {
+  const OperationKind kind = call.operation.kind;
+  const bool locks = call.operation.txn->reads_under_locks;
+  if (locks) locked_since_ns_ = ports_.time.Now().count();
+  ports_.start(std::move(call.operation), call.timeout,
+               [self = shared_from_this(), id = call.id, kind, locks](client::CallResult result) {
+                 if (self->abandoned_) return;
+                 const bool commits = kind != OperationKind::kValidate && !locks;
+                 if (commits) self->MarkCommit(kind == OperationKind::kOneShard, result);
+                 Step step = self->machine_.Take(id, std::move(result), self->Now());
+                 if (kind == OperationKind::kValidate && step.kind != Step::Kind::kWait &&
+                     step.kind != Step::Kind::kEnd) {
+                   self->ports_.findings.Mark("what a transaction read did not stand together");
+                 }
+                 self->Follow(std::move(step));
                });
 }
 
-void TxnRun::TakeCommit(bool one_shard, const client::CallResult& result) {
+void TxnRun::MarkCommit(bool one_shard, const client::CallResult& result) {
+  version_ = result.payload.version;
   const Status& status = result.status;
   if (status.ok() && result.payload.failed) {
     ports_.findings.Mark("a transaction was refused: what it had read had changed");
-    return Refused(true);
-  }
-  if (status.code() == Code::kAborted && status.outcome() == ::basalt::Outcome::kNotApplied) {
-    ports_.findings.Mark(one_shard ? "a transaction of one shard was refused: locked"
-                                   : "a transaction was aborted");
-    return Refused(true);
-  }
-  if (status.ok()) {
+  } else if (status.ok()) {
     ports_.findings.Mark(one_shard ? "transactions of one shard committed"
                                    : "transactions over shards committed");
-    End(Outcome::kApplied, result.payload.version);
-    ports_.committed(attempt());
-    return ports_.done(true);
-  }
-  if (status.outcome() == ::basalt::Outcome::kNotApplied) return Refused(false);
-  ports_.findings.Mark("transactions unknown");
-  End(Outcome::kUnknown, std::nullopt);
-  ports_.done(false);
-}
-
-void TxnRun::Validate() {
-  const bool all_together = std::all_of(reads_.begin(), reads_.end(), [this](const auto& read) {
-    return together_.contains(read.first);
-  });
-  if (reads_.size() <= 1 || all_together) {
-    if (reads_.size() > 1) ports_.findings.Mark("a transaction read under locks");
-    return TakeValidated(true, Status());
-  }
-  std::map<uint64_t, client::TxnOperation> by_shard;
-  uint64_t pass = age_.issued;
-  for (const auto& [key, read] : reads_) {
-    client::TxnOperation& txn = by_shard[ShardOf(key)];
-    txn.clock = txn.reads.empty() ? read.clock : std::min(txn.clock, read.clock);
-    txn.reads.push_back({key, read.version});
-    pass = std::max(pass, read.clock);
-  }
-  if (by_shard.size() > 1) ports_.findings.Mark("a transaction over shards was validated");
-  const auto round = std::make_shared<Round>();
-  round->open = by_shard.size();
-  for (auto& [shard, txn] : by_shard) {
-    txn.pass = pass;
-    client::Operation operation{.kind = client::OperationKind::kValidate,
-                                .key = txn.reads.front().key};
-    operation.txn = std::make_shared<const client::TxnOperation>(std::move(txn));
-    ports_.start(std::move(operation), Left(),
-                 [self = shared_from_this(), round](const client::CallResult& result) {
-                   if (self->abandoned_) return;
-                   if (!result.status.ok()) round->failure = result.status;
-                   round->valid = round->valid && result.payload.valid;
-                   if (--round->open == 0) self->TakeValidated(round->valid, round->failure);
-                 });
+  } else if (status.code() == Code::kAborted && status.outcome() == Outcome::kNotApplied) {
+    ports_.findings.Mark(one_shard ? "a transaction of one shard was refused: locked"
+                                   : "a transaction was aborted");
   }
 }
 
-void TxnRun::TakeValidated(bool valid, const Status& failure) {
-  if (!failure.ok()) return Refused(false);
-  if (valid) {
-    ports_.findings.Mark("transactions that only read served");
-    End(Outcome::kApplied, std::nullopt);
-    return ports_.done(true);
+// What the caller is told is held to be true. Its own error it is shown like success, where what it
+// had read stood together.
+void TxnRun::End(const Status& status) {
+  const bool own = by_body_.message() == kGivesUp.message();
+  const bool served = status.ok() || (own && status.message() == by_body_.message());
+  if (served) {
+    Note(check::Outcome::kApplied);
+    if (writes_.empty()) {
+      ports_.findings.Mark("transactions that only read served");
+    } else {
+      ports_.committed(attempt());
+    }
+  } else if (status.outcome() == Outcome::kUnknown) {
+    ports_.findings.Mark("transactions unknown");
+    Note(check::Outcome::kUnknown);
+  } else {
+    ports_.findings.Mark("attempts refused");
+    Note(check::Outcome::kNotApplied);
   }
-  ports_.findings.Mark("what a transaction read did not stand together");
-  together_.clear();
-  if (++failed_validations_ < kValidationsMost) return Refused(true);
-  ReadUnderLocks();
+  ports_.done(served);
 }
 
-void TxnRun::ReadUnderLocks() {
-  client::TxnOperation txn = Operations();
-  txn.writes.clear();
-  txn.reads_under_locks = true;
-  client::Operation operation{.kind = client::OperationKind::kCommit, .key = txn.reads.front().key};
-  operation.txn = std::make_shared<const client::TxnOperation>(std::move(txn));
-  const int64_t since = ports_.time.Now().count();
-  ports_.start(
-      std::move(operation), Left(),
-      [self = shared_from_this(), since](const client::CallResult& result) {
-        if (self->abandoned_) return;
-        const Status& status = result.status;
-        const bool may_go_on = status.ok() || status.code() == Code::kAborted ||
-                               status.outcome() == ::basalt::Outcome::kUnknown;
-        const bool known = status.ok() && result.payload.valid;
-        if (!known) return self->Refused(may_go_on);
-        const uint64_t commit = result.payload.version;
-        for (const auto& [key, read] : self->reads_) {
-          self->together_.insert_or_assign(key, TxnKnown{.clock = commit, .told = false});
-        }
-        for (const Row& row : result.payload.rows) {
-          self->together_.insert_or_assign(row.key, TxnKnown{row.value, row.version, commit});
-        }
-        self->together_since_ns_ = since;
-        self->Refused(true);
-      });
-}
-
-void TxnRun::Refused(bool again) {
-  ports_.findings.Mark("attempts refused");
-  if (again && !writes_.empty()) together_.clear();
-  End(Outcome::kNotApplied, std::nullopt);
-  if (again && ports_.time.Now() < until_) return Again();
-  ports_.done(false);
-}
-
-void TxnRun::Again() {
-  ports_.findings.Mark("a transaction was tried again");
-  const uint64_t full =
-      std::min(kBackoffMostUs, kBackoffFirstUs << std::min(runs_ - 1, kBackoffDoublings));
-  ports_.time.After(microseconds(full / 2 + random_.Below(full / 2 + 1)),
-                    [self = shared_from_this()] {
-                      if (!self->abandoned_) self->Begin();
-                    });
-}
-
-void TxnRun::End(Outcome outcome, std::optional<uint64_t> version) {
+void TxnRun::Note(check::Outcome outcome) {
   check::Transaction& transaction = attempt();
   transaction.responded_ns = ports_.time.Now().count();
   transaction.outcome = outcome;
-  transaction.version = version;
+  if (outcome == check::Outcome::kApplied && !writes_.empty()) transaction.version = version_;
   if (transaction.kind == check::TransactionKind::kReadWrite && writes_.empty()) {
     transaction.kind = check::TransactionKind::kReadOnly;
   }

@@ -1,12 +1,11 @@
-// TxnRun: one transaction of a virtual client, from its first read to its commit, and again until
-// it is committed or its time is up: what client/transaction_state.* does with threads that wait,
-// done with continuations, over the same dispatcher and wire. Each attempt is written down as a
-// transaction of its own.
+// TxnRun: one transaction of a virtual client: carries out with events what the library's
+// TransactionMachine says, as client/transaction_state.* does with a thread that waits, and gives
+// its body. Each run of the body is written down as a transaction of its own, as the machine says
+// it ended.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,26 +13,19 @@
 
 #include "base/random.h"
 #include "check/transactions.h"
-#include "client/call.h"
+#include "client/transaction_machine.h"
 #include "tests/simulator/replica_watcher.h"
 #include "tests/simulator/virtual_time.h"
 
 namespace basalt::testing {
 
-// What was read of a key.
-struct TxnKnown {
-  std::optional<std::string> value;
-  uint64_t version = 0;  // of a delete too; 0: there was nothing
-  uint64_t clock = 0;    // of its shard, when it was read
-  bool told = true;      // the version is known
-};
-using TxnReads = std::map<std::string, TxnKnown>;
+using TxnReads = client::TransactionMachine::Reads;
 // Of a list: the element that is appended.
-using TxnWrites = std::map<std::string, std::optional<std::string>>;
+using TxnWrites = client::TransactionMachine::Writes;
 
 struct TxnBody {
-  std::vector<std::string> reads;  // in this order
-  // May run many times. Nothing to write: it only reads.
+  std::vector<std::string> reads;  // in this order, or all at once
+  // May run many times. Nothing to write: it gives up, with an error.
   std::function<TxnWrites(const TxnReads&)> writes;
   bool lists = false;          // the keys are, and what is written to is read
   bool as_of_several = false;  // committed so even if all its keys lie in one shard
@@ -66,37 +58,36 @@ class TxnRun : public std::enable_shared_from_this<TxnRun> {
 
  private:
   check::Transaction& attempt() { return ports_.history.transactions[attempt_]; }
-  milliseconds Left() const;
-  uint64_t ShardOf(const std::string& key) const;
-  void Read(size_t next);
-  void TakeRead(const std::string& key, TxnKnown known);
-  void Decide();
-  void NoteWrites();
-  void Commit();
-  void TakeCommit(bool one_shard, const client::CallResult& result);
-  void Validate();
-  void TakeValidated(bool valid, const Status& failure);
-  void ReadUnderLocks();
-  client::TxnOperation Operations() const;
-  // The attempt is over: refused, and tried again, or for good.
-  void Refused(bool again);
-  void End(check::Outcome outcome, std::optional<uint64_t> version);
-  void Again();
+  client::Time Now() const;
+  void Follow(client::TransactionStep step);
+  void BeginBody();
+  void Read();
+  void NoteRead(const std::string& key);
+  void EndBody();
+  void PutAll();
+  void MakeCall(client::TransactionCall call);
+  void MarkCommit(bool one_shard, const client::CallResult& result);
+  void Resume();
+  void End(const Status& status);
+  // Of the run, which is over.
+  void Note(check::Outcome outcome);
 
   Ports ports_;
   const TxnBody body_;
   const uint64_t client_;
-  const client::TxnAge age_;
-  const server::MonotonicTime until_;
   base::Random random_;
+  client::TransactionMachine machine_;
   bool abandoned_ = false;
-  uint32_t runs_ = 0;
-  uint32_t failed_validations_ = 0;
+  int64_t locked_since_ns_ = 0;  // when it last asked to read under locks
+  // Of the run of the body.
   size_t attempt_ = 0;  // in the history
-  TxnReads reads_;
+  bool in_body_ = false;
+  size_t reads_at_once_ = 1;
+  size_t next_read_ = 0;
+  size_t open_reads_ = 0;
+  Status by_body_;
   TxnWrites writes_;
-  TxnReads together_;  // what was read under locks
-  int64_t together_since_ns_ = 0;
+  uint64_t version_ = 0;  // of what was committed
 };
 
 }  // namespace basalt::testing

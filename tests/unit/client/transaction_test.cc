@@ -147,9 +147,11 @@ TEST_F(TransactTest, ItReadsSeveralKeysAtOnce) {
 
 TEST_F(TransactTest, OneOfSeveralReadsThatFailsEndsTheRun) {
   refuse_gets_.store(true);
-  const Status status = client_->Transact([&](Transaction& t) {
-    return t.MultiGet({"foo", "bar"}).status();
-  });
+  const Status status = client_->Transact(
+      [&](Transaction& t) {
+        return t.MultiGet({"foo", "bar"}).status();
+      },
+      {.timeout = milliseconds(200)});
   EXPECT_FALSE(status.ok());
   const Status wrong = client_->Transact([&](Transaction& t) {
     return t.MultiGet({"foo", ""}).status();
