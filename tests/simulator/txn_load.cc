@@ -69,9 +69,10 @@ TxnLoad::TxnLoad(const TxnLoadOptions& options, Ports ports, const server::Routi
   for (auto& [shard, keys] : of_shard) keys_of_shards_.push_back(std::move(keys));
   for (size_t seat = 0; seat < options_.clients; ++seat) {
     const uint64_t seed = random_.Next();
-    seats_.push_back({.client = std::make_unique<VirtualClient>(ports_.client, first_place_ + seat,
-                                                                nodes_, seed),
-                      .runs = std::vector<std::shared_ptr<TxnRun>>(options_.calls_per_client)});
+    Seat& taken = seats_.emplace_back();
+    taken.client =
+        std::make_unique<VirtualClient>(ports_.client, first_place_ + seat, nodes_, seed);
+    taken.runs.resize(options_.calls_per_client);
   }
 }
 

@@ -343,7 +343,7 @@ TEST_F(TransactTest, AValidationThatFailsIsNotTheCallersEnd) {
       [&](Transaction& t) -> Status {
         (void)t.Get("bar").ok();
         (void)t.Get("foo").ok();
-        return own;
+        return Status(own);
       },
       {.timeout = milliseconds(200)});
   EXPECT_NE(status.message(), own.message());

@@ -15,6 +15,7 @@ namespace basalt::txn {
 namespace {
 
 uint64_t Setting(const char* name, uint64_t otherwise) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): one thread; ends when the check tells getenv from setenv
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
