@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "basalt/client.h"
+#include "basalt/request.h"
 #include "client/retry_policy.h"
 #include "client/router.h"
 
@@ -23,7 +24,8 @@ enum class OperationKind : uint8_t {
   kScan,
   kCompareAndSet,
   kIncrement,
-  kClock,  // of the shard's leader
+  kClock,    // of the shard's leader
+  kOutcome,  // of `request`; `key` is none
   // Of transactions; `key` is the one that they are routed by, `txn` what they are of.
   kOneShard,
   kCommit,
@@ -101,6 +103,10 @@ struct Operation {
   bool explain = false;
   bool wants_clock = false;  // kGet
   std::shared_ptr<const TxnOperation> txn = {};
+  // A timestamp that a write lies above, whatever the client knows.
+  uint64_t token = 0;
+  // Of a write: its number, in place of one of the client's.
+  std::optional<RequestToken> request = {};
 
   size_t bytes() const {
     return key.size() + value.size() + condition.value.size() + page.from.size() + page.to.size() +
@@ -110,10 +116,11 @@ struct Operation {
 
 // Of a mutation; see CommandId in proto/command.proto.
 struct CommandNumber {
-  uint32_t line = 0;  // see Numbering
+  uint32_t line = 0;  // see Numbering; of a request's number without meaning
   uint64_t sequence = 0;
   uint64_t lowest_open = 0;
   uint64_t issued = 0;
+  uint64_t above = 0;  // of a request's, whose `issued` was fixed before it was sent
 };
 
 // One request to one node. `send_id` is fresh for every send, so that a late answer to an earlier

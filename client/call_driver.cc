@@ -5,6 +5,9 @@
 #include <optional>
 #include <random>
 
+#include "client/clock_round.h"
+#include "client/numbering.h"
+
 namespace basalt::client {
 namespace {
 
@@ -404,9 +407,43 @@ CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
   return handover.Take();
 }
 
-TxnAge CallDriver::NewAge() {
+TxnAge CallDriver::NewAge(uint64_t token) {
   base::MutexLock lock(mutex_);
-  return {dispatcher_.highest_clock(), client_id_.high, client_id_.low, ++transactions_};
+  return {std::max(dispatcher_.highest_clock(), token), client_id_.high, client_id_.low,
+          ++transactions_};
+}
+
+// The clock is the shard's: a client that has been silent for long may know of none that is above
+// all that the shard has forgotten, and its write would be in doubt from the start.
+Result<RequestToken> CallDriver::NewRequest(uint32_t slot, const CallOptions& options) {
+  std::optional<ShardView> owner;
+  for (ShardView& shard : DataShards()) {
+    if (slot >= shard.first_slot && slot - shard.first_slot < shard.slot_count) owner = shard;
+  }
+  if (!owner) return Status(Code::kUnavailable, Outcome::kNotApplied, "no map of the cluster yet");
+  CallResult clock = Run(ClockOf(*owner, options.read_mode), options.timeout);
+  if (!clock.status.ok()) return std::move(clock.status);
+  const MutexLock lock(mutex_);
+  RequestToken& last = last_requests_[owner->shard_id];
+  if (last.sequence % kOpenPerLine == 0) {
+    last.client_high = RandomWord();
+    last.client_low = RandomWord();
+    last.sequence = 0;
+  }
+  ++last.sequence;
+  last.slot = slot;
+  last.issued = std::max(dispatcher_.highest_clock(), options.token);
+  return last;
+}
+
+uint64_t CallDriver::token() {
+  const MutexLock lock(mutex_);
+  return dispatcher_.highest_clock();
+}
+
+void CallDriver::Observe(uint64_t token) {
+  const MutexLock lock(mutex_);
+  dispatcher_.Observe(token);
 }
 
 std::vector<ShardView> CallDriver::DataShards() {

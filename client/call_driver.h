@@ -40,8 +40,12 @@ class CallDriver final : public ConnectionObserver {
   CallResult Run(Operation operation, std::chrono::milliseconds timeout);
 
   std::vector<ShardView> DataShards();
-  // Of a transaction that begins: behind all that this client knows of.
-  TxnAge NewAge();
+  Result<RequestToken> NewRequest(uint32_t slot, const CallOptions& options);
+  // Read tokens: see Client.
+  uint64_t token();
+  void Observe(uint64_t token);
+  // Of a transaction that begins: behind all that this client knows of, and the token.
+  TxnAge NewAge(uint64_t token);
 
   void OnAnswers(uint64_t node_id, std::vector<Answer>& answers) override;
   void OnAlive(uint64_t node_id) override;
@@ -98,6 +102,9 @@ class CallDriver final : public ConnectionObserver {
   std::map<uint64_t, std::unique_ptr<Connection>> links_ BASALT_GUARDED_BY(mutex_);
   // Links to addresses that a node has left; kept, as threads may be inside them.
   std::vector<std::unique_ptr<Connection>> retired_ BASALT_GUARDED_BY(mutex_);
+  // Of each shard, whose requests have numbers of their own; the library's are let go when they
+  // end, these never.
+  std::map<uint64_t, RequestToken> last_requests_ BASALT_GUARDED_BY(mutex_);
   uint64_t transactions_ BASALT_GUARDED_BY(mutex_) = 0;
   size_t next_map_source_ BASALT_GUARDED_BY(mutex_) = 0;
   std::vector<std::unique_ptr<Connection>> endpoints_;

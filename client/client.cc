@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/slot.h"
 #include "client/call_driver.h"
 #include "client/replica_choice.h"
 #include "client/scan_reader.h"
@@ -40,7 +41,41 @@ Operation Make(OperationKind kind, std::string_view key, std::string_view value,
           .read_mode = options.read_mode,
           .key = std::string(key),
           .value = std::string(value),
-          .at = options.at};
+          .at = options.at,
+          .token = options.token,
+          .request = options.request};
+}
+
+// Of a write of `key`.
+Status CheckRequest(std::string_view key, const CallOptions& options) {
+  if (!options.request || options.request->slot == base::SlotOf(key)) return Status();
+  return Refused("the request was made for a key of another slot");
+}
+
+Status CheckWrite(std::string_view key, std::string_view value, const CallOptions& options) {
+  if (Status limits = CheckLimits(key, value); !limits.ok()) return limits;
+  return CheckRequest(key, options);
+}
+
+Result<RequestOutcome> ToRequestOutcome(CallResult result) {
+  using Kind = RequestOutcome::Kind;
+  switch (result.status.code()) {
+    case Code::kOk:
+      break;
+    case Code::kNotANumber:
+      return RequestOutcome{.kind = Kind::kNotANumber};
+    case Code::kFenced:
+      return RequestOutcome{.kind = Kind::kNeverApplied};
+    case Code::kForgotten:
+      return RequestOutcome{.kind = Kind::kForgotten};
+    default:
+      return std::move(result.status);
+  }
+  const client::Payload& payload = result.payload;
+  return RequestOutcome{.kind = payload.failed ? Kind::kConditionFailed : Kind::kApplied,
+                        .version = payload.version,
+                        .existed = payload.existed,
+                        .number = payload.number};
 }
 
 CallOptions At(CallOptions options, uint64_t timestamp) {
@@ -96,7 +131,7 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Status Client::Put(std::string_view key, std::string_view value, const CallOptions& options) {
-  Status limits = CheckLimits(key, value);
+  Status limits = CheckWrite(key, value, options);
   if (!limits.ok()) return limits;
   return driver_->Run(Make(OperationKind::kPut, key, value, options), options.timeout).status;
 }
@@ -108,7 +143,7 @@ Result<std::optional<Value>> Client::Get(std::string_view key, const CallOptions
 }
 
 Result<bool> Client::Delete(std::string_view key, const CallOptions& options) {
-  Status limits = CheckLimits(key, {});
+  Status limits = CheckWrite(key, {}, options);
   if (!limits.ok()) return limits;
   return ToExisted(driver_->Run(Make(OperationKind::kDelete, key, {}, options), options.timeout));
 }
@@ -116,7 +151,7 @@ Result<bool> Client::Delete(std::string_view key, const CallOptions& options) {
 Result<CompareAndSetResult> Client::CompareAndSet(std::string_view key, const Condition& condition,
                                                   std::string_view value,
                                                   const CallOptions& options) {
-  if (Status limits = CheckLimits(key, value); !limits.ok()) return limits;
+  if (Status limits = CheckWrite(key, value, options); !limits.ok()) return limits;
   if (value.size() + condition.value.size() > kValueBytesMax) {
     return Refused("the value and the expected one have more than 8 MiB together");
   }
@@ -128,7 +163,7 @@ Result<CompareAndSetResult> Client::CompareAndSet(std::string_view key, const Co
 }
 
 Result<int64_t> Client::Increment(std::string_view key, int64_t by, const CallOptions& options) {
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  if (Status limits = CheckWrite(key, {}, options); !limits.ok()) return limits;
   Operation operation = Make(OperationKind::kIncrement, key, {}, options);
   operation.by = by;
   return ToNumber(driver_->Run(std::move(operation), options.timeout));
@@ -139,7 +174,7 @@ void Client::IncrementAsync(std::string_view key, int64_t by, IncrementCallback 
   client::Continuation finish = [done = std::move(done)](CallResult result) {
     done(ToNumber(std::move(result)));
   };
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+  if (Status limits = CheckWrite(key, {}, options); !limits.ok()) {
     driver_->Post(std::move(finish), std::move(limits));
     return;
   }
@@ -153,7 +188,7 @@ void Client::PutAsync(std::string_view key, std::string_view value, StatusCallba
   client::Continuation finish = [done = std::move(done)](CallResult result) {
     done(std::move(result.status));
   };
-  if (Status limits = CheckLimits(key, value); !limits.ok()) {
+  if (Status limits = CheckWrite(key, value, options); !limits.ok()) {
     driver_->Post(std::move(finish), std::move(limits));
     return;
   }
@@ -176,13 +211,29 @@ void Client::DeleteAsync(std::string_view key, DeleteCallback done, const CallOp
   client::Continuation finish = [done = std::move(done)](CallResult result) {
     done(ToExisted(std::move(result)));
   };
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+  if (Status limits = CheckWrite(key, {}, options); !limits.ok()) {
     driver_->Post(std::move(finish), std::move(limits));
     return;
   }
   driver_->Start(Make(OperationKind::kDelete, key, {}, options), options.timeout,
                  std::move(finish));
 }
+
+Result<RequestToken> Client::NewRequest(std::string_view key, const CallOptions& options) {
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  return driver_->NewRequest(base::SlotOf(key), options);
+}
+
+Result<RequestOutcome> Client::AskOutcome(const RequestToken& request, const CallOptions& options) {
+  if (request.slot >= base::kSlotCount || request.sequence == 0) {
+    return Refused("no request that NewRequest made");
+  }
+  Operation operation{.kind = OperationKind::kOutcome, .token = options.token, .request = request};
+  return ToRequestOutcome(driver_->Run(std::move(operation), options.timeout));
+}
+
+uint64_t Client::token() const { return driver_->token(); }
+void Client::Observe(uint64_t token) { driver_->Observe(token); }
 
 Result<Snapshot> Client::Snapshot(const CallOptions& options) {
   if (options.at != 0) return SnapshotAt(options.at);
@@ -205,6 +256,9 @@ Status Client::Transact(const std::function<Status(Transaction&)>& body,
                         const CallOptions& options) {
   if (client::CallDriver::InsideContinuation()) {
     return Refused("a transaction inside a callback would wait for itself");
+  }
+  if (options.request) {
+    return Refused("a request names one write; a transaction can write a key that tells of it");
   }
   const std::chrono::milliseconds timeout =
       options.timeout > std::chrono::milliseconds(0) ? options.timeout : driver_->timeout();

@@ -24,7 +24,7 @@ bool ClockRound::Take(CallResult result) {
 
 Result<uint64_t> ClockRound::timestamp() const {
   if (!failure_.ok()) return failure_;
-  return timestamp_;
+  return std::max(timestamp_, token_);
 }
 
 }  // namespace basalt::client

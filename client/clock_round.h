@@ -19,17 +19,19 @@ Operation ClockOf(const ShardView& shard, ReadMode mode);
 
 class ClockRound {
  public:
-  // All shards, at least one; each is asked once.
-  explicit ClockRound(size_t shards) : open_(shards) {}
+  // All shards, at least one; each is asked once. `token`: the highest timestamp that the reader
+  // knows.
+  ClockRound(size_t shards, uint64_t token) : token_(token), open_(shards) {}
 
   // True: this was the last answer.
   bool Take(CallResult result);
   bool done() const { return open_ == 0; }
 
-  // Once it is done. An error: one shard's leader did not tell.
+  // Once it is done; not below the token. An error: one shard's leader did not tell.
   Result<uint64_t> timestamp() const;
 
  private:
+  const uint64_t token_;
   size_t open_;
   uint64_t timestamp_ = 0;
   Status failure_;

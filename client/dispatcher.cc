@@ -37,7 +37,8 @@ bool AnyReplicaServes(const Operation& operation) {
 SendReport TimeIsUp(SendEnd end) { return {.end = end, .message = "no answer until the deadline"}; }
 
 bool Fits(OperationKind kind, const Payload& result) {
-  const bool may_fail = kind == OperationKind::kCompareAndSet || kind == OperationKind::kOneShard;
+  const bool may_fail = kind == OperationKind::kCompareAndSet || kind == OperationKind::kOneShard ||
+                        kind == OperationKind::kOutcome;
   if (result.failed && !may_fail) return false;
   const Payload::Kind payload = result.kind;
   switch (kind) {
@@ -47,6 +48,7 @@ bool Fits(OperationKind kind, const Payload& result) {
     case OperationKind::kDelete:
     case OperationKind::kCompareAndSet:
     case OperationKind::kIncrement:
+    case OperationKind::kOutcome:
     case OperationKind::kOneShard:
       return payload == Payload::Kind::kWrite;
     case OperationKind::kCommit:
@@ -91,6 +93,8 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
   call.retry_at = now;
   call.operation = std::move(operation);
   call.done = std::move(done);
+  // What its request's other calls did, before this one or elsewhere, is not known here.
+  call.history.in_doubt = call.operation->request.has_value();
   if (call.operation->explain) {
     call.story = std::make_unique<CallStory>();
     call.story->started = call.story->ended = now;
@@ -102,8 +106,9 @@ void Dispatcher::Start(std::shared_ptr<const Operation> operation, Time now, Tim
 }
 
 std::optional<Destination> Dispatcher::RouteOf(const Operation& operation) const {
-  return NamesShard(operation.kind) ? router_.RouteShard(operation.page.shard_id)
-                                    : router_.RouteKey(operation.key);
+  if (NamesShard(operation.kind)) return router_.RouteShard(operation.page.shard_id);
+  if (operation.request) return router_.RouteSlot(operation.request->slot);
+  return router_.RouteKey(operation.key);
 }
 
 uint64_t Dispatcher::ChooseReplica(const ShardView& shard, uint64_t except) {
@@ -194,15 +199,25 @@ void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Ti
 }
 
 void Dispatcher::Number(Call& call, uint64_t shard_id) {
+  if (const std::optional<RequestToken>& request = call.operation->request) {
+    call.number = {.sequence = request->sequence,
+                   .lowest_open = 1,
+                   .issued = request->issued,
+                   .above = std::max(highest_clock_, call.operation->token)};
+    return;
+  }
   if (call.number.sequence == 0) {
     const Numbering::Number number = numbering_.Open(shard_id);
-    call.number = {.line = number.line, .sequence = number.sequence, .issued = highest_clock_};
+    call.number = {.line = number.line,
+                   .sequence = number.sequence,
+                   .issued = std::max(highest_clock_, call.operation->token)};
   }
   call.number.lowest_open = numbering_.LowestOpen(call.number.line);
 }
 
 void Dispatcher::CloseNumber(Call& call) {
-  if (call.number.sequence != 0) numbering_.Close({call.number.line, call.number.sequence});
+  const bool ours = call.number.sequence != 0 && !call.operation->request;
+  if (ours) numbering_.Close({call.number.line, call.number.sequence});
   call.number = {};
 }
 
@@ -293,7 +308,9 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   Call& call = calls_[slot];
   const OperationKind kind = call.operation->kind;
   if ((answer.report.end == SendEnd::kOk && !Fits(kind, answer.payload)) ||
-      (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement) ||
+      (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement &&
+       kind != OperationKind::kOutcome) ||
+      (answer.report.end == SendEnd::kFenced && !call.operation->request) ||
       (answer.report.end == SendEnd::kAborted && kind != OperationKind::kCommit) ||
       (answer.report.end == SendEnd::kLocked && kind != OperationKind::kOneShard)) {
     answer.report = {.end = SendEnd::kGarbled,
@@ -311,6 +328,8 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   if (served && waited && call.spread) hedging_.OnAnswered(now - call.spread_at);
   const bool last = EndSend(slot, answer.send_id);
   if (served) {
+    // What was read may be as new as that.
+    highest_clock_ = std::max(highest_clock_, call.operation->at);
     if (!waited) return;
     EndAttempt(call, answer.report, now);
     Finish(slot, {Status(), std::move(answer.payload)});
@@ -389,6 +408,10 @@ void Dispatcher::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& uns
   }
   std::sort(lost.begin(), lost.end());
   OnSendsLost(node_id, lost, now);
+}
+
+void Dispatcher::Observe(uint64_t timestamp) {
+  highest_clock_ = std::max(highest_clock_, timestamp);
 }
 
 bool Dispatcher::OnMap(const ClusterView& view) {

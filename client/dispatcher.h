@@ -12,7 +12,8 @@
 //     then, as soon as it is known whether that has left this process
 //     (OnWithdrawn);
 //  D3 a mutation has one number for all its sends, and all of them carry the same `issued`; it gets
-//     another only when a send of it was answered "forgotten" and no other one is in doubt;
+//     another only when a send of it was answered "forgotten" and no other one is in doubt; one
+//     with a request has the request's and no other, and is in doubt from the start;
 //  D4 `lowest_open` is at most the sequence of every open mutation of the line (Numbering).
 #pragma once
 
@@ -103,8 +104,11 @@ class Dispatcher {
   Time NextWake();
 
   const Router& router() const { return router_; }
-  // The highest timestamp that any answer told.
+  // The highest timestamp that this client knows: of what it wrote and read, of what nodes told and
+  // somebody else gave (Observe).
   uint64_t highest_clock() const { return highest_clock_; }
+  // What is written from now on lies above it.
+  void Observe(uint64_t timestamp);
   bool IsReachable(uint64_t node_id) const { return health_.IsReachable(node_id); }
   size_t open_calls() const { return open_calls_; }
   size_t open_bytes() const { return open_bytes_; }

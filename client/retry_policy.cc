@@ -36,6 +36,7 @@ bool CanComeBack(SendEnd end) {
     case SendEnd::kAborted:
     case SendEnd::kLocked:
     case SendEnd::kTooOld:
+    case SendEnd::kFenced:
     case SendEnd::kForgotten:
       return false;
   }
@@ -63,6 +64,8 @@ Code CodeOf(SendEnd end) {
       return Code::kAborted;
     case SendEnd::kTooOld:
       return Code::kTooOld;
+    case SendEnd::kFenced:
+      return Code::kFenced;
     case SendEnd::kForgotten:
       return Code::kForgotten;
     case SendEnd::kInternal:
@@ -94,7 +97,8 @@ Verdict RetryPolicy::OnSendEnded(CallKind kind, CallHistory& history, const Send
   Verdict verdict;
   if (report.end == SendEnd::kOk) return verdict;
   // What the number gave is known now, whatever was in doubt before.
-  if (report.end == SendEnd::kNotANumber || report.end == SendEnd::kAborted) {
+  if (report.end == SendEnd::kNotANumber || report.end == SendEnd::kFenced ||
+      report.end == SendEnd::kAborted) {
     history.in_doubt = false;
   }
   if (!IsNotApplied(report)) history.in_doubt = true;

@@ -126,7 +126,10 @@ void Router::OnNodeBack(uint64_t node_id) {
 }
 
 std::optional<Destination> Router::RouteKey(std::string_view key) const {
-  const uint32_t slot = base::SlotOf(key);
+  return RouteSlot(base::SlotOf(key));
+}
+
+std::optional<Destination> Router::RouteSlot(uint32_t slot) const {
   auto it = by_first_slot_.upper_bound(slot);
   if (it == by_first_slot_.begin()) return std::nullopt;
   --it;

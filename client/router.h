@@ -80,6 +80,7 @@ class Router {
 
   // Nothing: no shard is known for it. Ask for a new map.
   std::optional<Destination> RouteKey(std::string_view key) const;
+  std::optional<Destination> RouteSlot(uint32_t slot) const;
   std::optional<Destination> RouteShard(uint64_t shard_id) const;
 
   // Nothing: not known.

@@ -1,5 +1,6 @@
 #include "client/snapshot_reads.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/mutex.h"
@@ -23,7 +24,7 @@ Status RefusedInside() {
 // The answers come on the library's threads; this stands on the caller's stack until all are here.
 class SharedRound {
  public:
-  explicit SharedRound(size_t shards) : round_(shards) {}
+  SharedRound(size_t shards, uint64_t token) : round_(shards, token) {}
 
   void Take(CallResult result) {
     const MutexLock lock(mutex_);
@@ -86,7 +87,7 @@ Result<uint64_t> ChooseTimestamp(CallDriver* driver, const CallOptions& options)
   if (shards.empty()) {
     return Status(Code::kUnavailable, Outcome::kNotApplied, "no map of the cluster yet");
   }
-  SharedRound round(shards.size());
+  SharedRound round(shards.size(), std::max(options.token, driver->token()));
   for (const ShardView& shard : shards) {
     driver->Start(ClockOf(shard, options.read_mode), options.timeout,
                   [&round](CallResult result) { round.Take(std::move(result)); });

@@ -22,6 +22,8 @@ std::string_view ToString(Code code) {
       return "aborted";
     case Code::kTooOld:
       return "too old";
+    case Code::kFenced:
+      return "fenced";
     case Code::kForgotten:
       return "forgotten";
     case Code::kNotFormed:

@@ -156,7 +156,7 @@ TransactionStep TransactionMachine::Resume(Time now) {
 TransactionCall TransactionMachine::Call(OperationKind kind, std::string key, TxnOperation txn,
                                          Time now) {
   TransactionCall call{next_call_++, {}, std::max(Left(now), milliseconds(1))};
-  call.operation = {.kind = kind, .key = std::move(key)};
+  call.operation = {.kind = kind, .key = std::move(key), .token = age_.issued};
   call.operation.txn = std::make_shared<const TxnOperation>(std::move(txn));
   open_calls_.insert(call.id);
   return call;

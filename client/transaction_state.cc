@@ -51,7 +51,7 @@ class Arrivals {
 }  // namespace
 
 TransactionState::TransactionState(CallDriver* driver, const CallOptions& options, Span timeout)
-    : driver_(driver), machine_(MachineOf(driver->NewAge(), options, timeout)) {}
+    : driver_(driver), machine_(MachineOf(driver->NewAge(options.token), options, timeout)) {}
 
 Status TransactionState::Run(const std::function<Status(Transaction&)>& body) {
   using Kind = TransactionStep::Kind;

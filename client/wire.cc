@@ -65,6 +65,8 @@ SendEnd EndOf(v1::Code code) {
       return SendEnd::kOk;  // its payload tells
     case v1::CODE_NOT_A_NUMBER:
       return SendEnd::kNotANumber;
+    case v1::CODE_FENCED:
+      return SendEnd::kFenced;
     case v1::CODE_FORGOTTEN:
       return SendEnd::kForgotten;
     case v1::CODE_TOO_OLD:
@@ -221,6 +223,11 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
     id->set_sequence(send.number.sequence);
     id->set_lowest_open(send.number.lowest_open);
     id->set_issued(send.number.issued);
+    if (operation.request) {
+      request->set_above(send.number.above);
+      id->set_client_high(operation.request->client_high);
+      id->set_client_low(operation.request->client_low);
+    }
   }
   switch (operation.kind) {
     case OperationKind::kGet:
@@ -246,6 +253,9 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
     case OperationKind::kIncrement:
       request->mutable_increment()->set_key(operation.key);
       request->mutable_increment()->set_by(operation.by);
+      break;
+    case OperationKind::kOutcome:
+      request->mutable_outcome()->set_slot(operation.request->slot);
       break;
     case OperationKind::kScan:
       FillScan(operation, request->mutable_scan());

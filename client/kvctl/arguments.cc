@@ -7,7 +7,10 @@ ClientOptions ClientOptionsOf(const Arguments& arguments) {
 }
 
 CallOptions CallOptionsOf(const Arguments& arguments) {
-  return {.timeout = arguments.timeout, .read_mode = arguments.read_mode, .at = arguments.at};
+  return {.timeout = arguments.timeout,
+          .read_mode = arguments.read_mode,
+          .at = arguments.at,
+          .request = arguments.request};
 }
 
 }  // namespace basalt::kvctl

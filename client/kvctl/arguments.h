@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ enum class Verb : uint8_t {
   kDel,
   kCas,
   kIncr,
+  kRequestToken,
+  kOutcome,
   kTxn,
   kScan,
   kCount,
@@ -53,6 +56,7 @@ struct Arguments {
   bool value_from_stdin = false;
   Condition condition;
   int64_t by = 1;
+  std::optional<RequestToken> request;  // of a write; outcome
   ReadMode read_mode = ReadMode::kLinearizable;
   uint64_t at = 0;
   ScanOptions scan;

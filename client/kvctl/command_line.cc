@@ -126,11 +126,41 @@ void AddRange(CLI::App* app, Raw& raw) {
   AddReads(app, raw);
 }
 
+CLI::Option* AddToken(CLI::App* app, Raw& raw, const std::string& name, const std::string& help) {
+  const auto take = [&raw, name](const std::string& text) {
+    raw.arguments.request = RequestToken::Parse(text);
+    if (!raw.arguments.request) {
+      throw CLI::ValidationError(name, "'" + text + "' is no request token");
+    }
+  };
+  return app->add_option_function<std::string>(name, take, help);
+}
+
+void AddRequest(CLI::App* app, Raw& raw) {
+  AddToken(app, raw, "--request-token",
+           "The request that this write is (kvctl request-token), so that kvctl outcome can tell "
+           "what became of it; sent again with it, it is applied once");
+}
+
+void AddRequestVerbs(CLI::App* app, Raw& raw) {
+  CLI::App* token = AddVerb(app, raw, "request-token", Verb::kRequestToken,
+                            "Print a token for one write of a key that is yet to be sent", "Data");
+  token->add_option("KEY", raw.key)->required();
+  CLI::App* outcome =
+      AddVerb(app, raw, "outcome", Verb::kOutcome,
+              "What became of the write with this request token; if it has not been applied, it "
+              "never will be. Exit code: as of the write; 3 when it was not applied, 4 when nobody "
+              "knows",
+              "Data");
+  AddToken(outcome, raw, "TOKEN", "")->required();
+}
+
 void AddDataVerbs(CLI::App* app, Raw& raw) {
   Arguments& arguments = raw.arguments;
   CLI::App* put = AddVerb(app, raw, "put", Verb::kPut, "Write a key", "Data");
   put->add_option("KEY", raw.key)->required();
   put->add_option("VALUE", raw.value, "The value; -: standard input")->required();
+  AddRequest(put, raw);
 
   CLI::App* get = AddVerb(app, raw, "get", Verb::kGet, "Read a key", "Data");
   get->add_option("KEY", raw.key)->required();
@@ -144,10 +174,12 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   CLI::App* del =
       AddVerb(app, raw, "del", Verb::kDel, "Delete a key; exit code 1 when it was absent", "Data");
   del->add_option("KEY", raw.key)->required();
+  AddRequest(del, raw);
 
   CLI::App* cas = AddVerb(app, raw, "cas", Verb::kCas,
                           "Write a key if a condition holds; exit code 1 when it does not", "Data");
   cas->add_option("KEY", raw.key)->required();
+  AddRequest(cas, raw);
   cas->add_option("VALUE", raw.value, "The value; -: standard input")->required();
   raw.expect_given = cas->add_option("--expect", raw.expect, "If this is the value now");
   CLI::Option* const absent = cas->add_flag("--absent", raw.absent, "If there is no value");
@@ -167,6 +199,8 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   incr->add_option("N", arguments.by, "What to add; behind '--' when below 0")
       ->check(Decimal())
       ->capture_default_str();
+  AddRequest(incr, raw);
+  AddRequestVerbs(app, raw);
 
   AddVerb(
       app, raw, "txn", Verb::kTxn,

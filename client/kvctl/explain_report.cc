@@ -49,6 +49,8 @@ std::string_view NameOf(SendEnd end) {
       return "too_old";
     case SendEnd::kNotANumber:
       return "not_a_number";
+    case SendEnd::kFenced:
+      return "fenced";
     case SendEnd::kForgotten:
       return "forgotten";
     case SendEnd::kNotSent:

@@ -64,7 +64,7 @@ ExitCode RunPut(const Arguments& arguments) {
   }
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
-  const Status status = client->Put(arguments.key, *value);
+  const Status status = client->Put(arguments.key, *value, CallOptionsOf(arguments));
   if (!status.ok()) return Report(status);
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
   if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"applied\"}\n");
@@ -113,7 +113,7 @@ ExitCode RunMget(const Arguments& arguments) {
 ExitCode RunDel(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
-  const Result<bool> existed = client->Delete(arguments.key);
+  const Result<bool> existed = client->Delete(arguments.key, CallOptionsOf(arguments));
   if (!existed.ok()) return Report(existed.status());
   if (arguments.output == OutputFormat::kJson) {
     Print(fmt::format("{{\"outcome\":\"applied\",\"existed\":{}}}\n", *existed));
@@ -136,7 +136,7 @@ ExitCode RunCas(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
   const Result<CompareAndSetResult> result =
-      client->CompareAndSet(arguments.key, arguments.condition, *value);
+      client->CompareAndSet(arguments.key, arguments.condition, *value, CallOptionsOf(arguments));
   if (!result.ok()) return Report(result.status());
   if (arguments.output == OutputFormat::kJson) {
     Print(fmt::format("{{\"outcome\":\"{}\",\"version\":\"{}\"}}\n",
@@ -156,7 +156,8 @@ ExitCode RunCas(const Arguments& arguments) {
 ExitCode RunIncr(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
-  const Result<int64_t> number = client->Increment(arguments.key, arguments.by);
+  const Result<int64_t> number =
+      client->Increment(arguments.key, arguments.by, CallOptionsOf(arguments));
   if (!number.ok()) return Report(number.status());
   Print(arguments.output == OutputFormat::kJson ? fmt::format("{{\"value\":{}}}\n", *number)
                                                 : fmt::format("{}\n", *number));

@@ -22,6 +22,10 @@ ExitCode Run(const Arguments& arguments) {
       return RunCas(arguments);
     case Verb::kIncr:
       return RunIncr(arguments);
+    case Verb::kRequestToken:
+      return RunRequestToken(arguments);
+    case Verb::kOutcome:
+      return RunOutcome(arguments);
     case Verb::kTxn:
       return RunTxn(arguments);
     case Verb::kScan:

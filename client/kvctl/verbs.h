@@ -17,6 +17,8 @@ ExitCode RunMget(const Arguments& arguments);
 ExitCode RunDel(const Arguments& arguments);
 ExitCode RunCas(const Arguments& arguments);
 ExitCode RunIncr(const Arguments& arguments);
+ExitCode RunRequestToken(const Arguments& arguments);
+ExitCode RunOutcome(const Arguments& arguments);
 ExitCode RunTxn(const Arguments& arguments);
 ExitCode RunScan(const Arguments& arguments);
 ExitCode RunCount(const Arguments& arguments);

@@ -62,7 +62,7 @@ void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code c
   constexpr Operation kOperations[kRequestKinds] = {
       Operation::kGet,           Operation::kPut,       Operation::kDelete,   Operation::kScan,
       Operation::kCompareAndSet, Operation::kIncrement, Operation::kOneShard, Operation::kValidate,
-      Operation::kClock,         Operation::kCommit};
+      Operation::kOutcome,       Operation::kClock,     Operation::kCommit};
   static_assert(kCodeCount == v1::Code_ARRAYSIZE, "a code without a name counts as internal");
   const Operation operation = kOperations[static_cast<size_t>(kind)];
   metrics_.Record(operation, code, std::chrono::duration<double>(took).count());
@@ -81,7 +81,7 @@ void RequestReporter::OnStage(RequestKind kind, Stage stage, MonotonicTime took,
   constexpr StagedOperation kOperations[kRequestKinds - 2] = {
       StagedOperation::kGet,      StagedOperation::kPut,           StagedOperation::kDelete,
       StagedOperation::kScan,     StagedOperation::kCompareAndSet, StagedOperation::kIncrement,
-      StagedOperation::kOneShard, StagedOperation::kValidate};
+      StagedOperation::kOneShard, StagedOperation::kValidate,      StagedOperation::kOutcome};
   stages_.Record(kOperations[static_cast<size_t>(kind)], stage, took, requests);
 }
 

@@ -1,6 +1,7 @@
 #include "server/node/apply_loop.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -20,6 +21,29 @@ v1::Response MakeWriteAnswer(const PendingWrite& write, v1::Code code, v1::Outco
   response.set_code(code);
   response.set_outcome(outcome);
   return response;
+}
+
+// What the first run of a command gave, and every one that repeats it is told.
+struct RanInto {
+  v1::Code code = v1::CODE_OK;
+  const char* message = "";
+};
+// Nothing: it was turned away.
+std::optional<RanInto> ResultOf(CommandOutcome::Verdict verdict) {
+  using Verdict = CommandOutcome::Verdict;
+  switch (verdict) {
+    case Verdict::kApplied:
+      return RanInto{};
+    case Verdict::kConditionFailed:
+      return RanInto{v1::CODE_CONDITION_FAILED, "the condition did not hold"};
+    case Verdict::kNotANumber:
+      return RanInto{v1::CODE_NOT_A_NUMBER,
+                     "the value is no number of 64 bits, or would not be one"};
+    case Verdict::kFenced:
+      return RanInto{v1::CODE_FENCED, "it was asked about before it came, and never runs"};
+    default:
+      return std::nullopt;
+  }
 }
 
 // 0 where there is much to look at: the node's own status asks, too, and apply waits meanwhile.
@@ -233,6 +257,7 @@ void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
       break;
     case Verdict::kConditionFailed:
     case Verdict::kNotANumber:
+    case Verdict::kFenced:
     case Verdict::kApplied:
     case Verdict::kWrongShard:
     case Verdict::kNoEffect:
@@ -247,26 +272,16 @@ void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
 
 void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
                               const PendingWrite& write, const CommandOutcome& outcome) {
-  using Verdict = CommandOutcome::Verdict;
-  const bool failed =
-      outcome.verdict == Verdict::kConditionFailed || outcome.verdict == Verdict::kNotANumber;
-  if (outcome.verdict != Verdict::kApplied && !failed) {
+  const std::optional<RanInto> result = ResultOf(outcome.verdict);
+  if (!result) {
     AnswerTurnedAway(group, write, outcome.verdict);
     return;
   }
   if (outcome.repeated) counters_.repeated.fetch_add(1, std::memory_order_relaxed);
   v1::Response response =
-      outcome.verdict == Verdict::kApplied
-          ? MakeWriteAnswer(write, v1::CODE_OK, v1::OUTCOME_APPLIED)
-          : MakeWriteAnswer(write,
-                            outcome.verdict == Verdict::kNotANumber ? v1::CODE_NOT_A_NUMBER
-                                                                    : v1::CODE_CONDITION_FAILED,
-                            v1::OUTCOME_NOT_APPLIED);
-  if (outcome.verdict == Verdict::kConditionFailed)
-    response.set_message("the condition did not hold");
-  if (outcome.verdict == Verdict::kNotANumber) {
-    response.set_message("the value is no number of 64 bits, or would not be one");
-  }
+      MakeWriteAnswer(write, result->code,
+                      result->code == v1::CODE_OK ? v1::OUTCOME_APPLIED : v1::OUTCOME_NOT_APPLIED);
+  response.set_message(result->message);
   response.mutable_write()->set_version(outcome.version);
   response.mutable_write()->set_existed(outcome.existed);
   response.mutable_write()->set_number(outcome.number);

@@ -36,10 +36,11 @@ enum class RequestKind : uint8_t {
   kIncrement,
   kOneShard,
   kValidate,
+  kOutcome,
   kClock,
   kCommit
 };
-inline constexpr size_t kRequestKinds = 10;
+inline constexpr size_t kRequestKinds = 11;
 
 // Told of every answer; must be quick. Called on the loops' threads.
 class RequestObserver {
@@ -63,7 +64,7 @@ struct PendingWrite {
   MonotonicTime arrived{};
   bool explain = false;
   MonotonicTime taken_up{};          // by the group loop
-  uint64_t issued = 0;               // CommandId's: the entry's stamps are above it
+  uint64_t issued = 0;               // what its client knew: the entry's stamps are above it
   uint64_t ticket = 0;               // of what a TxnDesk has proposed
   std::optional<txn::Age> age = {};  // of a transaction
 };

@@ -21,12 +21,12 @@ using prometheus::MetricFamily;
 using prometheus::Registry;
 
 constexpr std::array<std::string_view, kOperationCount> kOperationNames = {
-    "get",      "put",   "delete", "scan",    "compare_and_set", "increment", "one_shard",
-    "validate", "clock", "commit", "get_map", "status",          "init"};
+    "get",      "put",     "delete", "scan",   "compare_and_set", "increment", "one_shard",
+    "validate", "outcome", "clock",  "commit", "get_map",         "status",    "init"};
 constexpr std::array<std::string_view, kCodeCount> kCodeNames = {
     "ok",           "invalid",   "wrong_shard", "not_leader", "unavailable", "overloaded",
     "deadline",     "read_only", "internal",    "not_formed", "forgotten",   "condition_failed",
-    "not_a_number", "too_old",   "aborted",     "locked"};
+    "not_a_number", "too_old",   "aborted",     "locked",     "fenced"};
 constexpr size_t kInternalCode = 8;
 
 // From 50 microseconds to 10 seconds.

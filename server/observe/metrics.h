@@ -38,17 +38,18 @@ enum class Operation : uint8_t {
   kIncrement,
   kOneShard,
   kValidate,
+  kOutcome,
   kClock,
   kCommit,
   kGetMap,
   kStatus,
   kInit
 };
-inline constexpr size_t kOperationCount = 13;
+inline constexpr size_t kOperationCount = 14;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.
-inline constexpr size_t kCodeCount = 16;
+inline constexpr size_t kCodeCount = 17;
 std::string_view CodeName(size_t code);
 
 class RequestMetrics {

@@ -55,9 +55,10 @@ enum class StagedOperation : uint8_t {
   kCompareAndSet,
   kIncrement,
   kOneShard,
-  kValidate
+  kValidate,
+  kOutcome
 };
-inline constexpr size_t kStagedOperationCount = 8;
+inline constexpr size_t kStagedOperationCount = 9;
 
 // Thread-safe, without a lock: a search among the bounds and two atomic additions, whatever the
 // number of requests.

@@ -25,7 +25,8 @@ constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
 
 bool IsWrite(const v1::Request& request) {
   return request.has_put() || request.has_delete_() || request.has_compare_and_set() ||
-         request.has_increment() || request.has_one_shard() || request.has_commit();
+         request.has_increment() || request.has_one_shard() || request.has_commit() ||
+         request.has_outcome();
 }
 
 RequestKind KindOf(const v1::Request& request) {
@@ -37,6 +38,7 @@ RequestKind KindOf(const v1::Request& request) {
   if (request.has_one_shard()) return RequestKind::kOneShard;
   if (request.has_commit()) return RequestKind::kCommit;
   if (request.has_validate()) return RequestKind::kValidate;
+  if (request.has_outcome()) return RequestKind::kOutcome;
   return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
 }
 
@@ -70,13 +72,14 @@ std::optional<std::string> IdProblem(const v1::Request& request) {
   if (id.sequence() == 0 || id.lowest_open() == 0 || id.lowest_open() > id.sequence()) {
     return "a write's number is at least 1, and so is the lowest open one, which is not above it";
   }
-  if (id.issued() > kStampMax) return "the write's timestamp is out of range";
+  if (std::max(id.issued(), request.above()) > kStampMax)
+    return "the write's timestamp is out of range";
   return std::nullopt;
 }
 
-// A transaction is known by its number.
-std::optional<std::string> TransactionIdProblem(const v1::Request& request) {
-  if (!request.has_command_id()) return "a transaction must have a number";
+// A transaction is known by its number, and so is what an outcome is asked of.
+std::optional<std::string> NumberProblem(const v1::Request& request) {
+  if (!request.has_command_id()) return "a request of this kind must have a number";
   return IdProblem(request);
 }
 
@@ -108,11 +111,14 @@ std::optional<std::string> Problem(const v1::Request& request) {
     case v1::Request::kIncrement:
       if (std::optional<std::string> problem = IdProblem(request)) return problem;
       return KeyProblem(request.increment().key());
+    case v1::Request::kOutcome:
+      if (request.outcome().slot() >= base::kSlotCount) return "there is no such slot";
+      return NumberProblem(request);
     case v1::Request::kOneShard:
-      if (std::optional<std::string> problem = TransactionIdProblem(request)) return problem;
+      if (std::optional<std::string> problem = NumberProblem(request)) return problem;
       return TxnOperationsProblem(request.one_shard().reads(), request.one_shard().writes());
     case v1::Request::kCommit:
-      if (std::optional<std::string> problem = TransactionIdProblem(request)) return problem;
+      if (std::optional<std::string> problem = NumberProblem(request)) return problem;
       return TxnPartsProblem(request.commit().parts());
     case v1::Request::kValidate:
       if (request.validate().pass() > kStampMax) return "the timestamp is out of range";
@@ -187,6 +193,8 @@ std::string EncodeCommand(v1::Request& request) {
     to.mutable_writes()->Swap(request.mutable_one_shard()->mutable_writes());
     for (v1::TxnRead& read : *to.mutable_reads()) read.DiscardUnknownFields();
     for (v1::TxnWrite& write : *to.mutable_writes()) write.DiscardUnknownFields();
+  } else if (request.has_outcome()) {
+    command.mutable_fence()->set_slot(request.outcome().slot());
   } else if (request.has_increment()) {
     command.mutable_increment()->mutable_key()->swap(*request.mutable_increment()->mutable_key());
     command.mutable_increment()->set_by(request.increment().by());
@@ -204,6 +212,7 @@ void SetDescriptor(const v1::ClusterMap& map, uint64_t shard_id, v1::Response& r
 
 // Who owns the slot decides the transaction (docs/transactions.md).
 uint32_t SlotOfRequest(const v1::Request& request) {
+  if (request.has_outcome()) return request.outcome().slot();
   if (!request.has_commit()) return base::SlotOf(KeyOf(request));
   return txn::AnchorOf(ToValue(request.commit().parts()));
 }
@@ -435,7 +444,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
       age = txn::Age{id.issued(), {id.client_high(), id.client_low()}, id.sequence()};
     }
     const RequestKind kind = KindOf(request);
-    const uint64_t issued = request.command_id().issued();
+    const uint64_t issued = std::max(request.command_id().issued(), request.above());
     const bool explain = request.explain();
     Sorted::Of(sorted.writes, shard_id)
         .push_back({sink, charge, request.id(), deadline, EncodeCommand(request), kind, sorted.now,

@@ -5,6 +5,6 @@
 
 namespace basalt::server {
 
-inline constexpr uint32_t kWireVersion = 4;
+inline constexpr uint32_t kWireVersion = 5;
 
 }  // namespace basalt::server

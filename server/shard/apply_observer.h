@@ -30,6 +30,7 @@ struct CommandOutcome {
     // none.
     kConditionFailed,
     kNotANumber,
+    kFenced,  // its number was asked about before it ran, or by this command: it never runs
     // Turned away by what the shard remembers of the client (storage/sessions.h):
     kTooManyOpen,  // not applied; the number may come again
     kForgotten,    // it may have run once, and what it gave is not known any more

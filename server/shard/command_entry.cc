@@ -107,6 +107,8 @@ bool OperationHasUnknownFields(const v1::Command& command) {
       return HasUnknownFields(command.increment());
     case v1::Command::kOneShard:
       return HasUnknownFieldsWithin(command.one_shard());
+    case v1::Command::kFence:
+      return HasUnknownFields(command.fence());
     case v1::Command::kPrepare:
       return HasUnknownFieldsWithin(command.prepare());
     case v1::Command::kDecide:
@@ -145,6 +147,7 @@ std::optional<std::string> CommandProblem(const v1::Command& command) {
   if (command.has_raise_ceiling() && command.raise_ceiling().ceiling() > kStampMax) {
     return "a ceiling out of range";
   }
+  if (command.has_fence() && !command.has_id()) return "a fence of no number";
   if (HasUnknownFields(command) || OperationHasUnknownFields(command) ||
       (command.has_id() && HasUnknownFields(command.id()))) {
     return "unknown field";

@@ -59,6 +59,7 @@ absl::StatusOr<CommandOutcome> MetaCommands::Apply(const v1::Command& command, u
     case v1::Command::kCompareAndSet:
     case v1::Command::kIncrement:
     case v1::Command::kOneShard:
+    case v1::Command::kFence:
     case v1::Command::kPrepare:
     case v1::Command::kDecide:
     case v1::Command::kResolve:

@@ -24,12 +24,13 @@ namespace {
 constexpr uint8_t kExisted = 1;
 constexpr uint8_t kConditionFailed = 2;
 constexpr uint8_t kNotANumber = 4;
+constexpr uint8_t kFenced = 8;
 
 // Whether the command ran, so that a retry must give the same.
 bool Ran(const CommandOutcome& outcome) {
   using Verdict = CommandOutcome::Verdict;
   return outcome.verdict == Verdict::kApplied || outcome.verdict == Verdict::kConditionFailed ||
-         outcome.verdict == Verdict::kNotANumber;
+         outcome.verdict == Verdict::kNotANumber || outcome.verdict == Verdict::kFenced;
 }
 
 OutcomeTotals OutcomesOf(const txn::TxnShard* shard) {
@@ -47,6 +48,7 @@ storage::SessionResult ResultOf(const CommandOutcome& outcome) {
   uint8_t kinds = outcome.existed ? kExisted : 0;
   if (outcome.verdict == CommandOutcome::Verdict::kConditionFailed) kinds |= kConditionFailed;
   if (outcome.verdict == CommandOutcome::Verdict::kNotANumber) kinds |= kNotANumber;
+  if (outcome.verdict == CommandOutcome::Verdict::kFenced) kinds |= kFenced;
   return {
       .version = outcome.version, .number = static_cast<uint64_t>(outcome.number), .kinds = kinds};
 }
@@ -55,6 +57,7 @@ CommandOutcome OutcomeOf(const storage::SessionResult& result) {
   using Verdict = CommandOutcome::Verdict;
   return {.verdict = (result.kinds & kConditionFailed) != 0 ? Verdict::kConditionFailed
                      : (result.kinds & kNotANumber) != 0    ? Verdict::kNotANumber
+                     : (result.kinds & kFenced) != 0        ? Verdict::kFenced
                                                             : Verdict::kApplied,
           .version = result.version,
           .existed = (result.kinds & kExisted) != 0,

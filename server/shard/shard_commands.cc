@@ -116,6 +116,9 @@ absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, 
       return CompareAndSet(command.compare_and_set(), stamp, engine, batch, hash);
     case v1::Command::kIncrement:
       return Increment(command.increment(), stamp, engine, batch, hash);
+    case v1::Command::kFence:  // that it leaves a result is all that it does
+      if (!Owns(command.fence().slot())) return CommandOutcome{Verdict::kWrongShard};
+      return CommandOutcome{.verdict = Verdict::kFenced, .version = stamp};
     case v1::Command::kAdvanceHorizon:
       return AdvanceHorizon(command.advance_horizon().horizon(), stamp, batch);
     case v1::Command::kFormCluster:

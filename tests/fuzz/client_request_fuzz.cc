@@ -86,6 +86,11 @@ v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
   if (request.has_one_shard() || request.has_commit() || request.has_validate()) {
     FillTransaction(input, short_key, request);
   }
+  if (request.has_outcome() && !input.OneIn(4)) {
+    request.mutable_outcome()->set_slot(static_cast<uint32_t>(input.Below(base::kSlotCount + 4)));
+    request.mutable_command_id()->set_sequence(1);
+    request.mutable_command_id()->set_lowest_open(1);
+  }
   if (input.OneIn(12) && request.has_put()) {
     request.mutable_put()->mutable_key()->resize(4090 + input.Below(10), 'k');
   }
@@ -144,6 +149,11 @@ void CheckWrite(raft::GroupId group, const PendingWrite& write, const v1::Reques
     }
     for (const v1::TxnRead& read : one.reads()) BASALT_CHECK(Owns(group, read.key()));
     for (const v1::TxnWrite& each : one.writes()) BASALT_CHECK(Owns(group, each.key()));
+  } else if (request.has_outcome()) {
+    BASALT_CHECK(write.kind == RequestKind::kOutcome && command.has_id());
+    const uint32_t slot = command.fence().slot();
+    BASALT_CHECK(slot == request.outcome().slot() && slot < base::kSlotCount);
+    BASALT_CHECK(group.value() == (slot < 8192 ? 1u : 2u));
   } else {
     BASALT_CHECK(write.kind == RequestKind::kDelete);
     BASALT_CHECK(command.delete_().key() == request.delete_().key());

@@ -156,6 +156,7 @@ void AddUnknownField(bool in_operation, v1::Command& command) {
   if (in_operation && command.has_delete_()) message = command.mutable_delete_();
   if (in_operation && command.has_compare_and_set()) message = command.mutable_compare_and_set();
   if (in_operation && command.has_increment()) message = command.mutable_increment();
+  if (in_operation && command.has_fence()) message = command.mutable_fence();
   if (in_operation && command.has_forget_sessions()) message = command.mutable_forget_sessions();
   if (in_operation && command.has_advance_horizon()) message = command.mutable_advance_horizon();
   if (in_operation && command.has_raise_ceiling()) message = command.mutable_raise_ceiling();
@@ -188,7 +189,10 @@ void FillCondition(FuzzInput& input, v1::Condition& condition) {
 }
 
 void FillKeyCommand(FuzzInput& input, const std::string& key, v1::Command& command) {
-  switch (input.Below(6)) {
+  switch (input.Below(7)) {
+    case 6:
+      command.mutable_fence()->set_slot(base::SlotOf(key));
+      break;
     case 0:
       command.mutable_compare_and_set()->set_key(key);
       command.mutable_compare_and_set()->set_value(input.Text(5));

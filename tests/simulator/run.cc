@@ -78,6 +78,7 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
     cluster.workload.clients = 4;
     cluster.workload.half_only_read = true;
     cluster.workload.snapshot_one_in = 0;
+    cluster.workload.request_one_in = 0;
     cluster.workload.keys = cluster.shards;
   }
   if (options.family == Family::kClocks || options.family == Family::kEverything) {

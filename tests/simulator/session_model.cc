@@ -21,6 +21,9 @@ bool SessionModel::MayRun(const v1::Command& command, Findings& findings) {
     }
     if (known->second.ran.contains(id.sequence())) {
       findings.Mark("a command came again");
+      if (known->second.fenced.contains(id.sequence()) && !command.has_fence()) {
+        findings.Mark("a write came whose number was fenced");
+      }
       return false;
     }
   }
@@ -43,6 +46,7 @@ void SessionModel::Note(const v1::Command& command, uint64_t stamp, Findings& fi
   client.lowest_open = std::max(client.lowest_open, id.lowest_open());
   client.ran.erase(client.ran.begin(), client.ran.lower_bound(client.lowest_open));
   client.ran.insert(id.sequence());
+  if (command.has_fence()) client.fenced.insert(id.sequence());
 }
 
 void SessionModel::Forget(const v1::ForgetSessionsCommand& forget, Findings& findings) {

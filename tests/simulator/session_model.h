@@ -22,7 +22,8 @@ class SessionModel {
  private:
   struct Client {
     uint64_t lowest_open = 1;
-    std::set<uint64_t> ran;
+    std::set<uint64_t> ran;  // fences too
+    std::set<uint64_t> fenced;
     uint64_t stamp = 0;
   };
 

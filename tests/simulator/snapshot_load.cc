@@ -60,7 +60,7 @@ uint64_t SnapshotLoad::DrawTimestamp() {
 
 void SnapshotLoad::AskClocks(const Shared& snapshot) {
   snapshot->read.chosen_from_ns = time_.Now().count();
-  const auto round = std::make_shared<client::ClockRound>(shards_.size());
+  const auto round = std::make_shared<client::ClockRound>(shards_.size(), 0);
   for (const client::ShardView& shard : shards_) {
     start_(snapshot->client, client::ClockOf(shard, ReadMode::kLinearizable),
            [this, snapshot, round](client::CallResult result) {

@@ -38,6 +38,7 @@ struct TxnLoad::Snapshot {
   check::SnapshotRead read;
   size_t open = 0;
   bool failed = false;
+  std::optional<uint32_t> token_from;
 };
 
 TxnLoad::TxnLoad(const TxnLoadOptions& options, Ports ports, const server::RoutingTable& routing,
@@ -142,10 +143,27 @@ void TxnLoad::BeginOpening(size_t call) {
   BeginRun(call, std::move(body));
 }
 
+std::optional<uint32_t> TxnLoad::TakeToken(size_t place) {
+  if (!random_.OneIn(options_.token_one_in)) return std::nullopt;
+  const size_t other = random_.Below(seats_.size());
+  if (other == place) return std::nullopt;
+  const uint64_t client = ClientOf(other);
+  const auto& all = history_.transactions;
+  for (size_t i = all.size(); i > 0; --i) {
+    const check::Transaction& last = all[i - 1];
+    if (last.client != client || !last.applied() || last.kind == TransactionKind::kReadAt) continue;
+    ports_.client.findings.Mark("a token was passed on");
+    seats_[place].client->Observe(seats_[other].client->token());
+    return static_cast<uint32_t>(i - 1);
+  }
+  return std::nullopt;
+}
+
 void TxnLoad::BeginRun(size_t call, TxnBody body) {
   const size_t place = SeatOf(call);
   Seat& seat = seats_[place];
-  const uint64_t client = first_place_ + place + (seat.life << 32);
+  const std::optional<uint32_t> token_from = TakeToken(place);
+  const uint64_t client = ClientOf(place);
   client::TxnAge age = seat.client->NewAge();
   age.number = ++seat.ages;
   std::shared_ptr<TxnRun>& slot = seat.runs[call / options_.clients];
@@ -166,7 +184,7 @@ void TxnLoad::BeginRun(size_t call, TxnBody body) {
       }};
   const uint64_t seed = random_.Next();
   slot = std::make_shared<TxnRun>(std::move(ports), std::move(body), client, age, options_.timeout,
-                                  seed);
+                                  seed, token_from);
   slot->Begin();
 }
 
@@ -362,9 +380,12 @@ void TxnLoad::BeginPlain(size_t call) {
   }
   check::Transaction transaction;
   transaction.kind = TransactionKind::kSingleKey;
-  transaction.client = first_place_ + place + (seats_[place].life << 32);
+  transaction.client = ClientOf(place);
   transaction.invoked_ns = ports_.client.time.Now().count();
   transaction.steps.push_back(std::move(step));
+  if (const std::optional<uint32_t> from = TakeToken(place)) {
+    history_.tokens.push_back({*from, static_cast<uint32_t>(number)});
+  }
   history_.transactions.push_back(std::move(transaction));
   StartCall(place, std::move(operation), options_.timeout,
             [this, call, number, writes, lists](const client::CallResult& result) {
@@ -401,7 +422,7 @@ void TxnLoad::BeginSnapshot(size_t call) {
   const int64_t now = ports_.client.time.Now().count();
   snapshot->call = call;
   snapshot->life = seats_[place].life;
-  snapshot->transaction.client = first_place_ + place + (seats_[place].life << 32);
+  snapshot->transaction.client = ClientOf(place);
   snapshot->transaction.invoked_ns = now;
   snapshot->read.client = snapshot->transaction.client;
   snapshot->read.keys = random_.OneIn(2) ? keys_ : DrawKeys(1, keys_.size());
@@ -417,7 +438,9 @@ void TxnLoad::BeginSnapshot(size_t call) {
   snapshot->transaction.kind = TransactionKind::kSnapshot;
   snapshot->transaction.timestamp_asked_ns = now;
   snapshot->read.chosen_from_ns = now;
-  const auto round = std::make_shared<client::ClockRound>(shards_.size());
+  snapshot->token_from = TakeToken(place);
+  const auto round =
+      std::make_shared<client::ClockRound>(shards_.size(), seats_[place].client->token());
   for (const client::ShardView& shard : shards_) {
     StartCall(place, client::ClockOf(shard, ReadMode::kLinearizable), options_.timeout,
               [this, snapshot, round](client::CallResult result) {
@@ -469,6 +492,10 @@ void TxnLoad::EndSnapshot(const std::shared_ptr<Snapshot>& snapshot) {
     snapshot->transaction.outcome = check::Outcome::kApplied;
     snapshot->transaction.responded_ns = ports_.client.time.Now().count();
     timestamps_.push_back(snapshot->read.timestamp);
+    if (snapshot->token_from) {
+      const auto place = static_cast<uint32_t>(history_.transactions.size());
+      history_.tokens.push_back({*snapshot->token_from, place});
+    }
     history_.transactions.push_back(std::move(snapshot->transaction));
     snapshots_.push_back(std::move(snapshot->read));
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,7 @@ struct TxnLoadOptions {
   uint64_t snapshot_one_in = 8;    // of what clients do
   uint64_t plain_one_in = 5;       // likewise
   uint64_t few_shards_one_in = 3;  // transactions that keep to one shard
+  uint64_t token_one_in = 4;       // of what clients do, with another one's token
 };
 
 class TxnLoad {
@@ -82,11 +84,16 @@ class TxnLoad {
   struct Snapshot;
 
   size_t SeatOf(size_t call) const { return call % options_.clients; }
+  // Each life of a seat is a client of its own.
+  uint64_t ClientOf(size_t seat) const { return first_place_ + seat + (seats_[seat].life << 32); }
   void Begin(size_t call);
   void BeginOpening(size_t call);
   void BeginRun(size_t call, TxnBody body);
   void BeginPlain(size_t call);
   void BeginSnapshot(size_t call);
+  // Gives the client another one's token now and then; of which of that one's transactions, the
+  // last that was answered, it tells.
+  std::optional<uint32_t> TakeToken(size_t seat);
   void ReadSnapshot(const std::shared_ptr<Snapshot>& snapshot);
   void EndSnapshot(const std::shared_ptr<Snapshot>& snapshot);
   void PlanNext(size_t call, bool served);

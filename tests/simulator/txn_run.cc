@@ -29,10 +29,11 @@ std::vector<std::string> ElementsOf(const std::optional<std::string>& value) {
 }
 
 TxnRun::TxnRun(Ports ports, TxnBody body, uint64_t client, client::TxnAge age, milliseconds timeout,
-               uint64_t seed)
+               uint64_t seed, std::optional<uint32_t> token_from)
     : ports_(std::move(ports)),
       body_(std::move(body)),
       client_(client),
+      token_from_(token_from),
       random_(seed),
       machine_(age, ReadMode::kLinearizable, Now() + timeout, base::Random(random_.Next())) {}
 
@@ -81,6 +82,9 @@ void TxnRun::BeginBody() {
   transaction.invoked_ns = ports_.time.Now().count();
   if (machine_.has_read_under_locks()) transaction.invoked_ns = locked_since_ns_;
   ports_.history.transactions.push_back(std::move(transaction));
+  if (token_from_) {
+    ports_.history.tokens.push_back({*token_from_, static_cast<uint32_t>(attempt_)});
+  }
   in_body_ = true;
   reads_at_once_ = random_.OneIn(3) ? std::max<size_t>(1, body_.reads.size()) : 1;
   next_read_ = 0;

@@ -49,8 +49,9 @@ class TxnRun : public std::enable_shared_from_this<TxnRun> {
     std::function<void(bool served)> done;
   };
 
+  // `token_from`: the transaction whose client has passed this one a token, if any did.
   TxnRun(Ports ports, TxnBody body, uint64_t client, client::TxnAge age, milliseconds timeout,
-         uint64_t seed);
+         uint64_t seed, std::optional<uint32_t> token_from);
 
   void Begin();
   // Its client has died: nothing of it goes on.
@@ -75,6 +76,7 @@ class TxnRun : public std::enable_shared_from_this<TxnRun> {
   Ports ports_;
   const TxnBody body_;
   const uint64_t client_;
+  const std::optional<uint32_t> token_from_;
   base::Random random_;
   client::TransactionMachine machine_;
   bool abandoned_ = false;

@@ -81,7 +81,8 @@ TEST(ConvergenceVerdicts, ARequestIsNeverAnswered) {
 
 // Without reads at a timestamp, which wait for as long as one lies ahead.
 TEST(ConvergenceVerdicts, ACallDoesNotEnd) {
-  const WorkloadOptions patient{.keeps_deadlines = false, .snapshot_one_in = 0};
+  const WorkloadOptions patient{
+      .keeps_deadlines = false, .snapshot_one_in = 0, .request_one_in = 0};
   EXPECT_THAT(ViolationsOf(VirtualClusterOptions{.workload = patient}), IsEmpty());
   EXPECT_THAT(
       ViolationsOf(VirtualClusterOptions{.workload = patient, .process = {.lost_answer = 200}}),

@@ -62,6 +62,8 @@ bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& com
     const bool has_value = !of_key.empty() && of_key.rbegin()->second;
     const int64_t before = has_value ? std::stoll(*of_key.rbegin()->second) : 0;
     of_key[stamp] = std::to_string(before + command.increment().by());
+  } else if (command.has_fence()) {
+    findings_.Mark("a number was fenced");
   } else if (command.has_one_shard()) {
     return RunOneShard(shard, command.one_shard(), stamp);
   } else if (command.has_forget_transactions()) {

@@ -38,6 +38,9 @@ class VirtualClient {
   size_t CountUnanswered();
 
   size_t open_calls() const { return dispatcher_.open_calls(); }
+  // Read tokens, as Client's.
+  uint64_t token() const { return dispatcher_.highest_clock(); }
+  void Observe(uint64_t token) { dispatcher_.Observe(token); }
   // Of a transaction that begins; its number is the caller's to set.
   client::TxnAge NewAge() const { return {dispatcher_.highest_clock(), id_.high, id_.low, 0}; }
   // It goes on with nothing and is told nothing. What it has sent arrives all the same.

@@ -7,6 +7,7 @@
 #include "check/acknowledged.h"
 #include "check/counters.h"
 #include "check/linearizability.h"
+#include "check/requests.h"
 #include "check/snapshots.h"
 #include "check/version_order.h"
 #include "server/placement/initial_layout.h"
@@ -622,6 +623,10 @@ void VirtualCluster::JudgeHistory(check::StoredVersions stored) {
   const std::vector<std::string> of_counters =
       check::FindCounterViolations(workload_.increments(), stored);
   for (const std::string& violation : of_counters) findings_.Violation(violation);
+  for (const std::string& violation : check::FindRequestViolations(workload_.requests(), stored)) {
+    findings_.Violation(violation);
+  }
+  for (const check::NamedRequest& request : workload_.requests()) stored.erase(request.key);
   for (const check::Increment& increment : workload_.increments()) stored.erase(increment.key);
   for (const auto& violations :
        {leases_.FindViolations(), check::FindVersionOrderViolations(history, &stored),

@@ -58,14 +58,9 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       keys_(SpreadKeys(routing_, options.keys)),
       counters_(SpreadKeys(routing_, 0, "count-")),
       snapshots_(ports_.time, ports_.findings, routing_, base::Random(random_.Next()), AllKeys(),
-                 [this](size_t client, client::Operation asked, client::Continuation done) {
-                   if (stopped_) return done({kStopped, {}});
-                   StartCall(client, std::move(asked),
-                             [this, done = std::move(done)](client::CallResult result) {
-                               --open_calls_;
-                               done(std::move(result));
-                             });
-                 }) {
+                 Starter()),
+      requests_(ports_.time, ports_.findings, routing_, options.clients,
+                base::Random(random_.Next()), Starter()) {
   std::map<uint64_t, std::vector<std::string>> of_shard;
   for (const std::string& key : keys_) {
     of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
@@ -75,6 +70,16 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
     clients_.push_back(
         std::make_unique<VirtualClient>(ports_, kFirstClient + client, nodes, random_.Next()));
   }
+}
+
+SnapshotLoad::StartCall Workload::Starter() {
+  return [this](size_t client, client::Operation asked, client::Continuation done) {
+    if (stopped_) return done({kStopped, {}});
+    StartCall(client, std::move(asked), [this, done = std::move(done)](client::CallResult result) {
+      --open_calls_;
+      done(std::move(result));
+    });
+  };
 }
 
 void Workload::Start() {
@@ -105,6 +110,10 @@ void Workload::Begin(size_t call) {
   }
   if (options_.snapshot_one_in > 0 && random_.OneIn(options_.snapshot_one_in)) {
     snapshots_.Begin(client, [this, call](bool served) { PlanNext(call, served); });
+    return;
+  }
+  if (!only_reads && options_.request_one_in > 0 && random_.OneIn(options_.request_one_in)) {
+    requests_.Begin(client, [this, call](bool served) { PlanNext(call, served); });
     return;
   }
   client::Operation asked;

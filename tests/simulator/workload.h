@@ -10,6 +10,7 @@
 #include "check/counters.h"
 #include "check/history.h"
 #include "server/routing/routing_table.h"
+#include "tests/simulator/request_load.h"
 #include "tests/simulator/snapshot_load.h"
 #include "tests/simulator/virtual_client.h"
 
@@ -30,6 +31,8 @@ struct WorkloadOptions {
   uint64_t increment_one_in = 6;
   // Of so many operations one reads at a timestamp; 0: none does.
   uint64_t snapshot_one_in = 8;
+  // Of so many operations one names itself, and its outcome is asked for; 0: none does.
+  uint64_t request_one_in = 30;
   // Every other client, from the first on, only reads, and in the way that is the nodes' default.
   bool half_only_read = false;
 };
@@ -50,6 +53,7 @@ class Workload {
   const check::History& history() const { return history_; }
   const std::vector<check::Increment>& increments() const { return increments_; }
   const std::vector<check::SnapshotRead>& snapshots() const { return snapshots_.reads(); }
+  const std::vector<check::NamedRequest>& requests() const { return requests_.requests(); }
   // Begun by clients: gets, puts, deletes, increments, keys and pages of snapshots.
   uint64_t operations() const { return history_.size() + increments_.size() + snapshots_.calls(); }
   // When the newest acknowledged write of the shard began; 0: there was none.
@@ -61,6 +65,8 @@ class Workload {
   void End(size_t call, size_t number, const client::CallResult& result);
   void BeginIncrement(size_t call);
   void EndIncrement(size_t call, size_t number, const client::CallResult& result);
+  // For loads beside this one.
+  SnapshotLoad::StartCall Starter();
   void StartCall(size_t client, client::Operation asked, client::Continuation done);
   void NoteAcknowledged(const std::string& key, int64_t invoked_ns);
   std::vector<std::string> AllKeys() const;
@@ -82,6 +88,7 @@ class Workload {
   std::vector<std::string> counters_;
   std::map<uint64_t, server::MonotonicTime> newest_write_;
   SnapshotLoad snapshots_;
+  RequestLoad requests_;
 };
 
 }  // namespace basalt::testing

@@ -43,6 +43,7 @@
 #include <utility>
 #include <vector>
 
+#include "basalt/request.h"
 #include "basalt/result.h"
 #include "basalt/scan.h"
 #include "basalt/status.h"
@@ -103,6 +104,14 @@ struct CallOptions {
   // what it would show is not kept any more. One that lies ahead, by seconds at most, is read at
   // once: nothing is written at or below it from then on.
   uint64_t at = 0;
+  // What the call does comes after what the token tells of (Client::Observe), for this call alone:
+  // its writes, its snapshot and its transaction lie above that timestamp. A get of one key needs
+  // none. 0: what the client knows.
+  uint64_t token = 0;
+  // Of Put, Delete, CompareAndSet and Increment: the request that this write is (request.h).
+  // Whether an error says that it was not applied counts what else was ever sent with it: it is
+  // unknown unless it is known for good, and AskOutcome tells. Others refuse it.
+  std::optional<RequestToken> request = {};
 };
 
 struct Value {
@@ -194,6 +203,24 @@ class Client {
   void DeleteAsync(std::string_view key, DeleteCallback done, const CallOptions& options = {});
   void IncrementAsync(std::string_view key, int64_t by, IncrementCallback done,
                       const CallOptions& options = {});
+
+  // Names a write of `key` that is yet to be sent, so that anyone can ask what became of it. The
+  // shard's leader is asked for its clock.
+  Result<RequestToken> NewRequest(std::string_view key, const CallOptions& options = {});
+  // What became of the write that this request names; if it has not been applied, it never will be
+  // from then on, also when it is under way. An error: nobody told, ask again.
+  Result<RequestOutcome> AskOutcome(const RequestToken& request, const CallOptions& options = {});
+
+  // Read tokens: a timestamp that stands for all that this client has seen and done. What another
+  // client does once it has been given it (Observe) comes after all of that: its writes, its
+  // transactions and its snapshots lie above it. (Linearizable calls come after what ended before
+  // them without any token; snapshots, which may miss what ended on another shard shortly before,
+  // need it.)
+  uint64_t token() const;
+  // Of another client of the same cluster. One that is more than 10 s above the time that nodes
+  // know is refused by them: every write and snapshot then ends as kUnavailable until time has
+  // passed, so take tokens from nobody who may lie; CallOptions::token keeps it to one call.
+  void Observe(uint64_t token);
 
   // Runs `body` until what it read and wrote has taken effect together, or it returns an error, or
   // the time is up: kAborted, not applied, when others were in its way until then. An error of the

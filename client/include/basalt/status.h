@@ -27,6 +27,8 @@ enum class Code : uint8_t {
   // by a client that had been silent for long, or clients were too many (--session-retention,
   // -memory).
   kForgotten,
+  // Its request was asked about (Client::AskOutcome) before it came: not applied, for good.
+  kFenced,
   kAborted,    // a transaction that met others, again and again until its time was up
   kTooOld,     // a read at a timestamp of which nothing is kept (--version-retention)
   kInternal,   // damage or a bug at the server, or an answer that makes no sense

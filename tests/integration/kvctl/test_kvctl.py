@@ -273,6 +273,40 @@ class KvctlTest(unittest.TestCase):
             self.txn(text, code=2)
         self.txn(f"put {'k' * 5000} v\n", code=5)
 
+    def test_n_what_became_of_a_write(self):
+        applied = self.kvctl("request-token", "once").decode().strip()
+        self.assertEqual(self.kvctl("put", "once", "1", "--request-token", applied), b"OK\n")
+        told = self.json("outcome", applied)
+        self.assertEqual(told["outcome"], "applied")
+        self.assertEqual(told["version"], self.json("get", "once")["version"])
+        self.kvctl("put", "once", "2")
+        # Sent again it is what it was: the newer value stays.
+        self.kvctl("put", "once", "1", "--request-token", applied)
+        self.assertEqual(self.kvctl("get", "once"), b"2\n")
+        self.assertEqual(self.kvctl("outcome", applied), b"applied\n")
+
+        lost = self.json("request-token", "once")["request"]
+        self.assertEqual(self.kvctl("outcome", lost, code=3), b"not applied\n")
+        self.kvctl("put", "once", "3", "--request-token", lost, code=3)
+        self.kvctl("del", "once", "--request-token", lost, code=3)
+        self.assertEqual(self.kvctl("get", "once"), b"2\n")
+        self.assertEqual(self.kvctl("outcome", lost, code=3), b"not applied\n")
+
+        counted = self.kvctl("request-token", "counted").decode().strip()
+        for _ in range(3):
+            self.assertEqual(self.kvctl("incr", "counted", "5", "--request-token", counted), b"5\n")
+        self.assertEqual(self.json("outcome", counted)["value"], 5)
+        failed = self.kvctl("request-token", "once").decode().strip()
+        self.kvctl("cas", "once", "x", "--absent", "--request-token", failed, code=1)
+        self.assertEqual(self.kvctl("outcome", failed, code=1), b"not applied\n")
+        no_number = self.kvctl("request-token", "{once}word").decode().strip()
+        self.kvctl("put", "{once}word", "word")
+        self.kvctl("incr", "{once}word", "--request-token", no_number, code=5)
+        self.kvctl("outcome", no_number, code=5)
+        # Of a key that lies elsewhere.
+        self.kvctl("put", "another", "1", "--request-token", applied, code=5)
+        self.kvctl("outcome", applied[:-1] + "x", code=2)
+
     def test_z_nodes_die(self):
         self.kvctl("put", "survivor", "v")
         self.cluster.kill(1)

@@ -12,7 +12,7 @@ CallResult Told(uint64_t clock) {
 }
 
 TEST(ClockRoundTest, TheHighestClockOfAllShardsCounts) {
-  ClockRound round(3);
+  ClockRound round(3, 0);
   EXPECT_FALSE(round.Take(Told(50)));
   EXPECT_FALSE(round.Take(Told(70)));
   EXPECT_FALSE(round.done());
@@ -21,8 +21,17 @@ TEST(ClockRoundTest, TheHighestClockOfAllShardsCounts) {
   EXPECT_EQ(*round.timestamp(), 70U);
 }
 
+TEST(ClockRoundTest, ASnapshotIsNotBelowTheToken) {
+  ClockRound behind(1, 90);
+  behind.Take(Told(70));
+  EXPECT_EQ(*behind.timestamp(), 90U);
+  ClockRound ahead(1, 60);
+  ahead.Take(Told(70));
+  EXPECT_EQ(*ahead.timestamp(), 70U);
+}
+
 TEST(ClockRoundTest, WithoutOneOfThemThereIsNone) {
-  ClockRound round(2);
+  ClockRound round(2, 0);
   CallResult failed;
   failed.status = Status(Code::kUnavailable, Outcome::kNotApplied, "no leader");
   round.Take(std::move(failed));

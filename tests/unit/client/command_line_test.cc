@@ -43,6 +43,26 @@ TEST(CommandLineTest, FlagsStandAnywhere) {
   }
 }
 
+TEST(CommandLineTest, ARequestTokenIsTakenWholeOrNotAtAll) {
+  const RequestToken token{
+      .slot = 15, .client_high = 1, .client_low = 2, .sequence = 3, .issued = 400};
+  const std::string text = token.ToString();
+  for (const std::string& words :
+       {"outcome " + text, "put k v --request-token " + text, "del k --request-token " + text,
+        "incr --request-token " + text + " k", "cas k v --absent --request-token " + text}) {
+    const CommandLine parsed = ParseWords(words);
+    ASSERT_TRUE(parsed.arguments.has_value()) << words << ": " << parsed.text;
+    EXPECT_EQ(parsed.arguments->request, token);
+  }
+  EXPECT_EQ(ParseWords("outcome " + text.substr(1)).code, kUsage);
+  EXPECT_EQ(ParseWords("put k v --request-token " + text + "0").code, kUsage);
+  EXPECT_EQ(ParseWords("get k --request-token " + text).code, kUsage);
+  EXPECT_EQ(ParseWords("outcome").code, kUsage);
+  // Of a script whose variable is empty: not a write without a request.
+  EXPECT_EQ(Parse({"put", "k", "v", "--request-token", ""}).code, kUsage);
+  EXPECT_EQ(Parse({"outcome", ""}).code, kUsage);
+}
+
 TEST(CommandLineTest, EveryVerbParses) {
   const std::pair<const char*, Verb> verbs[] = {
       {"put k v", Verb::kPut},
@@ -53,6 +73,7 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"cas k v --version 7", Verb::kCas},
       {"incr k", Verb::kIncr},
       {"incr k -- -5", Verb::kIncr},
+      {"request-token k", Verb::kRequestToken},
       {"explain get k --read read-index", Verb::kExplainGet},
       {"explain put k v", Verb::kExplainPut},
       {"scan --prefix p --limit 3 --keys-only", Verb::kScan},

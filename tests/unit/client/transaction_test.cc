@@ -222,6 +222,30 @@ TEST_F(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
   EXPECT_NE(one[0].one_shard().age().number(), sent[0].commit().age().number());
 }
 
+// Of this call alone, and of whatever this client begins.
+TEST_F(TransactTest, ItComesBehindTheToken) {
+  LineUp({Applied(), Applied(), Valid(true), Valid(true)});
+  ASSERT_TRUE(MoveBetween("bar", "{bar}2", {.token = 5000}).ok());
+  const v1::Request first = Arrived(v1::Request::kOneShard).at(0);
+  EXPECT_GE(first.command_id().issued(), 5000U);
+  EXPECT_GE(first.one_shard().age().issued(), 5000U);
+  EXPECT_LT(client_->token(), 5000U);
+  client_->Observe(7000);
+  EXPECT_EQ(client_->token(), 7000U);
+  ASSERT_TRUE(MoveBetween("bar", "{bar}2").ok());
+  EXPECT_GE(Arrived(v1::Request::kOneShard).at(1).command_id().issued(), 7000U);
+  ASSERT_TRUE(ReadBoth(Status()).ok());
+  for (const v1::Request& request : Arrived(v1::Request::kValidate)) {
+    EXPECT_GE(request.validate().pass(), 7000U);
+  }
+}
+
+TEST_F(TransactTest, ATransactionIsNoNamedWrite) {
+  const Status status = MoveBetween("bar", "foo", {.request = RequestToken{.sequence = 1}});
+  EXPECT_EQ(status.code(), Code::kInvalidArgument);
+  EXPECT_EQ(runs_, 0);
+}
+
 TEST_F(TransactTest, WhatHasChangedIsReadAgain) {
   LineUp({Changed(), Applied()});
   EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/slot.h"
 #include "storage/state_rows.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/shard/shard_replica.h"
@@ -99,6 +100,63 @@ TEST_P(ExactlyOnce, WhatAnotherShardOwnsLeavesNoResult) {
   EXPECT_EQ(Apply(Next(20).Put("a", "1").As(1, 2, 2)), "wrong-shard");
   // Nor does it raise what is open.
   EXPECT_EQ(machine_->totals().sessions.bytes, 0u);
+}
+
+// Client::AskOutcome rests on these.
+TEST_P(ExactlyOnce, AFenceKeepsOutWhatHasNotRun) {
+  EXPECT_EQ(Apply(Next(10).Fence(base::SlotOf("a")).As(1, 1, 1, 5)), "fenced-10");
+  EXPECT_EQ(Apply(Next(20).Put("a", "late").As(1, 1, 1, 5)), "again-fenced-10");
+  Restart();
+  EXPECT_EQ(Apply(Next(30).Put("a", "late").As(1, 1, 1, 5)), "again-fenced-10");
+  EXPECT_EQ(Apply(Next(40).Fence(base::SlotOf("a")).As(1, 1, 1, 5)), "again-fenced-10");
+  EXPECT_EQ(Get("a"), "absent");
+  // Of no other number.
+  EXPECT_EQ(Apply(Next(50).Put("a", "1").As(1, 2, 1, 5)), "50");
+}
+
+TEST_P(ExactlyOnce, AFenceBehindAWriteTellsWhatTheWriteGave) {
+  v1::Condition absent;
+  absent.set_absent(true);
+  Apply(Next(10).Put("a", "1").As(1, 1, 1));
+  Apply(Next(20).Delete("a").As(1, 2, 1));
+  Apply(Next(30).Increment("n", 7).As(1, 3, 1));
+  Apply(Next(40).Set("n", absent, "x").As(1, 4, 1));
+  Apply(Next(50).Put("a", "no number").Increment("a", 1).As(1, 5, 1));
+  Restart();
+  const uint32_t slot = base::SlotOf("a");
+  EXPECT_EQ(Apply(Next(60).Fence(slot).As(1, 1, 1).Fence(slot).As(1, 2, 1)),
+            "again-10 again-20+existed");
+  EXPECT_EQ(Apply(Next(70).Fence(slot).As(1, 3, 1).Fence(slot).As(1, 4, 1)),
+            "again-30=7 again-failed-30");
+  EXPECT_EQ(Apply(Next(80).Fence(slot).As(1, 5, 1)), "again-no-number-50");
+  EXPECT_EQ(Get("a"), "no number@50");
+}
+
+// Else the answer would be that the write never runs, when it may have.
+TEST_P(ExactlyOnce, AFenceOfWhatMayBeForgottenTellsNothing) {
+  Apply(Next(10).Put("a", "1").As(1, 1, 1, 5));
+  EXPECT_EQ(Apply(Next(20).Forget(10)), "20");
+  EXPECT_EQ(Apply(Next(30).Fence(base::SlotOf("a")).As(1, 1, 1, 5)), "forgotten");
+  // A fence is forgotten as a result is, and what comes then does not run either.
+  EXPECT_EQ(Apply(Next(40).Fence(base::SlotOf("a")).As(2, 1, 1, 25)), "fenced-40");
+  EXPECT_EQ(Apply(Next(50).Forget(40)), "50");
+  EXPECT_EQ(Apply(Next(60).Put("a", "2").As(2, 1, 1, 25)), "forgotten");
+  EXPECT_EQ(Get("a"), "1@10");
+}
+
+TEST_P(ExactlyOnce, AFenceGoesToTheOwnerOfTheSlot) {
+  const v1::ShardDescriptor none = Descriptor(7, 0, 1);
+  ASSERT_TRUE(
+      ReplicaStateMachine::Create(ports_, bench_.Path("n"), none, FoundingConfiguration(none))
+          .ok());
+  machine_ = OpenShard(ports_, bench_.Path("n"), &noted_);
+  EXPECT_EQ(Apply(Next(10).Fence(1).As(1, 1, 1)), "wrong-shard");
+  EXPECT_EQ(machine_->totals().sessions.bytes, 0u);
+  EXPECT_EQ(Apply(Next(20).Fence(0).As(1, 1, 1)), "fenced-20");
+}
+
+TEST_P(ExactlyOnce, AFenceOfNoNumberIsNoCommand) {
+  EXPECT_FALSE(ApplyOne(*machine_, Next(10).Fence(1).Build()).ok());
 }
 
 TEST_P(ExactlyOnce, AFullSessionTurnsAwayAndForgetsNothing) {

@@ -60,6 +60,18 @@ TEST(GoldenBytes, ConditionalCommandsAndForgetting) {
   EXPECT_EQ(ToHex(batch.SerializeAsString()), golden);
 }
 
+TEST(GoldenBytes, Fence) {
+  v1::CommandBatch batch;
+  v1::Command& command = *batch.add_commands();
+  command.mutable_id()->set_client_low(3);
+  command.mutable_id()->set_sequence(1);
+  command.mutable_id()->set_lowest_open(1);
+  command.mutable_fence()->set_slot(300);
+  EXPECT_EQ(ToHex(batch.SerializeAsString()),
+            "12140a0d11030000000000000018012001"
+            "7a0308ac02");
+}
+
 TEST(GoldenBytes, RaiseCeiling) {
   v1::CommandBatch batch;
   batch.set_first_stamp(0x0000018bcfe56800);

@@ -46,6 +46,10 @@ class EntryBuilder {
     increment.set_by(by);
     return *this;
   }
+  EntryBuilder& Fence(uint32_t slot) {
+    batch_.add_commands()->mutable_fence()->set_slot(slot);
+    return *this;
+  }
   // Gives the last command an id.
   EntryBuilder& As(uint64_t client, uint64_t sequence, uint64_t lowest_open, uint64_t issued = 0) {
     v1::CommandId& id = *batch_.mutable_commands()->rbegin()->mutable_id();
@@ -117,6 +121,8 @@ class NotedOutcomes : public server::ApplyObserver {
       case Verdict::kNotANumber:
         return (outcome.repeated ? "again-no-number-" : "no-number-") +
                std::to_string(outcome.version);
+      case Verdict::kFenced:
+        return (outcome.repeated ? "again-fenced-" : "fenced-") + std::to_string(outcome.version);
       case Verdict::kWrongShard:
         return "wrong-shard";
       case Verdict::kNoEffect:
