@@ -326,10 +326,10 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
     call.story->attempts.back().server = std::move(answer.server);
   }
   if (served && waited && call.spread) hedging_.OnAnswered(now - call.spread_at);
+  // What was read may be as new as that.
+  if (served) highest_clock_ = std::max(highest_clock_, call.operation->at);
   const bool last = EndSend(slot, answer.send_id);
   if (served) {
-    // What was read may be as new as that.
-    highest_clock_ = std::max(highest_clock_, call.operation->at);
     if (!waited) return;
     EndAttempt(call, answer.report, now);
     Finish(slot, {Status(), std::move(answer.payload)});

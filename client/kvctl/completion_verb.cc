@@ -18,13 +18,15 @@ struct VerbFlags {
 constexpr std::string_view kGlobalFlags =
     "--endpoints --timeout -o --output --hex --help --version";
 constexpr VerbFlags kVerbs[] = {
-    {"put", ""},
+    {"put", "--request-token"},
     {"get", "--read --at"},
     {"mget", "--read --at"},
-    {"del", ""},
-    {"cas", "--expect --absent --version"},
+    {"del", "--request-token"},
+    {"cas", "--expect --absent --version --request-token"},
     {"txn", ""},
-    {"incr", ""},
+    {"incr", "--request-token"},
+    {"request-token", ""},
+    {"outcome", ""},
     {"scan", "--prefix --from --to --limit --keys-only --read --at"},
     {"count", "--prefix --from --to --limit --read --at"},
     {"import", "--format --base64 --from-line --in-flight"},

@@ -37,7 +37,7 @@ TEST(RequestsTest, EveryLieIsSeen) {
   EXPECT_EQ(Judge({AppliedAt(7), kNever}, {{7, "v"}}).size(), 1U);
   EXPECT_EQ(Judge({}, {{7, "v"}, {9, "v"}}),
             std::vector<std::string>{"the request to put k was applied 2 times"});
-  EXPECT_EQ(Judge({}, {{7, "w"}}), std::vector<std::string>{"the request to put k wrote \"w\""});
+  EXPECT_EQ(Judge({}, {{7, "w"}}), std::vector<std::string>{"the request to put k wrote w"});
   EXPECT_EQ(Judge({}, {{7, std::nullopt}}).size(), 1U);
 }
 
