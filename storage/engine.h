@@ -93,8 +93,11 @@ class Batch {
 class EngineIterator {
  public:
   virtual ~EngineIterator() = default;
-  virtual void Seek(std::string_view key) = 0;  // first row at or above `key`
+  virtual void Seek(std::string_view key) = 0;       // first row at or above `key`
+  virtual void SeekBelow(std::string_view key) = 0;  // last row below `key`
+  virtual void SeekToLast() = 0;
   virtual void Next() = 0;
+  virtual void Prev() = 0;
   virtual bool Valid() const = 0;
   virtual std::string_view key() const = 0;    // until the next move
   virtual std::string_view value() const = 0;  // until the next move

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -94,6 +95,12 @@ class MemoryEngine::Iterator : public EngineIterator {
     BASALT_CHECK(Valid());
     row_ = engine_.FirstAt(family_, row_->key, true, number_);
   }
+  void SeekBelow(std::string_view key) override { row_ = engine_.LastBelow(family_, key, number_); }
+  void SeekToLast() override { row_ = engine_.LastBelow(family_, std::nullopt, number_); }
+  void Prev() override {
+    BASALT_CHECK(Valid());
+    row_ = engine_.LastBelow(family_, row_->key, number_);
+  }
   bool Valid() const override { return row_.has_value(); }
   std::string_view key() const override { return row_->key; }
   std::string_view value() const override { return row_->value; }
@@ -181,6 +188,21 @@ std::optional<MemoryEngine::Row> MemoryEngine::FirstAt(Family family, std::strin
     if (row->second) return Row{row->first.first, *row->second};
     // Deleted: what is left of this key is older still.
     row = rows.lower_bound(RowId{row->first.first, std::numeric_limits<uint64_t>::max()});
+  }
+  return std::nullopt;
+}
+
+std::optional<MemoryEngine::Row> MemoryEngine::LastBelow(Family family,
+                                                         std::optional<std::string_view> key,
+                                                         uint64_t number) {
+  base::MutexLock lock(mutex_);
+  const Rows& rows = rows_[static_cast<size_t>(family)];
+  auto end = key ? rows.lower_bound(RowId{std::string(*key), 0}) : rows.end();
+  while (end != rows.begin()) {
+    const std::string& below = std::prev(end)->first.first;
+    const auto row = rows.lower_bound(RowId{below, ~number});
+    if (row != end && row->second) return Row{row->first.first, *row->second};
+    end = rows.lower_bound(RowId{below, 0});
   }
   return std::nullopt;
 }

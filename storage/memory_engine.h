@@ -72,6 +72,9 @@ class MemoryEngine : public Engine {
   // `behind`).
   std::optional<Row> FirstAt(Family family, std::string_view key, bool behind, uint64_t number)
       BASALT_EXCLUDES(mutex_);
+  // The last one below `key`; without a key, of all.
+  std::optional<Row> LastBelow(Family family, std::optional<std::string_view> key, uint64_t number)
+      BASALT_EXCLUDES(mutex_);
   void Release(uint64_t number) BASALT_EXCLUDES(mutex_);
   std::string EncodeImage() BASALT_EXCLUDES(mutex_);
   absl::Status WriteImage(const std::string& directory, const std::string& image);

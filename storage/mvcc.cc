@@ -15,6 +15,9 @@ namespace {
 constexpr uint64_t kNewest = std::numeric_limits<uint64_t>::max();
 // A key with more versions than this is left by a seek instead of step by step.
 constexpr int kStepsBeforeSeek = 8;
+// Going back, a value is copied before it is known whether a newer version stands; not a larger
+// one.
+constexpr size_t kHeldBytesMax = 4096;
 
 // False: not the bytes of a version.
 bool ParseKind(std::string_view row_value, VersionKind& kind) {
@@ -146,5 +149,69 @@ bool VersionCursor::Settle() {
 }
 
 absl::Status VersionCursor::status() const { return damage_.ok() ? rows_->status() : damage_; }
+
+DescendingCursor::DescendingCursor(std::unique_ptr<EngineIterator> rows, std::string_view from,
+                                   std::string_view to, uint64_t stamp)
+    : rows_(std::move(rows)), begin_(EncodeStem(from)), at_(stamp) {
+  if (to.empty()) {
+    rows_->SeekToLast();
+  } else {
+    rows_->SeekBelow(EncodeStem(to));
+  }
+}
+
+bool DescendingCursor::NextKey() {
+  if (!damage_.ok()) return false;
+  if (started_ && !behind_) rows_->SeekBelow(stem_);
+  started_ = true;
+  if (!rows_->Valid()) return false;
+  const std::string_view row_key = rows_->key();
+  if (row_key < begin_) return false;
+  std::optional<std::string> key;
+  if (row_key.size() >= kStampBytes) key = DecodeStem(StemOf(row_key));
+  if (!key) {
+    damage_ = Damaged(row_key);
+    return false;
+  }
+  stem_.assign(StemOf(row_key));
+  key_ = *std::move(key);
+  FindStanding();
+  return status().ok();
+}
+
+void DescendingCursor::FindStanding() {
+  found_ = false;
+  behind_ = false;
+  std::string_view row_value;
+  for (int step = 0; rows_->Valid() && StemOf(rows_->key()) == stem_; ++step) {
+    const uint64_t stamp = StampOf(rows_->key());
+    const bool stands = stamp <= at_;
+    if (!stands && step >= kStepsBeforeSeek) break;  // NextKey seeks
+    if (stands && (step >= kStepsBeforeSeek || rows_->value().size() > kHeldBytesMax)) {
+      rows_->Seek(EncodeRowKey(key_, at_));
+      if (!rows_->Valid()) return;  // damage: it was there
+      found_ = true;
+      stamp_ = StampOf(rows_->key());
+      row_value = rows_->value();
+      break;
+    }
+    if (stands) {
+      found_ = true;
+      stamp_ = stamp;
+      held_.assign(rows_->value());
+      row_value = held_;
+    }
+    rows_->Prev();
+    behind_ = !rows_->Valid() || StemOf(rows_->key()) != stem_;
+  }
+  if (!found_) return;
+  if (!ParseKind(row_value, kind_)) {
+    damage_ = Damaged(EncodeRowKey(key_, stamp_));
+    return;
+  }
+  value_ = row_value.substr(1);
+}
+
+absl::Status DescendingCursor::status() const { return damage_.ok() ? rows_->status() : damage_; }
 
 }  // namespace basalt::storage

@@ -90,4 +90,45 @@ class VersionCursor {
   absl::Status damage_;
 };
 
+// Walks the keys of a range from the last to the first, as they stood at a stamp. Stands before the
+// last one when made. A key costs a few steps, however many versions it has: where they are many,
+// or large, two seeks. The engine that `rows` reads must outlive it.
+class DescendingCursor {
+ public:
+  // Bounds as of a VersionCursor.
+  DescendingCursor(std::unique_ptr<EngineIterator> rows, std::string_view from, std::string_view to,
+                   uint64_t stamp);
+
+  // To the next lower key that has any version; false at the end or at damage.
+  bool NextKey();
+
+  const std::string& key() const { return key_; }
+  // Whether the key has a version at or below the stamp, a tombstone too; then of the newest such
+  // one, until the next move:
+  bool found() const { return found_; }
+  uint64_t stamp() const { return stamp_; }
+  VersionKind kind() const { return kind_; }
+  std::string_view value() const { return value_; }
+
+  absl::Status status() const;
+
+ private:
+  // To the version that stands, from the oldest of the key on.
+  void FindStanding();
+
+  std::unique_ptr<EngineIterator> rows_;
+  const std::string begin_;  // stem
+  const uint64_t at_;
+  std::string stem_;  // of key_
+  std::string key_;
+  bool started_ = false;
+  bool behind_ = false;  // `rows_` stands on the next lower key, if there is one
+  bool found_ = false;
+  uint64_t stamp_ = 0;
+  VersionKind kind_ = VersionKind::kValue;
+  std::string held_;  // the row's value, where `rows_` has left it
+  std::string_view value_;
+  absl::Status damage_;
+};
+
 }  // namespace basalt::storage

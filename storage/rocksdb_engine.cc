@@ -132,7 +132,13 @@ class RocksDbEngine::RowIterator : public EngineIterator {
       : rows_(std::move(rows)), directory_(directory) {}
 
   void Seek(std::string_view key) override { rows_->Seek(ToSlice(key)); }
+  void SeekBelow(std::string_view key) override {
+    rows_->SeekForPrev(ToSlice(key));
+    if (rows_->Valid() && FromSlice(rows_->key()) == key) rows_->Prev();
+  }
+  void SeekToLast() override { rows_->SeekToLast(); }
   void Next() override { rows_->Next(); }
+  void Prev() override { rows_->Prev(); }
   bool Valid() const override { return rows_->Valid(); }
   std::string_view key() const override { return FromSlice(rows_->key()); }
   std::string_view value() const override { return FromSlice(rows_->value()); }

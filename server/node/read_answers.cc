@@ -68,7 +68,8 @@ v1::Response AnswerScan(const ShardReads& reads, const PendingRead& read) {
   ScanBounds bounds{.from = scan.from(),
                     .to = scan.to(),
                     .keys_only = scan.keys_only(),
-                    .count_only = scan.count_only()};
+                    .count_only = scan.count_only(),
+                    .reverse = scan.reverse()};
   if (scan.at() != 0) bounds.at = scan.at();
   if (scan.rows_max() > 0) bounds.rows_max = std::min(bounds.rows_max, scan.rows_max());
   if (scan.bytes_max() > 0) {
@@ -88,6 +89,7 @@ v1::Response AnswerScan(const ShardReads& reads, const PendingRead& read) {
     added->set_version(row.version);
   }
   result->set_count(page->count);
+  result->set_reverse(scan.reverse());
   if (page->resume) result->set_resume(*std::move(page->resume));
   return response;
 }

@@ -27,6 +27,65 @@ absl::Status CheckKept(storage::Engine& engine, uint64_t stamp) {
       fmt::format("too old: what stood at {} is not kept, only from {} on", stamp, horizon));
 }
 
+class PageUnderWay {
+ public:
+  explicit PageUnderWay(const ScanBounds& bounds) : bounds_(bounds) {}
+
+  // Whether the page ends before another key is looked at; each that it does not end before counts.
+  bool EndsHere() {
+    const bool full = !bounds_.count_only && (page_.rows.size() >= bounds_.rows_max ||
+                                              (!page_.rows.empty() && bytes_ >= bounds_.bytes_max));
+    return full || visits_++ >= bounds_.visits_max;
+  }
+  void Add(const std::string& key, std::string_view value, uint64_t stamp) {
+    ++page_.count;
+    if (bounds_.count_only) return;
+    ScanRow row{key, {}, stamp};
+    if (!bounds_.keys_only) row.value.assign(value);
+    bytes_ += row.key.size() + row.value.size();
+    page_.rows.push_back(std::move(row));
+  }
+  void ResumeAt(std::string key) { page_.resume = std::move(key); }
+  ScanPage Take() { return std::move(page_); }
+
+ private:
+  const ScanBounds& bounds_;
+  ScanPage page_;
+  size_t bytes_ = 0;
+  uint32_t visits_ = 0;
+};
+
+absl::Status FillAscending(const ScanBounds& bounds, std::unique_ptr<storage::EngineIterator> rows,
+                           PageUnderWay& page) {
+  storage::VersionCursor cursor(std::move(rows), bounds.from, bounds.to);
+  while (cursor.NextKey()) {
+    if (page.EndsHere()) {
+      page.ResumeAt(cursor.key());
+      break;
+    }
+    if (cursor.stamp() > bounds.at && !cursor.ToVersionAt(bounds.at)) continue;
+    if (cursor.kind() == VersionKind::kTombstone) continue;
+    page.Add(cursor.key(), cursor.value(), cursor.stamp());
+  }
+  return cursor.status();
+}
+
+absl::Status FillDescending(const ScanBounds& bounds, std::unique_ptr<storage::EngineIterator> rows,
+                            PageUnderWay& page) {
+  storage::DescendingCursor cursor(std::move(rows), bounds.from, bounds.to, bounds.at);
+  std::string last;
+  while (cursor.NextKey()) {
+    if (page.EndsHere()) {
+      page.ResumeAt(std::move(last));  // a bound that is not included
+      break;
+    }
+    last = cursor.key();
+    if (!cursor.found() || cursor.kind() == VersionKind::kTombstone) continue;
+    page.Add(cursor.key(), cursor.value(), cursor.stamp());
+  }
+  return cursor.status();
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<ReadValue>> ShardReads::Get(std::string_view key) const {
@@ -55,30 +114,13 @@ absl::StatusOr<std::optional<ReadValue>> ShardReads::GetAt(std::string_view key,
 }
 
 absl::StatusOr<ScanPage> ShardReads::Scan(const ScanBounds& bounds) const {
-  ScanPage page;
-  if (!bounds.to.empty() && bounds.from >= bounds.to) return page;
-  storage::VersionCursor cursor(engine_->NewIterator(Family::kData, nullptr), bounds.from,
-                                bounds.to);
-  size_t bytes = 0;
-  for (uint32_t visits = 0; cursor.NextKey(); ++visits) {
-    const bool full = !bounds.count_only && (page.rows.size() >= bounds.rows_max ||
-                                             (!page.rows.empty() && bytes >= bounds.bytes_max));
-    if (full || visits >= bounds.visits_max) {
-      page.resume = cursor.key();
-      break;
-    }
-    if (cursor.stamp() > bounds.at && !cursor.ToVersionAt(bounds.at)) continue;
-    if (cursor.kind() == VersionKind::kTombstone) continue;
-    ++page.count;
-    if (bounds.count_only) continue;
-    ScanRow row{cursor.key(), {}, cursor.stamp()};
-    if (!bounds.keys_only) row.value.assign(cursor.value());
-    bytes += row.key.size() + row.value.size();
-    page.rows.push_back(std::move(row));
-  }
-  BASALT_RETURN_IF_ERROR(cursor.status());
+  PageUnderWay page(bounds);
+  if (!bounds.to.empty() && bounds.from >= bounds.to) return page.Take();
+  auto rows = engine_->NewIterator(Family::kData, nullptr);
+  BASALT_RETURN_IF_ERROR(bounds.reverse ? FillDescending(bounds, std::move(rows), page)
+                                        : FillAscending(bounds, std::move(rows), page));
   if (bounds.at != ScanBounds().at) BASALT_RETURN_IF_ERROR(CheckKept(*engine_, bounds.at));
-  return page;
+  return page.Take();
 }
 
 StoredScan::StoredScan(std::shared_ptr<storage::Engine> engine)

@@ -48,6 +48,7 @@ struct ScanBounds {
   uint32_t visits_max = 20'000;
   bool keys_only = false;
   bool count_only = false;  // no rows; rows_max does not bind
+  bool reverse = false;     // from the end of the range, in descending order
   // As the keys stood at this stamp; by default the newest.
   uint64_t at = std::numeric_limits<uint64_t>::max();
 };
@@ -60,8 +61,9 @@ struct ScanRow {
 
 struct ScanPage {
   std::vector<ScanRow> rows;
-  uint64_t count = 0;                 // of rows that this page went over
-  std::optional<std::string> resume;  // the next page's `from`; nullopt: the end
+  uint64_t count = 0;  // of rows that this page went over
+  // The next page's `from`, in reverse its `to`; nullopt: the end.
+  std::optional<std::string> resume;
 };
 
 class ShardReads {
@@ -73,7 +75,7 @@ class ShardReads {
   absl::StatusOr<NewestValue> GetNewest(std::string_view key) const;
   // As it stood at `stamp`. OutOfRange: that is below the horizon, too old to tell.
   absl::StatusOr<std::optional<ReadValue>> GetAt(std::string_view key, uint64_t stamp) const;
-  // One moment of the shard, in key order. OutOfRange: `bounds.at` is below the horizon.
+  // One moment of the shard, in the order asked for. OutOfRange: `bounds.at` is below the horizon.
   absl::StatusOr<ScanPage> Scan(const ScanBounds& bounds) const;
 
  private:

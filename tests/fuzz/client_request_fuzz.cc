@@ -82,6 +82,7 @@ v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
     request.mutable_scan()->set_from(short_key());
     request.mutable_scan()->set_to(input.Flag() ? short_key() : "");
     request.mutable_scan()->set_rows_max(static_cast<uint32_t>(input.Below(4)));
+    if (request.id() % 2 == 1) request.mutable_scan()->set_reverse(true);
   }
   if (request.has_one_shard() || request.has_commit() || request.has_validate()) {
     FillTransaction(input, short_key, request);
@@ -235,7 +236,8 @@ class Stored {
       BASALT_CHECK(scan.rows_max() == 0 ||
                    static_cast<size_t>(page.rows_size()) <= scan.rows_max());
       for (const v1::Row& row : page.rows()) {
-        BASALT_CHECK(expected.contains(row.key()) && (last.empty() || row.key() > last));
+        BASALT_CHECK(expected.contains(row.key()));
+        BASALT_CHECK(last.empty() || (scan.reverse() ? row.key() < last : row.key() > last));
         BASALT_CHECK(row.value() == (scan.keys_only() ? "" : *ValueAt(row.key(), scan.at())));
         BASALT_CHECK(row.version() == (IsOfNow(scan.at()) ? kStamp : kOldStamp));
         last = row.key();
@@ -245,8 +247,13 @@ class Stored {
         BASALT_CHECK(count == expected.size());
         return;
       }
-      BASALT_CHECK(page.resume() > scan.from());
-      scan.set_from(page.resume());
+      if (scan.reverse()) {
+        BASALT_CHECK(scan.to().empty() || page.resume() < scan.to());
+        scan.set_to(page.resume());
+      } else {
+        BASALT_CHECK(page.resume() > scan.from());
+        scan.set_from(page.resume());
+      }
     }
     BASALT_CHECK(false);  // no progress
   }

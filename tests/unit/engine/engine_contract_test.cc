@@ -316,7 +316,37 @@ class Walk {
         ++row;
       }
       ASSERT_TRUE(iterator->status().ok());
+      WalkBack(family, rows, *iterator);
     }
+  }
+
+  // With turns: the row after the one before is the row itself.
+  void WalkBack(Family family, const Rows& rows, EngineIterator& iterator) {
+    const bool from_last = random_.OneIn(4);
+    const std::string below = RandomRow(random_, family);
+    auto row = from_last ? rows.end() : rows.lower_bound(below);
+    if (from_last) {
+      iterator.SeekToLast();
+    } else {
+      iterator.SeekBelow(below);
+    }
+    for (uint64_t moves = random_.Below(6);; --moves) {
+      ASSERT_EQ(iterator.Valid(), row != rows.begin());
+      if (row == rows.begin()) break;
+      --row;
+      ASSERT_EQ(iterator.key(), row->first);
+      ASSERT_EQ(iterator.value(), row->second);
+      if (moves == 0) break;
+      if (random_.OneIn(4)) Write();
+      iterator.Prev();
+      if (iterator.Valid() && random_.OneIn(4)) {
+        iterator.Next();
+        ASSERT_TRUE(iterator.Valid());
+        ASSERT_EQ(iterator.key(), row->first);
+        iterator.Prev();
+      }
+    }
+    ASSERT_TRUE(iterator.status().ok());
   }
 
   void CheckFlushed() {

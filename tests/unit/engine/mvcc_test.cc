@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -110,6 +112,79 @@ TEST_P(Mvcc, CursorWalksAllVersionsOrTheNewest) {
   EXPECT_EQ(walk("d", "", true), "");
 }
 
+// Few versions and many, small values and such as are not copied, any range and stamp.
+TEST_P(Mvcc, TheDescendingCursorShowsWhatStoodFromTheLastKeyOn) {
+  base::Random random(11);
+  const std::vector<std::string> keys = {
+      "a", std::string("a\0", 2), std::string("a\0b", 3), "a\x01", "ab", "b", "\xff", "\xff\xff"};
+  for (uint64_t stamp = 1; stamp <= 300; ++stamp) {
+    const std::string& key = keys[random.Below(random.OneIn(2) ? 2 : keys.size())];
+    const size_t size = random.OneIn(6) ? 5000 : random.Below(20);
+    Put(key, stamp,
+        random.OneIn(4) ? std::nullopt
+                        : std::optional(std::string(size, 'v') + std::to_string(stamp)));
+    if (stamp % 110 == 0) engine_->Flush();
+  }
+  const auto bound = [&] { return random.OneIn(3) ? "" : keys[random.Below(keys.size())]; };
+  for (uint64_t at = 0; at <= 301; ++at) {
+    const std::string from = bound();
+    const std::string to = bound();
+    DescendingCursor cursor(engine_->NewIterator(Family::kData, nullptr), from, to, at);
+    auto expected = to.empty() ? model_.end() : model_.lower_bound(to);
+    while (cursor.NextKey()) {
+      ASSERT_NE(expected, model_.begin());
+      --expected;
+      ASSERT_EQ(cursor.key(), expected->first);
+      ASSERT_GE(cursor.key(), from);
+      const auto version = expected->second.lower_bound(at);
+      ASSERT_EQ(cursor.found(), version != expected->second.end()) << at;
+      if (!cursor.found()) continue;
+      ASSERT_EQ(cursor.stamp(), version->first);
+      ASSERT_EQ(cursor.kind() == VersionKind::kValue, version->second.has_value());
+      ASSERT_EQ(cursor.value(), version->second.value_or(""));
+    }
+    ASSERT_TRUE(cursor.status().ok());
+    ASSERT_TRUE(expected == model_.begin() || std::prev(expected)->first < from);
+    ASSERT_FALSE(cursor.NextKey());
+  }
+}
+
+// Counts the moves of an iterator.
+class CountedIterator final : public EngineIterator {
+ public:
+  CountedIterator(std::unique_ptr<EngineIterator> rows, int* moves)
+      : rows_(std::move(rows)), moves_(moves) {}
+  void Seek(std::string_view key) override { rows_->Seek(key), ++*moves_; }
+  void SeekBelow(std::string_view key) override { rows_->SeekBelow(key), ++*moves_; }
+  void SeekToLast() override { rows_->SeekToLast(), ++*moves_; }
+  void Next() override { rows_->Next(), ++*moves_; }
+  void Prev() override { rows_->Prev(), ++*moves_; }
+  bool Valid() const override { return rows_->Valid(); }
+  std::string_view key() const override { return rows_->key(); }
+  std::string_view value() const override { return rows_->value(); }
+  absl::Status status() const override { return rows_->status(); }
+
+ private:
+  const std::unique_ptr<EngineIterator> rows_;
+  int* const moves_;
+};
+
+TEST_P(Mvcc, GoingBackAKeyCostsAFewMovesHoweverManyVersionsItHas) {
+  for (uint64_t stamp = 1; stamp <= 1000; ++stamp) {
+    Put(stamp % 2 == 0 ? "a" : "b", stamp, std::to_string(stamp));
+  }
+  for (const uint64_t at : {0, 1, 9, 500, 990, 1000, 2000}) {
+    int moves = 0;
+    DescendingCursor cursor(
+        std::make_unique<CountedIterator>(engine_->NewIterator(Family::kData, nullptr), &moves), "",
+        "", at);
+    ASSERT_TRUE(cursor.NextKey());
+    ASSERT_TRUE(cursor.NextKey());
+    ASSERT_FALSE(cursor.NextKey());
+    EXPECT_LE(moves, 24) << at;
+  }
+}
+
 TEST_P(Mvcc, DamagedRowsAreReported) {
   Put("a", 1, "v");
   Batch batch;
@@ -126,6 +201,13 @@ TEST_P(Mvcc, DamagedRowsAreReported) {
   EXPECT_FALSE(cursor.Next());
   EXPECT_TRUE(absl::IsDataLoss(cursor.status()));
   EXPECT_FALSE(cursor.NextKey());
+  for (const char* key : {"b", "c", "d"}) {
+    DescendingCursor back(engine_->NewIterator(Family::kData, nullptr), "", std::string(key) + "z",
+                          1);
+    EXPECT_FALSE(back.NextKey());
+    EXPECT_TRUE(absl::IsDataLoss(back.status())) << key;
+    EXPECT_FALSE(back.NextKey());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, Mvcc,

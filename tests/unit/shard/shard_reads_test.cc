@@ -102,6 +102,94 @@ TEST_P(Reads, PagesOfAScanEqualTheModel) {
   }
 }
 
+// Random histories; then any range, page and timestamp, from either end.
+TEST_P(Reads, PagesInReverseEqualTheModelAtEveryTimestamp) {
+  base::Random random(5);
+  std::vector<std::map<std::string, std::pair<std::string, uint64_t>>> at(1);  // by stamp
+  std::map<std::string, std::pair<std::string, uint64_t>> model;
+  for (uint64_t index = 1; index <= 60; ++index) {
+    EntryBuilder entry(index, index);
+    std::string key = "k" + std::string(1, static_cast<char>(random.Below(12) * 23));
+    if (random.OneIn(4)) key.push_back('\0');
+    if (random.OneIn(3)) {
+      entry.Delete(key);
+      model.erase(key);
+    } else {
+      const size_t size = random.OneIn(5) ? 5000 : random.Below(20);
+      model[key] = {std::string(size, 'v') + std::to_string(index), index};
+      entry.Put(key, model[key].first);
+    }
+    at.push_back(model);
+    ASSERT_TRUE(ApplyOne(*machine_, entry.Build()).ok());
+  }
+  const ShardReads reads(machine_->store().engine());
+  const auto bound = [&] {
+    return random.OneIn(3) ? std::string()
+                           : "k" + std::string(1, static_cast<char>(random.Below(12) * 23));
+  };
+  for (uint64_t stamp = 1; stamp <= 61; ++stamp) {
+    const auto& stood = at[std::min<uint64_t>(stamp, 60)];
+    for (int round = 0; round < 12; ++round) {
+      const std::string from = bound();
+      std::string to = bound();
+      std::vector<std::string> expected;
+      for (auto row = stood.rbegin(); row != stood.rend(); ++row) {
+        if (row->first >= from && (to.empty() || row->first < to)) expected.push_back(row->first);
+      }
+      ScanBounds bounds{.from = from, .reverse = true};
+      if (stamp < 61 || random.OneIn(2)) bounds.at = stamp;
+      bounds.rows_max = static_cast<uint32_t>(random.Between(1, expected.size() + 1));
+      if (random.OneIn(3)) bounds.bytes_max = random.Between(1, 300);
+      if (random.OneIn(3)) bounds.visits_max = static_cast<uint32_t>(random.Between(1, 5));
+      bounds.keys_only = random.OneIn(4);
+      bounds.count_only = random.OneIn(4);
+      std::vector<std::string> seen;
+      uint64_t count = 0;
+      for (bool more = true; more;) {
+        bounds.to = to;
+        auto page = reads.Scan(bounds);
+        ASSERT_TRUE(page.ok()) << page.status();
+        ASSERT_LE(page->rows.size(), bounds.rows_max);
+        count += page->count;
+        for (const ScanRow& row : page->rows) {
+          seen.push_back(row.key);
+          const auto stands = stood.find(row.key);
+          ASSERT_NE(stands, stood.end());
+          ASSERT_EQ(row.value, bounds.keys_only ? "" : stands->second.first);
+          ASSERT_EQ(row.version, stands->second.second);
+        }
+        more = page->resume.has_value();
+        if (!more) break;
+        ASSERT_TRUE(to.empty() || *page->resume < to) << "no progress";
+        to = *page->resume;
+      }
+      ASSERT_EQ(count, expected.size());
+      if (bounds.count_only) expected.clear();
+      ASSERT_EQ(seen, expected);
+    }
+  }
+}
+
+TEST_P(Reads, APageInReverseLooksAtSoManyKeysAndBytesAtMost) {
+  ASSERT_TRUE(
+      ApplyOne(
+          *machine_,
+          EntryBuilder(1, 1).Put("a", "1").Put("b", std::string(1000, 'x')).Delete("c").Build())
+          .ok());
+  const ShardReads reads(machine_->store().engine());
+  auto page = *reads.Scan({.bytes_max = 1, .reverse = true});
+  ASSERT_EQ(page.rows.size(), 1u);
+  EXPECT_EQ(page.rows.front().key, "b");
+  EXPECT_EQ(page.resume, "b") << "the next page ends below it";
+  page = *reads.Scan({.visits_max = 1, .reverse = true});
+  EXPECT_TRUE(page.rows.empty());
+  EXPECT_EQ(page.resume, "c") << "a deleted key counts as work";
+  page = *reads.Scan({.to = "b", .rows_max = 1, .reverse = true});
+  ASSERT_EQ(page.rows.size(), 1u);
+  EXPECT_EQ(page.resume, std::nullopt);
+  EXPECT_TRUE(reads.Scan({.from = "b", .to = "b", .reverse = true})->rows.empty());
+}
+
 TEST_P(Reads, APageHoldsAtLeastOneRowAndSaysWhereToGoOn) {
   ASSERT_TRUE(
       ApplyOne(
