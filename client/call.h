@@ -51,6 +51,7 @@ struct PageRange {
   uint32_t slot_count = 0;
   std::string from;
   std::string to;  // empty: no end
+  bool reverse = false;
   uint32_t rows_max = 0;
   uint32_t bytes_max = 0;
   bool keys_only = false;
@@ -148,6 +149,7 @@ struct Payload {
   std::vector<Row> rows;  // scan, as the three below; commit: what was read under locks
   uint64_t count = 0;
   std::string resume;  // empty: the shard's end
+  bool reverse = false;
 };
 
 // Where the time of a request went at the node that served it, as that tells.

@@ -7,6 +7,7 @@
 
 #include "client/clock_round.h"
 #include "client/numbering.h"
+#include "client/scan_token.h"
 
 namespace basalt::client {
 namespace {
@@ -449,6 +450,11 @@ void CallDriver::Observe(uint64_t token) {
 std::vector<ShardView> CallDriver::DataShards() {
   const MutexLock lock(mutex_);
   return dispatcher_.router().DataShards();
+}
+
+uint32_t CallDriver::cluster_mark() {
+  const MutexLock lock(mutex_);
+  return ClusterMark(dispatcher_.router().cluster_id());
 }
 
 void CallDriver::OnAnswers(uint64_t node_id, std::vector<Answer>& answers) {

@@ -40,6 +40,7 @@ class CallDriver final : public ConnectionObserver {
   CallResult Run(Operation operation, std::chrono::milliseconds timeout);
 
   std::vector<ShardView> DataShards();
+  uint32_t cluster_mark();
   Result<RequestToken> NewRequest(uint32_t slot, const CallOptions& options);
   // Read tokens: see Client.
   uint64_t token();

@@ -16,6 +16,7 @@ using client::CallResult;
 using client::Operation;
 using client::OperationKind;
 
+constexpr size_t kPageBytes = size_t{16} << 20;
 constexpr size_t kOpenCallsMost = 1'000'000;  // as many as the dispatcher can number
 
 Status Refused(std::string message) {
@@ -265,20 +266,47 @@ Status Client::Transact(const std::function<Status(Transaction&)>& body,
   return client::TransactionState(driver_.get(), options, timeout).Run(body);
 }
 
-RowStream Client::Scan(const ScanOptions& scan, const CallOptions& options) {
-  if (Result<client::KeyRange> range = client::RangeOf(scan); !range.ok()) {
-    return RowStream(range.status());
+Result<basalt::Snapshot> Client::SnapshotOf(const ScanOptions& scan, const CallOptions& options) {
+  const Result<client::KeyRange> range = client::RangeOf(scan);
+  if (!range.ok()) return range.status();
+  if (range->at == 0) return Snapshot(options);
+  if (options.at != 0 && options.at != range->at) {
+    return Refused("the resume token is of another timestamp than the call");
   }
-  const Result<basalt::Snapshot> snapshot = Snapshot(options);
+  return SnapshotAt(range->at);
+}
+
+RowStream Client::Scan(const ScanOptions& scan, const CallOptions& options) {
+  const Result<basalt::Snapshot> snapshot = SnapshotOf(scan, options);
   if (!snapshot.ok()) return RowStream(snapshot.status());
   return snapshot->Scan(scan, options);
 }
 
 Result<uint64_t> Client::Count(const ScanOptions& scan, const CallOptions& options) {
-  if (Result<client::KeyRange> range = client::RangeOf(scan); !range.ok()) return range.status();
-  const Result<basalt::Snapshot> snapshot = Snapshot(options);
+  const Result<basalt::Snapshot> snapshot = SnapshotOf(scan, options);
   if (!snapshot.ok()) return snapshot.status();
   return snapshot->Count(scan, options);
+}
+
+Result<RowPage> Client::ScanPage(const ScanOptions& scan, const CallOptions& options) {
+  if (scan.limit == 0) return Refused("a page wants a limit of at least 1 row");
+  const Result<basalt::Snapshot> snapshot = SnapshotOf(scan, options);
+  if (!snapshot.ok()) return snapshot.status();
+  RowPage page;
+  page.timestamp = snapshot->timestamp();
+  size_t bytes = 0;
+  RowStream rows = snapshot->Scan(scan, options);
+  while (bytes < kPageBytes) {
+    std::optional<Row> row = rows.Next();
+    if (!row) break;
+    bytes += row->key.size() + row->value.size();
+    page.rows.push_back(*std::move(row));
+  }
+  if (!rows.status().ok()) return rows.status();
+  Result<std::string> resume = rows.ResumeToken();
+  if (!resume.ok()) return resume.status();
+  page.resume = std::move(resume).value();
+  return page;
 }
 
 Result<std::optional<Value>> Snapshot::Get(std::string_view key, const CallOptions& options) const {
@@ -295,12 +323,23 @@ Result<Values> Snapshot::MultiGet(const std::vector<std::string>& keys,
   return client::GetAll(driver_, keys, At(options, timestamp_));
 }
 
+// Whether the range's token, if it has one, is of this snapshot and cluster.
+Status Snapshot::CheckToken(const client::KeyRange& range) const {
+  if (range.at == 0) return Status();
+  if (range.at != timestamp_) return Refused("the resume token is of another snapshot");
+  if (range.cluster != driver_->cluster_mark()) {
+    return Refused("the resume token is of another cluster");
+  }
+  return Status();
+}
+
 RowStream Snapshot::Scan(const ScanOptions& scan, const CallOptions& options) const {
   if (client::CallDriver::InsideContinuation()) {
     return RowStream(Refused("a scan inside a callback would wait for itself"));
   }
   Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return RowStream(range.status());
+  if (Status other = CheckToken(*range); !other.ok()) return RowStream(std::move(other));
   if (range->empty) return RowStream(nullptr);
   return RowStream(std::make_unique<client::ScanReader>(driver_, scan, std::move(range).value(),
                                                         At(options, timestamp_)));
@@ -312,6 +351,7 @@ Result<uint64_t> Snapshot::Count(const ScanOptions& scan, const CallOptions& opt
   }
   const Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return range.status();
+  if (Status other = CheckToken(*range); !other.ok()) return other;
   Result<uint64_t> count = client::CountRows(driver_, *range, At(options, timestamp_));
   if (count.ok() && scan.limit > 0 && *count > scan.limit) return scan.limit;
   return count;
@@ -325,9 +365,13 @@ RowStream::~RowStream() = default;
 
 std::optional<Row> RowStream::Next() {
   if (reader_ == nullptr || !status_.ok()) return std::nullopt;
-  std::optional<Row> row = reader_->Next(&status_);
-  if (!row.has_value()) reader_.reset();
-  return row;
+  return reader_->Next(&status_);
+}
+
+Result<std::string> RowStream::ResumeToken() {
+  if (reader_ != nullptr) return reader_->ResumeToken(status_);
+  if (!status_.ok()) return status_;
+  return std::string();
 }
 
 }  // namespace basalt

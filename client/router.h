@@ -87,6 +87,7 @@ class Router {
   const ShardView* Find(uint64_t shard_id) const;
   // In order of slots.
   std::vector<ShardView> DataShards() const;
+  const std::string& cluster_id() const { return cluster_id_; }
   // Of the node's descriptor; empty when the node is not known.
   const std::string& AddressOf(uint64_t node_id) const;
   const std::string& ZoneOf(uint64_t node_id) const;

@@ -8,13 +8,16 @@
 
 namespace basalt::client {
 
-ScanMerge::ScanMerge(size_t shards, const std::string& from, uint64_t limit, uint32_t rows_per_page)
-    : rows_per_page_(rows_per_page),
+ScanMerge::ScanMerge(size_t shards, const std::string& start, bool reverse, uint64_t limit,
+                     uint32_t rows_per_page)
+    : reverse_(reverse),
+      rows_per_page_(rows_per_page),
       rows_left_(limit == 0 ? std::numeric_limits<uint64_t>::max() : limit),
       cursors_(shards),
+      heads_(ComesLater{reverse}),
       empty_cursors_(shards) {
   for (size_t i = 0; i < shards; ++i) {
-    cursors_[i].position = from;
+    cursors_[i].position = start;
     Want(i);
   }
 }
@@ -26,16 +29,33 @@ void ScanMerge::Want(size_t cursor) {
 
 std::vector<PageWanted> ScanMerge::TakeWanted() { return std::exchange(wanted_, {}); }
 
+bool ScanMerge::MayBegin(const std::string& start, const std::string& key) const {
+  if (!reverse_) return key >= start;
+  return start.empty() || key < start;
+}
+
+bool ScanMerge::MayFollow(const std::string& previous, const std::string& key) const {
+  return reverse_ ? key < previous : key > previous;
+}
+
+// It goes on, and gives no row twice.
+bool ScanMerge::MayResume(const std::string& start, const std::string* last,
+                          const std::string& resume) const {
+  if (!reverse_) return resume > start && (last == nullptr || resume > *last);
+  return (start.empty() || resume < start) && (last == nullptr || resume <= *last);
+}
+
 bool ScanMerge::OnPage(size_t index, std::vector<Row> rows, std::string resume) {
   BASALT_CHECK(index < cursors_.size() && cursors_[index].page_open);
   Cursor& cursor = cursors_[index];
   const std::string* previous = nullptr;
   for (const Row& row : rows) {
-    if (previous == nullptr ? row.key < cursor.position : row.key <= *previous) return false;
+    const bool fits =
+        previous == nullptr ? MayBegin(cursor.position, row.key) : MayFollow(*previous, row.key);
+    if (!fits) return false;
     previous = &row.key;
   }
-  const std::string& last = previous == nullptr ? cursor.position : *previous;
-  if (!resume.empty() && (resume < last || resume <= cursor.position)) return false;
+  if (!resume.empty() && !MayResume(cursor.position, previous, resume)) return false;
 
   cursor.page_open = false;
   cursor.at_end = resume.empty();

@@ -1,4 +1,5 @@
-// ScanMerge: one sorted stream of rows out of many shards' sorted pages. Pure; one owner.
+// ScanMerge: one sorted stream of rows out of many shards' sorted pages, ascending or descending.
+// Pure; one owner.
 //
 // Each shard has a cursor that asks for its next page while the rows of the page before are being
 // taken, so at most two pages a shard are held. A row comes out only when every shard that is not
@@ -18,12 +19,14 @@ namespace basalt::client {
 
 struct PageWanted {
   size_t cursor = 0;
-  std::string from;
+  std::string start;  // the page's `from`; in reverse its `to`
 };
 
 class ScanMerge {
  public:
-  ScanMerge(size_t shards, const std::string& from, uint64_t limit, uint32_t rows_per_page);
+  // `start`: of all shards' first pages, as in PageWanted.
+  ScanMerge(size_t shards, const std::string& start, bool reverse, uint64_t limit,
+            uint32_t rows_per_page);
 
   // Pages to fetch now, each once. Every one must be answered by OnPage.
   std::vector<PageWanted> TakeWanted();
@@ -37,7 +40,7 @@ class ScanMerge {
  private:
   struct Cursor {
     std::deque<Row> rows;
-    std::string position;  // of the page under way or wanted: no row is below it
+    std::string position;  // `start` of the page under way or wanted
     bool page_open = false;
     bool at_end = false;
   };
@@ -45,16 +48,27 @@ class ScanMerge {
   struct Head {
     const std::string* key;
     size_t cursor;
-    bool operator<(const Head& other) const { return *key > *other.key; }  // smallest on top
+  };
+  struct ComesLater {
+    bool reverse;
+    bool operator()(const Head& one, const Head& other) const {
+      return reverse ? *one.key < *other.key : *one.key > *other.key;
+    }
   };
 
+  // Whether a page that starts at `start` may begin with `key`, and go on so behind `previous`.
+  bool MayBegin(const std::string& start, const std::string& key) const;
+  bool MayFollow(const std::string& previous, const std::string& key) const;
+  bool MayResume(const std::string& start, const std::string* last,
+                 const std::string& resume) const;
   void Want(size_t cursor);
 
+  const bool reverse_;
   const uint32_t rows_per_page_;
   uint64_t rows_left_;
   std::vector<Cursor> cursors_;
   std::vector<PageWanted> wanted_;
-  std::priority_queue<Head> heads_;
+  std::priority_queue<Head, std::vector<Head>, ComesLater> heads_;
   size_t empty_cursors_;  // neither at the end nor in heads_
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/mutex.h"
 #include "client/scan_merge.h"
+#include "client/scan_token.h"
 
 namespace basalt::client {
 namespace {
@@ -28,17 +29,33 @@ Status Refused(std::string message) {
   return Status(Code::kInvalidArgument, Outcome::kNotApplied, std::move(message));
 }
 
-Operation PageOf(const ShardView& shard, const KeyRange& range, std::string from,
+// Of the range, but from `start` on.
+Operation PageOf(const ShardView& shard, const KeyRange& range, std::string start,
                  const CallOptions& options) {
   Operation operation{.kind = OperationKind::kScan, .read_mode = options.read_mode};
   operation.at = options.at;
   operation.page = {.shard_id = shard.shard_id,
                     .first_slot = shard.first_slot,
                     .slot_count = shard.slot_count,
-                    .from = std::move(from),
-                    .to = range.to,
+                    .from = range.reverse ? range.from : std::move(start),
+                    .to = range.reverse ? std::move(start) : range.to,
+                    .reverse = range.reverse,
                     .bytes_max = kBytesPerPage};
   return operation;
+}
+
+Result<KeyRange> RangeOfToken(const ScanOptions& scan) {
+  if (!scan.prefix.empty() || !scan.from.empty() || !scan.to.empty() || scan.reverse) {
+    return Refused("a resume token has its own range and direction");
+  }
+  Result<ScanPosition> position = ParseScanToken(scan.resume);
+  if (!position.ok()) return position.status();
+  return KeyRange{.from = position->from,
+                  .to = position->to,
+                  .empty = !position->to.empty() && position->from >= position->to,
+                  .reverse = position->reverse,
+                  .at = position->at,
+                  .cluster = position->cluster};
 }
 
 }  // namespace
@@ -50,20 +67,25 @@ Result<KeyRange> RangeOf(const ScanOptions& scan) {
       return Refused("a bound is longer than a key may be (4 KiB)");
     }
   }
+  if (!scan.resume.empty()) return RangeOfToken(scan);
+  KeyRange range{.from = scan.from, .to = scan.to, .reverse = scan.reverse};
   if (!scan.prefix.empty()) {
     if (!scan.from.empty() || !scan.to.empty()) {
       return Refused("a scan takes a prefix or bounds, not both");
     }
-    return KeyRange{.from = scan.prefix, .to = EndOfPrefix(scan.prefix)};
+    range.from = scan.prefix;
+    range.to = EndOfPrefix(scan.prefix);
   }
-  return KeyRange{
-      .from = scan.from, .to = scan.to, .empty = !scan.to.empty() && scan.from >= scan.to};
+  range.empty = !range.to.empty() && range.from >= range.to;
+  return range;
 }
 
 class ScanReader::Pages {
  public:
-  Pages(size_t shards, const std::string& from, uint64_t limit, uint32_t rows_per_page)
-      : merge_(shards, from, limit, rows_per_page) {}
+  Pages(size_t shards, const KeyRange& range, uint64_t limit, uint32_t rows_per_page)
+      : reverse_(range.reverse),
+        merge_(shards, range.reverse ? range.to : range.from, range.reverse, limit, rows_per_page) {
+  }
 
   std::vector<PageWanted> TakeWanted() {
     const MutexLock lock(mutex_);
@@ -74,6 +96,9 @@ class ScanReader::Pages {
     const MutexLock lock(mutex_);
     if (!result.status.ok()) {
       failure_ = std::move(result.status);
+    } else if (result.payload.reverse != reverse_) {
+      failure_ = Status(Code::kInternal, Outcome::kNotApplied,
+                        "a node has another release, which cannot scan in reverse");
     } else if (!merge_.OnPage(cursor, std::move(result.payload.rows),
                               std::move(result.payload.resume))) {
       failure_ = Status(Code::kInternal, Outcome::kNotApplied, "a page of rows out of order");
@@ -96,6 +121,7 @@ class ScanReader::Pages {
   }
 
  private:
+  const bool reverse_;
   Mutex mutex_;
   CondVar changed_;
   ScanMerge merge_ BASALT_GUARDED_BY(mutex_);
@@ -108,10 +134,13 @@ ScanReader::ScanReader(CallDriver* driver, const ScanOptions& scan, KeyRange ran
       range_(std::move(range)),
       options_(options),
       keys_only_(scan.keys_only),
-      rows_per_page_(static_cast<uint32_t>(scan.limit == 0 ? kRowsPerPage
-                                                           : std::min(kRowsPerPage, scan.limit))),
+      limit_(scan.limit),
+      rows_per_page_(static_cast<uint32_t>(
+          scan.limit == 0 ? kRowsPerPage : std::min(kRowsPerPage - 1, scan.limit) + 1)),
       shards_(driver->DataShards()),
-      pages_(std::make_shared<Pages>(shards_.size(), range_.from, scan.limit, rows_per_page_)) {
+      // One more than the limit, to tell whether any is left.
+      pages_(std::make_shared<Pages>(shards_.size(), range_, limit_ == 0 ? 0 : limit_ + 1,
+                                     rows_per_page_)) {
   FetchWanted();
 }
 
@@ -119,7 +148,7 @@ ScanReader::~ScanReader() = default;
 
 void ScanReader::FetchWanted() {
   for (PageWanted& wanted : pages_->TakeWanted()) {
-    Operation operation = PageOf(shards_[wanted.cursor], range_, std::move(wanted.from), options_);
+    Operation operation = PageOf(shards_[wanted.cursor], range_, std::move(wanted.start), options_);
     operation.page.rows_max = rows_per_page_;
     operation.page.keys_only = keys_only_;
     driver_->Start(std::move(operation), options_.timeout,
@@ -130,6 +159,32 @@ void ScanReader::FetchWanted() {
 }
 
 std::optional<Row> ScanReader::Next(Status* status) {
+  if (limit_ != 0 && given_ == limit_) return std::nullopt;
+  std::optional<Row> row = looked_at_ ? std::exchange(looked_at_, std::nullopt) : Take(status);
+  if (!row) return std::nullopt;
+  ++given_;
+  last_key_ = row->key;
+  return row;
+}
+
+Result<std::string> ScanReader::ResumeToken(const Status& status) {
+  if (status.ok() && !looked_at_) {
+    Status looked;
+    looked_at_ = Take(&looked);
+    if (!looked.ok()) return looked;
+    if (!looked_at_) return std::string();
+  }
+  ScanPosition left{.at = options_.at,
+                    .cluster = driver_->cluster_mark(),
+                    .reverse = range_.reverse,
+                    .from = range_.from,
+                    .to = range_.to};
+  if (given_ > 0 && range_.reverse) left.to = last_key_;
+  if (given_ > 0 && !range_.reverse) left.from = last_key_ + '\0';
+  return EncodeScanToken(left);
+}
+
+std::optional<Row> ScanReader::Take(Status* status) {
   Row row;
   ScanMerge::Step step = pages_->Next(&row, status, false);
   FetchWanted();
@@ -179,7 +234,8 @@ class CountRound {
 
 }  // namespace
 
-Result<uint64_t> CountRows(CallDriver* driver, const KeyRange& range, const CallOptions& options) {
+Result<uint64_t> CountRows(CallDriver* driver, KeyRange range, const CallOptions& options) {
+  range.reverse = false;  // the same rows
   if (range.empty) return uint64_t{0};
   std::vector<ShardView> shards = driver->DataShards();
   std::vector<std::string> positions(shards.size(), range.from);

@@ -6,14 +6,13 @@
 
 #include "base/check.h"
 #include "base/slot.h"
+#include "basalt/transaction.h"
 
 namespace basalt::client {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kKeysMost = 10'000;
-constexpr size_t kBytesMost = size_t{15} << 20;
 constexpr uint32_t kValidationsMost = 3;
 constexpr Span kBackoffFirst = milliseconds(1);
 constexpr Span kBackoffMost = milliseconds(100);
@@ -194,10 +193,10 @@ bool TransactionMachine::HaveOneOwner(const std::vector<ShardView>& shards) cons
 
 TransactionStep TransactionMachine::Commit(const Shards& shards, Time now) {
   TxnOperation txn = Operations();
-  if (txn.reads.size() + txn.writes.size() > kKeysMost) {
+  if (txn.reads.size() + txn.writes.size() > kTransactionKeysMax) {
     return End(Refused("a transaction has at most 10,000 keys"));
   }
-  if (txn.bytes() > kBytesMost) {
+  if (txn.bytes() > kTransactionBytesMax) {
     return End(Refused("a transaction has at most 15 MiB of keys and values"));
   }
   phase_ = Phase::kCommit;

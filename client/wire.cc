@@ -23,6 +23,7 @@ void FillScan(const Operation& operation, v1::ScanRequest* scan) {
   scan->set_count_only(page.count_only);
   scan->set_mode(ModeOf(operation.read_mode));
   scan->set_at(operation.at);
+  scan->set_reverse(page.reverse);
 }
 
 void FillCondition(const Condition& condition, v1::Condition* to) {
@@ -114,6 +115,7 @@ Payload TakePayload(v1::Response* response) {
       v1::ScanResult* scan = response->mutable_scan();
       payload.kind = Payload::Kind::kScan;
       payload.count = scan->count();
+      payload.reverse = scan->reverse();
       payload.resume = std::move(*scan->mutable_resume());
       payload.rows.reserve(static_cast<size_t>(scan->rows_size()));
       for (v1::Row& row : *scan->mutable_rows()) {

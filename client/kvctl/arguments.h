@@ -59,8 +59,10 @@ struct Arguments {
   std::optional<RequestToken> request;  // of a write; outcome
   ReadMode read_mode = ReadMode::kLinearizable;
   uint64_t at = 0;
-  ScanOptions scan;
-  std::string file;  // import; "-": standard input
+  ScanOptions scan;              // its prefix also of del
+  bool every_key = false;        // del
+  bool one_transaction = false;  // del
+  std::string file;              // import; "-": standard input
   RowFormat row_format = RowFormat::kJsonLines;
   bool base64 = false;
   uint64_t from_line = 1;

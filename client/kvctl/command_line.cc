@@ -10,6 +10,7 @@
 #include "base/version.h"
 #include "client/kvctl/quantities.h"
 #include "client/kvctl/row_text.h"
+#include "client/scan_token.h"
 
 namespace basalt::kvctl {
 namespace {
@@ -18,6 +19,10 @@ constexpr const char* kDefaultEndpoint = "127.0.0.1:7400";
 constexpr const char* kOneSnapshot =
     "Rows of all shards in key order, as of one timestamp: of --at, or of now. All that was "
     "acknowledged before it started is in it.";
+constexpr const char* kDeletes =
+    "Delete a key, or all keys with a prefix that have a value at a snapshot of now; exit code 1 "
+    "when there was none. Up to 10,000 keys of 15 MiB go at one instant, all or none; more go in "
+    "transactions of so many, one after the other. A key first written after the snapshot stays.";
 constexpr const char* kFooter =
     "Exit codes: 0 done; 1 not found or a condition did not hold; 2 usage or malformed input;\n"
     "3 unavailable or deadline, not applied; 4 outcome unknown; 5 refused (limit); 70 a bug.\n"
@@ -37,6 +42,8 @@ struct Raw {
   std::string prefix;
   std::string from;
   std::string to;
+  CLI::Option* del_key_given = nullptr;
+  CLI::Option* del_prefix_given = nullptr;
   std::string value_size = "256";
   std::string duration = "10s";
   bool no_load = false;
@@ -136,10 +143,10 @@ CLI::Option* AddToken(CLI::App* app, Raw& raw, const std::string& name, const st
   return app->add_option_function<std::string>(name, take, help);
 }
 
-void AddRequest(CLI::App* app, Raw& raw) {
-  AddToken(app, raw, "--request-token",
-           "The request that this write is (kvctl request-token), so that kvctl outcome can tell "
-           "what became of it; sent again with it, it is applied once");
+CLI::Option* AddRequest(CLI::App* app, Raw& raw) {
+  return AddToken(app, raw, "--request-token",
+                  "The request that this write is (kvctl request-token), so that kvctl outcome can "
+                  "tell what became of it; sent again with it, it is applied once");
 }
 
 void AddRequestVerbs(CLI::App* app, Raw& raw) {
@@ -171,10 +178,16 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   mget->add_option("KEY", raw.keys)->required();
   AddReads(mget, raw);
 
-  CLI::App* del =
-      AddVerb(app, raw, "del", Verb::kDel, "Delete a key; exit code 1 when it was absent", "Data");
-  del->add_option("KEY", raw.key)->required();
-  AddRequest(del, raw);
+  CLI::App* del = AddVerb(app, raw, "del", Verb::kDel, kDeletes, "Data");
+  raw.del_key_given = del->add_option("KEY", raw.key);
+  raw.del_prefix_given =
+      del->add_option("--prefix", raw.prefix, "All keys that start so and have a value now");
+  raw.del_key_given->excludes(raw.del_prefix_given);
+  CLI::Option* every_key =
+      del->add_flag("--all", arguments.every_key, "All keys: the consent to an empty prefix");
+  del->add_flag("--one-transaction", arguments.one_transaction,
+                "Refuse what takes more than one transaction");
+  AddRequest(del, raw)->excludes(raw.del_prefix_given)->excludes(every_key);
 
   CLI::App* cas = AddVerb(app, raw, "cas", Verb::kCas,
                           "Write a key if a condition holds; exit code 1 when it does not", "Data");
@@ -212,6 +225,12 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kOneSnapshot, "Data");
   AddRange(scan, raw);
   scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
+  scan->add_flag("--reverse", arguments.scan.reverse,
+                 "From the last key to the first; --limit takes the last ones");
+  scan->add_option(
+      "--resume", arguments.scan.resume,
+      "Go on behind an earlier scan's last row, at its snapshot, in its range: the token "
+      "that it told on standard error when --limit left rows");
 
   CLI::App* count =
       AddVerb(app, raw, "count", Verb::kCount, "How many rows scan would give", "Data");
@@ -371,6 +390,28 @@ std::string TakeBytes(const std::string& name, const std::string& text, bool hex
   return {};
 }
 
+std::string CompleteScan(const Arguments& arguments) {
+  const ScanOptions& scan = arguments.scan;
+  if (scan.resume.empty()) return {};
+  if (!scan.prefix.empty() || !scan.from.empty() || !scan.to.empty() || scan.reverse ||
+      arguments.at != 0) {
+    return "--resume excludes --prefix, --from, --to, --reverse and --at: the token has them";
+  }
+  const Result<client::ScanPosition> position = client::ParseScanToken(scan.resume);
+  return position.ok() ? std::string() : "--resume: " + position.status().message();
+}
+
+std::string CompleteDel(const Raw& raw) {
+  const bool key = raw.del_key_given->count() > 0;
+  const bool prefix = raw.del_prefix_given->count() > 0;
+  const bool all = raw.arguments.every_key;
+  if (!key && !prefix && !all) return "del wants a KEY, --prefix P, or --all";
+  if (all && (key || !raw.prefix.empty())) return "--all excludes KEY and --prefix";
+  if (prefix && raw.prefix.empty() && !all) return "--prefix: an empty one is every key; say --all";
+  if (key && raw.arguments.one_transaction) return "--one-transaction wants --prefix or --all";
+  return {};
+}
+
 // What is wrong with the arguments; empty: nothing, and raw.arguments is complete.
 std::string Complete(Raw& raw, const char* environment_endpoints) {
   Arguments& arguments = raw.arguments;
@@ -416,6 +457,10 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
   if (problem.empty()) problem = TakeBytes("--from", raw.from, arguments.hex, &scan.from);
   if (problem.empty()) problem = TakeBytes("--to", raw.to, arguments.hex, &scan.to);
   if (!problem.empty()) return problem;
+  if (std::string wrong = CompleteScan(arguments); !wrong.empty()) return wrong;
+  if (arguments.verb == Verb::kDel) {
+    if (std::string wrong = CompleteDel(raw); !wrong.empty()) return wrong;
+  }
   if (!scan.prefix.empty() && !(scan.from.empty() && scan.to.empty())) {
     return "--prefix excludes --from and --to";
   }

@@ -110,9 +110,34 @@ ExitCode RunMget(const Arguments& arguments) {
   return code;
 }
 
+namespace {
+
+ExitCode DeleteByPrefix(const Arguments& arguments, Client& client) {
+  const DeletePrefixResult result = client.DeletePrefix(
+      arguments.scan.prefix,
+      {.every_key = arguments.every_key, .one_transaction = arguments.one_transaction});
+  if (arguments.output == OutputFormat::kJson) {
+    Print(
+        fmt::format("{{\"outcome\":\"{}\",\"deleted\":{},\"unknown\":{},\"transactions\":{},"
+                    "\"timestamp\":\"{}\"}}\n",
+                    ToString(result.status.outcome()), result.deleted, result.unknown,
+                    result.transactions, result.timestamp));
+  }
+  if (!result.status.ok()) return Report(result.status);
+  if (arguments.output != OutputFormat::kJson) Print(fmt::format("{}\n", result.deleted));
+  if (result.deleted > 0) return kDone;
+  Complain("not found");
+  return kNotFound;
+}
+
+}  // namespace
+
 ExitCode RunDel(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return Report(client.status());
+  if (arguments.every_key || !arguments.scan.prefix.empty()) {
+    return DeleteByPrefix(arguments, *client);
+  }
   const Result<bool> existed = client->Delete(arguments.key, CallOptionsOf(arguments));
   if (!existed.ok()) return Report(existed.status());
   if (arguments.output == OutputFormat::kJson) {
@@ -169,7 +194,11 @@ ExitCode RunScan(const Arguments& arguments) {
   if (!client.ok()) return Report(client.status());
   RowStream rows = client->Scan(arguments.scan, CallOptionsOf(arguments));
   for (const Row& row : rows) PrintRow(arguments, row);
-  return Report(rows.status());
+  if (!rows.status().ok() || arguments.scan.limit == 0) return Report(rows.status());
+  const Result<std::string> token = rows.ResumeToken();
+  if (!token.ok()) return Report(token.status());
+  if (!token->empty()) Complain("more rows; go on with --resume " + *token);
+  return kDone;
 }
 
 ExitCode RunCount(const Arguments& arguments) {

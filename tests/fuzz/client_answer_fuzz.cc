@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/slot.h"
 #include "client/scan_merge.h"
+#include "client/scan_token.h"
 #include "client/wire.h"
 #include "tests/fuzz/fuzz_message.h"
 
@@ -173,12 +174,32 @@ Page MakePage(FuzzInput& input, const std::string& from) {
   return page;
 }
 
+// Likewise of a scan in reverse.
+Page MakeReversePage(FuzzInput& input, const std::string& start) {
+  Page page;
+  std::string key = start.empty() ? std::string(4, '\x03') : start;
+  for (uint64_t left = input.Below(4); left > 0; --left) {
+    if (input.OneIn(12)) {
+      key = input.Text(3);
+    } else if (!key.empty() && key.back() > '\0' && input.Flag()) {
+      --key.back();
+    } else if (!key.empty()) {
+      key.pop_back();
+    }
+    page.rows.push_back({key, input.Text(2), input.Number()});
+  }
+  if (input.OneIn(3)) return page;
+  page.resume = input.OneIn(12) ? input.Text(3) : key;
+  return page;
+}
+
 // Whatever pages come, the rows come out in order, and not more than asked for.
 void TryScan(FuzzInput& input) {
   const size_t shards = input.Below(4);
-  const std::string from = input.Text(2);
+  const std::string start = input.Text(2);
   const uint64_t limit = input.Below(8);
-  ScanMerge merge(shards, from, limit, static_cast<uint32_t>(input.Below(6)));
+  const bool reverse = limit % 2 == 1;
+  ScanMerge merge(shards, start, reverse, limit, static_cast<uint32_t>(input.Below(6)));
   std::vector<PageWanted> open;
   std::string last;
   uint64_t taken = 0;
@@ -188,7 +209,11 @@ void TryScan(FuzzInput& input) {
     const ScanMerge::Step step = merge.Next(&row);
     if (step == ScanMerge::Step::kEnd) return;
     if (step == ScanMerge::Step::kRow) {
-      BASALT_CHECK(row.key >= from && (taken == 0 || row.key >= last));
+      if (reverse) {
+        BASALT_CHECK((start.empty() || row.key < start) && (taken == 0 || row.key <= last));
+      } else {
+        BASALT_CHECK(row.key >= start && (taken == 0 || row.key >= last));
+      }
       last = row.key;
       ++taken;
       BASALT_CHECK(limit == 0 || taken <= limit);
@@ -200,9 +225,31 @@ void TryScan(FuzzInput& input) {
     const size_t which = input.Below(open.size());
     const PageWanted wanted = std::move(open[which]);
     open.erase(open.begin() + static_cast<ptrdiff_t>(which));
-    Page page = MakePage(input, wanted.from);
+    Page page = reverse ? MakeReversePage(input, wanted.start) : MakePage(input, wanted.start);
     if (!merge.OnPage(wanted.cursor, std::move(page.rows), std::move(page.resume))) return;
   }
+}
+
+// A token is known again whole; a text that is taken for one is the only text of it.
+void TryToken(FuzzInput& input) {
+  const ScanPosition position{.at = input.U64() | 1,
+                              .cluster = static_cast<uint32_t>(input.U64()),
+                              .reverse = input.Flag(),
+                              .from = input.Text(8),
+                              .to = input.Text(8)};
+  std::string token = EncodeScanToken(position);
+  const Result<ScanPosition> whole = ParseScanToken(token);
+  BASALT_CHECK(whole.ok() && *whole == position);
+  while (!input.empty() && !token.empty()) {
+    const size_t place = input.Below(token.size());
+    if (input.OneIn(3)) {
+      token.erase(place, 1);
+    } else {
+      token[place] = static_cast<char>(input.Below(256));
+    }
+  }
+  const Result<ScanPosition> parsed = ParseScanToken(token);
+  BASALT_CHECK(!parsed.ok() || EncodeScanToken(*parsed) == token);
 }
 
 void Fuzz(FuzzInput& input) {
@@ -213,6 +260,8 @@ void Fuzz(FuzzInput& input) {
       return TryRequest(input);
     case 2:
       return TryScan(input);
+    case 3:
+      return TryToken(input);
     default:
       return TryRouter(input);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
 #include "server/clock/hybrid_clock.h"
 
 namespace basalt::testing {
@@ -77,7 +78,10 @@ void SnapshotLoad::Read(const Shared& snapshot) {
   ++snapshot->open;
   for (const std::string& key : snapshot->read.keys) Get(snapshot, key);
   if (snapshot->read.whole) {
-    for (const client::ShardView& shard : shards_) Scan(snapshot, shard, {});
+    for (const client::ShardView& shard : shards_) {
+      const bool reverse = random_.OneIn(2);
+      Scan(snapshot, shard, reverse, {});
+    }
   }
   EndCall(snapshot);
 }
@@ -95,23 +99,28 @@ void SnapshotLoad::Get(const Shared& snapshot, const std::string& key) {
          });
 }
 
-void SnapshotLoad::Scan(const Shared& snapshot, const client::ShardView& shard, std::string from) {
+void SnapshotLoad::Scan(const Shared& snapshot, const client::ShardView& shard, bool reverse,
+                        std::string start) {
   client::Operation operation{.kind = client::OperationKind::kScan, .at = snapshot->read.timestamp};
   operation.page = {.shard_id = shard.shard_id,
                     .first_slot = shard.first_slot,
                     .slot_count = shard.slot_count,
-                    .from = std::move(from),
+                    .from = reverse ? std::string() : start,
+                    .to = reverse ? std::move(start) : std::string(),
+                    .reverse = reverse,
                     .rows_max = static_cast<uint32_t>(random_.Between(1, 6))};
   ++snapshot->open;
   ++calls_;
   start_(snapshot->client, std::move(operation),
-         [this, snapshot, shard](client::CallResult result) {
+         [this, snapshot, shard, reverse](client::CallResult result) {
            if (GoesOn(snapshot, result.status)) {
+             BASALT_CHECK(result.payload.reverse == reverse);
+             if (reverse && !result.payload.rows.empty()) findings_.Mark("pages read in reverse");
              for (Row& row : result.payload.rows) {
                snapshot->read.rows[row.key] = {std::move(row.value), row.version};
              }
              if (!result.payload.resume.empty())
-               Scan(snapshot, shard, std::move(result.payload.resume));
+               Scan(snapshot, shard, reverse, std::move(result.payload.resume));
            }
            EndCall(snapshot);
          });

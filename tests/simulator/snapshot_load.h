@@ -45,7 +45,9 @@ class SnapshotLoad {
   void AskClocks(const Shared& snapshot);
   void Read(const Shared& snapshot);
   void Get(const Shared& snapshot, const std::string& key);
-  void Scan(const Shared& snapshot, const client::ShardView& shard, std::string from);
+  // The next page; `start` empty: the first one.
+  void Scan(const Shared& snapshot, const client::ShardView& shard, bool reverse,
+            std::string start);
   // After a call of the snapshot that ended so.
   bool GoesOn(const Shared& snapshot, const Status& status);
   void EndCall(const Shared& snapshot);

@@ -139,6 +139,22 @@ struct CompareAndSetResult {
   uint64_t version = 0;  // of what was written; else of the value that there was, 0: none
 };
 
+struct DeletePrefixOptions {
+  bool every_key = false;        // an empty prefix is meant; without this it is refused
+  bool one_transaction = false;  // refuses (not applied) what takes more than one
+};
+
+// How far it came. With a status that is not OK, what was counted by then has happened all the
+// same; run it again for the rest.
+struct DeletePrefixResult {
+  // kNotApplied: nothing was deleted. kUnknown: something was, or may have been, but not all.
+  Status status;
+  uint64_t deleted = 0;  // keys that had a value at the snapshot and whose delete has taken effect
+  uint64_t unknown = 0;  // keys of the last transaction, when its outcome is not known
+  uint64_t transactions = 0;  // that committed; with a status that is OK, 1 says: atomic
+  uint64_t timestamp = 0;     // of the snapshot
+};
+
 using Values = std::vector<std::optional<Value>>;
 
 using StatusCallback = std::function<void(Status)>;
@@ -148,7 +164,8 @@ using IncrementCallback = std::function<void(Result<int64_t>)>;
 
 namespace client {
 class CallDriver;
-}
+struct KeyRange;
+}  // namespace client
 
 // All shards as they stood at one timestamp: whatever is read of it fits together. It holds nothing
 // at the servers and is readable for as long as they keep old versions (--version-retention); then
@@ -169,6 +186,8 @@ class Snapshot {
   Result<uint64_t> Count(const ScanOptions& scan, const CallOptions& options = {}) const;
 
  private:
+  Status CheckToken(const client::KeyRange& range) const;
+
   client::CallDriver* driver_;
   uint64_t timestamp_;
 };
@@ -230,21 +249,38 @@ class Client {
   // not run again. The read mode is that of its gets; `at` does not count.
   Status Transact(const std::function<Status(Transaction&)>& body, const CallOptions& options = {});
 
+  // Deletes all keys that begin with `prefix` and have a value at a snapshot of now, by name:
+  // whatever value one of them has by then, and each once. A key that is first written after the
+  // snapshot stays: no range is locked. Up to 10,000 keys of 15 MiB together it is one
+  // transaction: they go at one instant on all shards, or none does, strictly serializable. Beyond
+  // that every so many keys, in key order, are a transaction of their own, one after the other:
+  // each atomic, the whole not. It ends with the first that fails. Blocks; refused inside a
+  // callback. The timeout holds for the snapshot, for each page of keys and for each transaction;
+  // it has to read its keys within --version-retention (kTooOld). `at` does not count.
+  DeletePrefixResult DeletePrefix(std::string_view prefix, const DeletePrefixOptions& options = {},
+                                  const CallOptions& call = {});
+
   // Of now: it shows all that was acknowledged before the call. The leaders of all shards are
   // asked.
   Result<basalt::Snapshot> Snapshot(const CallOptions& options = {});
   // Of a timestamp that a snapshot, a version or somebody else gave; nobody is asked.
   basalt::Snapshot SnapshotAt(uint64_t timestamp) const;
 
-  // These three read one snapshot, of `options.at` or of now. Their timeout holds for choosing it
-  // and for each get or page.
+  // These four read one snapshot, of `options.at`, of a token, or of now. Their timeout holds for
+  // choosing it and for each get or page.
   Result<Values> MultiGet(const std::vector<std::string>& keys, const CallOptions& options = {});
-  // All rows of a range in key order, merged over the shards as they are read.
+  // All rows of a range in key order, or in reverse, merged over the shards as they are read.
   RowStream Scan(const ScanOptions& scan, const CallOptions& options = {});
   // How many rows Scan would give.
   Result<uint64_t> Count(const ScanOptions& scan, const CallOptions& options = {});
+  // The first `scan.limit` rows (at least 1), and a token to go on behind them. A page ends before
+  // that when its keys and values have come to 16 MiB.
+  Result<RowPage> ScanPage(const ScanOptions& scan, const CallOptions& options = {});
 
  private:
+  // The one that the scan's token names, or as Snapshot says.
+  Result<basalt::Snapshot> SnapshotOf(const ScanOptions& scan, const CallOptions& options);
+
   explicit Client(std::unique_ptr<client::CallDriver> driver);
 
   std::unique_ptr<client::CallDriver> driver_;

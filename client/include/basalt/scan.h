@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "basalt/result.h"
 #include "basalt/status.h"
@@ -20,12 +21,30 @@ struct ScanOptions {
   std::string to;      // excluded; empty: to the last key
   uint64_t limit = 0;  // rows; 0: no limit
   bool keys_only = false;
+  // From the last key of the range to the first; the limit takes the last ones. Nodes of a release
+  // that has no reverse scans are told by kInternal.
+  bool reverse = false;
+  // Goes on where a token says (RowPage::resume, RowStream::ResumeToken), at the same snapshot, in
+  // the same direction and range: so it excludes `prefix`, `from`, `to` and `reverse`, and an `at`
+  // of the call's options that is another one. kInvalidArgument: it is damaged, of another release
+  // or of another cluster. kTooOld: of its snapshot nothing is kept any more; begin anew.
+  std::string resume;
 };
 
 struct Row {
   std::string key;
   std::string value;
   uint64_t version = 0;
+};
+
+// One page of a scan.
+struct RowPage {
+  std::vector<Row> rows;
+  // For ScanOptions::resume, of whatever process; empty: no row is left. It holds nothing at the
+  // servers, and is good for as long as they keep old versions (--version-retention). Printable:
+  // letters, digits, '-' and '_', up to 11 KiB. It shows bounds and a key to who decodes it.
+  std::string resume;
+  uint64_t timestamp = 0;  // of the snapshot
 };
 
 namespace client {
@@ -49,6 +68,9 @@ class RowStream {
   std::optional<Row> Next();
   // OK while rows come and at the regular end.
   const Status& status() const { return status_; }
+  // To go on behind the rows that came so far; empty: no row is left. Looks whether one is, which
+  // may block, and fail. After an error of Next: to go on once that is mended.
+  Result<std::string> ResumeToken();
 
   class Iterator {
    public:

@@ -24,6 +24,7 @@
 // them).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -37,6 +38,9 @@
 #include "basalt/status.h"
 
 namespace basalt {
+
+inline constexpr size_t kTransactionKeysMax = 10'000;
+inline constexpr size_t kTransactionBytesMax = size_t{15} << 20;
 
 struct Value;
 

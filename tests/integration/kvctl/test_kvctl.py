@@ -106,6 +106,73 @@ class KvctlTest(unittest.TestCase):
         self.assertEqual(len(self.kvctl("scan", "--prefix", "scan:", "--limit", "7").splitlines()), 7)
         self.assertEqual(self.json("count", "--prefix", "scan:"), {"count": 2500})
 
+    def more(self, *words):
+        """The rows of one page, and the token of the next, if there is one."""
+        done = self.cluster.kvctl("scan", *words)
+        token = re.search(rb"--resume (\S+)", done.stderr)
+        self.assertEqual(bool(token), bool(done.stderr), done.stderr)
+        return done.stdout.decode().splitlines(), token and token.group(1).decode()
+
+    def fill(self, prefix, count):
+        keys = [f"{prefix}{number:05}" for number in range(count)]
+        lines = "".join(json.dumps({"key": key, "value": "v"}) + "\n" for key in keys)
+        self.kvctl("import", "-", input=lines.encode())
+        return keys
+
+    def test_e2_scans_in_reverse(self):
+        keys = self.fill("reverse:", 2500)
+        seen = self.kvctl("scan", "--prefix", "reverse:", "--reverse", "--keys-only").decode()
+        self.assertEqual(seen.splitlines(), keys[::-1])
+        last, token = self.more("--prefix", "reverse:", "--reverse", "--keys-only", "--limit", "3")
+        self.assertEqual(last, keys[:-4:-1])
+        self.assertIsNotNone(token)
+        some = self.kvctl("scan", "--from", keys[10], "--to", keys[13], "--reverse", "--keys-only")
+        self.assertEqual(some.decode().splitlines(), [keys[12], keys[11], keys[10]])
+        self.kvctl("put", keys[0], "later")
+        self.kvctl("del", keys[1])
+        old = self.kvctl("scan", "--to", keys[3], "--reverse", "--limit", "3",
+                         "--at", str(int(self.json("get", keys[0])["version"]) - 1))
+        self.assertEqual(old.decode().splitlines(), [f"{key}\tv" for key in keys[2::-1]])
+
+    def test_e3_pages_go_on_at_the_same_snapshot(self):
+        for flags in ((), ("--reverse",)):
+            keys = self.fill(f"page{len(flags)}:", 2000)
+            page, token = self.more("--prefix", keys[0][:6], "--keys-only", "--limit", "700", *flags)
+            seen, pages = page, 1
+            self.kvctl("del", keys[1000])
+            self.kvctl("put", keys[1000] + "x", "too late")
+            while token:
+                page, token = self.more("--keys-only", "--limit", "700", "--resume", token)
+                self.assertTrue(page, "no empty page")
+                seen, pages = seen + page, pages + 1
+            self.assertEqual(seen, keys[::-1] if flags else keys, "of one snapshot")
+            self.assertEqual(pages, 3)
+
+    def test_e4_tokens_that_do_not_fit(self):
+        self.fill("token:", 10)
+        _, token = self.more("--prefix", "token:", "--limit", "2")
+        broken = token[:-5] + ("A" if token[-5] != "A" else "B") + token[-4:]
+        self.kvctl("scan", "--resume", broken, code=2)
+        self.kvctl("scan", "--resume", "token:00001", code=2)
+        self.kvctl("scan", "--resume", token, "--prefix", "token:", code=2)
+        self.assertEqual(len(self.kvctl("scan", "--resume", token).splitlines()), 8)
+
+    def test_e5_keys_deleted_by_prefix(self):
+        self.fill("wipe:", 10500)
+        self.kvctl("put", "wipf", "stays")
+        self.kvctl("del", "--prefix", "wipe:", "--one-transaction", code=5)
+        self.assertEqual(self.kvctl("count", "--prefix", "wipe:"), b"10500\n")
+        some = self.json("del", "--prefix", "wipe:000", "--one-transaction")
+        self.assertEqual((some["deleted"], some["transactions"], some["outcome"]), (100, 1, "applied"))
+        rest = self.json("--timeout", "30s", "del", "--prefix", "wipe:")
+        self.assertEqual((rest["deleted"], rest["transactions"]), (10400, 2))
+        self.assertEqual(self.kvctl("count", "--prefix", "wipe:"), b"0\n")
+        self.assertEqual(self.kvctl("get", "wipf"), b"stays\n")
+        self.assertEqual(self.kvctl("count", "--prefix", "wipe:", "--at", rest["timestamp"]),
+                         b"10400\n", "the snapshot whose keys went")
+        self.kvctl("del", "--prefix", "wipe:", code=1)
+        self.kvctl("del", "--prefix", "", code=2)
+
     def test_f_malformed_import(self):
         done = self.cluster.kvctl("import", "-", check=False,
                                   input=b'{"key":"bad:1","value":"1"}\n{"key":"bad:2"}\n')

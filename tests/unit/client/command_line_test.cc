@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "client/kvctl/completion.h"
+#include "client/scan_token.h"
 
 namespace basalt::kvctl {
 namespace {
@@ -68,6 +69,8 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"put k v", Verb::kPut},
       {"get k --read read-index", Verb::kGet},
       {"del k", Verb::kDel},
+      {"del --prefix p --one-transaction", Verb::kDel},
+      {"del --all", Verb::kDel},
       {"cas k v --expect u", Verb::kCas},
       {"cas k v --absent", Verb::kCas},
       {"cas k v --version 7", Verb::kCas},
@@ -77,6 +80,7 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"explain get k --read read-index", Verb::kExplainGet},
       {"explain put k v", Verb::kExplainPut},
       {"scan --prefix p --limit 3 --keys-only", Verb::kScan},
+      {"scan --prefix p --reverse", Verb::kScan},
       {"count --from a --to b", Verb::kCount},
       {"import - --format tsv --base64 --from-line 7 --in-flight 10", Verb::kImport},
       {"export --format tsv --from a", Verb::kExport},
@@ -122,6 +126,14 @@ TEST(CommandLineTest, WhatIsReadOfTheArguments) {
   const CommandLine mget = ParseWords("mget a b --at 7");
   EXPECT_EQ(mget.arguments->keys, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(mget.arguments->at, 7U);
+  EXPECT_TRUE(ParseWords("scan --reverse").arguments->scan.reverse);
+  const std::string token = client::EncodeScanToken({.at = 7, .from = "k"});
+  EXPECT_EQ(Parse({"scan", "--limit", "3", "--resume", token}).arguments->scan.resume, token);
+  const CommandLine del = ParseWords("del --prefix p --one-transaction");
+  EXPECT_EQ(del.arguments->scan.prefix, "p");
+  EXPECT_TRUE(del.arguments->one_transaction);
+  EXPECT_FALSE(del.arguments->every_key);
+  EXPECT_TRUE(Parse({"del", "--prefix", "", "--all"}).arguments->every_key);
   EXPECT_EQ(ParseWords("count --at 107374182400000").arguments->at, 107374182400000U);
   EXPECT_TRUE(Parse({"put", "k", "-"}).arguments->value_from_stdin);
   EXPECT_EQ(Parse({"put", "", ""}).arguments->key, "");
@@ -167,6 +179,13 @@ TEST(CommandLineTest, MistakesAreOneLineAndExitCodeTwo) {
       {"--hex get zz", "zz"},
       {"scan --prefix a --from b", "--prefix"},
       {"scan --limit -1", "--limit"},
+      {"scan --resume basalt-scan-1-AAAA", "damaged"},
+      {"scan --resume 107374182400000", "no resume token"},
+      {"del", "KEY"},
+      {"del k --prefix p", "--prefix"},
+      {"del k --all", "--all"},
+      {"del --prefix p --all", "--all"},
+      {"del k --one-transaction", "--one-transaction"},
       {"import", "FILE"},
       {"import f --from-line 0", "--from-line"},
       {"shard", "subcommand"},
@@ -189,6 +208,25 @@ TEST(CommandLineTest, MistakesAreOneLineAndExitCodeTwo) {
     EXPECT_EQ(parsed.text.find('\n'), std::string::npos) << line;
     EXPECT_NE(parsed.text.find(part), std::string::npos) << line << ": " << parsed.text;
   }
+}
+
+TEST(CommandLineTest, ATokenExcludesWhatItHasItself) {
+  const std::string token = client::EncodeScanToken({.at = 7, .from = "k"});
+  using Words = std::vector<std::string>;
+  for (const Words& more : {Words{"--prefix", "p"}, Words{"--from", "a"}, Words{"--to", "b"},
+                            Words{"--reverse"}, Words{"--at", "7"}}) {
+    Words words = {"scan", "--resume", token};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandLine parsed = Parse(words);
+    EXPECT_FALSE(parsed.arguments.has_value()) << more.front();
+    EXPECT_EQ(parsed.code, kUsage);
+  }
+}
+
+TEST(CommandLineTest, AnEmptyPrefixIsNotDeletedByAccident) {
+  const CommandLine parsed = Parse({"del", "--prefix", ""});
+  EXPECT_FALSE(parsed.arguments.has_value());
+  EXPECT_NE(parsed.text.find("--all"), std::string::npos);
 }
 
 TEST(CommandLineTest, HelpSaysWhatAScanPromises) {

@@ -124,6 +124,7 @@ class FakeKvServer::Services final : public v1::Kv::CallbackService {
   void ServeCompareAndSet(const v1::CompareAndSetRequest& set, v1::Response* response)
       BASALT_REQUIRES(mutex_);
   void ServeScan(const v1::Request& request, v1::ScanResult* result) BASALT_REQUIRES(mutex_);
+  void ServeReverseScan(const v1::Request& request, v1::ScanResult* result) BASALT_REQUIRES(mutex_);
   bool Owns(const v1::Request& request, const std::string& key) BASALT_REQUIRES(mutex_);
 
   Admin admin_;
@@ -309,6 +310,11 @@ bool FakeKvServer::Services::Owns(const v1::Request& request, const std::string&
 
 void FakeKvServer::Services::ServeScan(const v1::Request& request, v1::ScanResult* result) {
   const v1::ScanRequest& scan = request.scan();
+  result->set_reverse(scan.reverse());
+  if (scan.reverse()) {
+    ServeReverseScan(request, result);
+    return;
+  }
   uint32_t rows = 0;
   for (auto it = contents_.lower_bound(scan.from()); it != contents_.end(); ++it) {
     if (!scan.to().empty() && it->first >= scan.to()) break;
@@ -320,6 +326,25 @@ void FakeKvServer::Services::ServeScan(const v1::Request& request, v1::ScanResul
     ++rows;
     result->set_count(rows);
     if (scan.count_only()) continue;
+    v1::Row* row = result->add_rows();
+    row->set_key(it->first);
+    if (!scan.keys_only()) row->set_value(it->second);
+    row->set_version(kFirstStamp);
+  }
+}
+
+void FakeKvServer::Services::ServeReverseScan(const v1::Request& request, v1::ScanResult* result) {
+  const v1::ScanRequest& scan = request.scan();
+  auto it = scan.to().empty() ? contents_.end() : contents_.lower_bound(scan.to());
+  while (it != contents_.begin()) {
+    --it;
+    if (it->first < scan.from()) break;
+    if (!Owns(request, it->first)) continue;
+    if (result->count() == kRowsPerPage) {
+      result->set_resume(result->rows(kRowsPerPage - 1).key());
+      return;
+    }
+    result->set_count(result->count() + 1);
     v1::Row* row = result->add_rows();
     row->set_key(it->first);
     if (!scan.keys_only()) row->set_value(it->second);
