@@ -134,6 +134,7 @@ std::optional<std::string> Problem(const v1::Request& request) {
         return "a bound of the scan is longer than a key may be";
       }
       return std::nullopt;
+    case v1::Request::kSetVersionRetention:  // not yet
     case v1::Request::OPERATION_NOT_SET:
       return "the request has no operation that this release knows";
   }

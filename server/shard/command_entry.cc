@@ -94,6 +94,8 @@ std::optional<std::string> TransactionProblem(const v1::Command& command) {
 
 bool OperationHasUnknownFields(const v1::Command& command) {
   switch (command.operation_case()) {
+    case v1::Command::kSetVersionRetention:
+      return true;  // not yet
     case v1::Command::kPut:
       return HasUnknownFields(command.put());
     case v1::Command::kDelete:

@@ -66,6 +66,7 @@ absl::StatusOr<CommandOutcome> MetaCommands::Apply(const v1::Command& command, u
     case v1::Command::kSettle:
     case v1::Command::kForgetTransactions:
     case v1::Command::kAdvanceHorizon:
+    case v1::Command::kSetVersionRetention:
       return CommandOutcome{Verdict::kWrongShard};  // no user keys here
     case v1::Command::kRaiseCeiling:
     case v1::Command::kForgetSessions:  // the state machine's own

@@ -126,6 +126,7 @@ absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, 
       return CommandOutcome{Verdict::kWrongShard};  // the meta shard's
     case v1::Command::kRaiseCeiling:
     case v1::Command::kForgetSessions:  // the state machine's own
+    case v1::Command::kSetVersionRetention:
     case v1::Command::OPERATION_NOT_SET:
       break;  // refused when the entry was decoded
   }
