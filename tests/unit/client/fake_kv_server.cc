@@ -292,6 +292,7 @@ void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* res
       break;
     case v1::Request::kClock:  // as set above
       break;
+    case v1::Request::kSetVersionRetention:
     case v1::Request::kOutcome:   // of scripts
     case v1::Request::kOneShard:  // transactions are tested against real nodes
     case v1::Request::kCommit:
