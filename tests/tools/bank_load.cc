@@ -183,10 +183,10 @@ void BankLoad::RunReader(Client& client) {
 
 Status BankLoad::ReadAll(Transaction& transaction, Rows* read) const {
   read->clear();
-  for (const std::string& name : accounts_) {
-    const Result<std::optional<Value>> value = transaction.Get(name);
-    if (!value.ok()) return value.status();
-    if (value->has_value()) read->emplace(name, (*value)->bytes);
+  const Result<Values> values = transaction.MultiGet(accounts_);
+  if (!values.ok()) return values.status();
+  for (size_t i = 0; i < accounts_.size(); ++i) {
+    if ((*values)[i]) read->emplace(accounts_[i], (*values)[i]->bytes);
   }
   return Status();
 }

@@ -124,9 +124,8 @@ class BankTest(ProcessTest):
             counts.look(node)
         calls = [(int(begin), int(end), what, status) for what, begin, end, status in
                  (line.split("\t") for line in self.slow_calls.read_text().splitlines())]
-        # An audit is a call for each account, again and again until nobody was in its way.
         audits = [call for call in calls if call[2] == "audit"]
-        stuck_us, longest = longest_wait([call for call in calls if call[2] != "audit"], whole)
+        stuck_us, longest = longest_wait(calls, whole)
         print(f"{kills} leaders killed; {report}; longest wait while the cluster was whole "
               f"{stuck_us / 1e6:.2f} s, of an audit {longest_wait(audits, whole)[0] / 1e6:.2f} s; "
               f"{counts.totals()}")
