@@ -4,9 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include "basalt/transaction.h"
 #include "base/check.h"
 #include "base/slot.h"
-#include "basalt/transaction.h"
 
 namespace basalt::client {
 namespace {
