@@ -297,8 +297,9 @@ constexpr std::array kSettings = {
     Setting{
         G::kStorage, "session-memory", "SIZE",
         "what may be held in memory to remember clients by, some 900 bytes for each that was "
-        "heard of lately; shared by the replicas, each of which may hold 256KiB; beyond it those "
-        "that were silent longest are forgotten earlier; 1MiB to 1TiB",
+        "heard of lately, and how transactions ended, some 200 bytes each; shared by the replicas, "
+        "each of which may hold 256KiB; beyond it what is oldest is forgotten earlier; 1MiB to "
+        "1TiB",
         "", ReadBytes<&C::session_memory, kMiB, kTiB>, PrintBytes<&C::session_memory>},
     Setting{G::kStorage, "memory-limit", "SIZE",
             "what the process should stay under: of what --block-cache, --write-buffer and "

@@ -6,8 +6,6 @@ namespace basalt::server {
 namespace {
 
 constexpr MonotonicTime kProposeAgain = std::chrono::seconds(1);
-// Of one shard; each takes some 200 bytes in memory.
-constexpr uint64_t kOutcomesMost = 100'000;
 
 }  // namespace
 
@@ -28,23 +26,32 @@ void SessionRetention::Tick(MonotonicTime now) {
   while (samples_.size() > 1 && now - samples_[1].at >= limits_.retention) samples_.pop_front();
 }
 
+// Well below the bound, so that it is not passed again at once.
+void SessionRetention::KeepTheBound(Proposal& proposal) const {
+  if (limits_.bytes_max == 0 || bytes() <= limits_.bytes_max) return;
+  const uint64_t least = limits_.bytes_max / 4;
+  const auto left_by = [&](uint64_t other) {
+    const uint64_t both = limits_.bytes_max - least;
+    return std::max(both - std::min(both, other), least);
+  };
+  if (totals_.bytes >= OutcomeBytes()) {
+    proposal.bytes_max = left_by(OutcomeBytes());
+  } else {
+    proposal.outcomes_kept_max = std::max<uint64_t>(1, left_by(totals_.bytes) / kBytesPerOutcome);
+  }
+}
+
 std::optional<SessionRetention::Proposal> SessionRetention::Due(MonotonicTime now) {
   Proposal proposal;
   if (!samples_.empty() && now - samples_.front().at >= limits_.retention && totals_.oldest != 0 &&
       totals_.oldest <= samples_.front().stamp) {
     proposal.through = samples_.front().stamp;
   }
-  // Well below the bound, so that it is not passed again at once.
-  if (limits_.bytes_max != 0 && totals_.bytes > limits_.bytes_max) {
-    proposal.bytes_max = limits_.bytes_max - limits_.bytes_max / 4;
-  }
   if (!samples_.empty() && now - samples_.front().at >= limits_.retention &&
       outcomes_.oldest != 0 && outcomes_.oldest <= samples_.front().stamp) {
     proposal.outcomes_through = samples_.front().stamp;
   }
-  if (outcomes_.kept > kOutcomesMost) {
-    proposal.outcomes_kept_max = kOutcomesMost - kOutcomesMost / 4;
-  }
+  KeepTheBound(proposal);
   if (proposal == Proposal()) return std::nullopt;
   if (proposed_at_ && now - *proposed_at_ < kProposeAgain) return std::nullopt;
   proposed_at_ = now;

@@ -3,8 +3,10 @@
 //
 // A client is remembered for the retention, counted from its last command by the replica's own
 // monotonic clock, as old versions are (version_retention.h): samples say what had been applied by
-// when. Whatever is lost on the way makes it later, never earlier. When all clients together take
-// more than the bound, those that were silent for longest go earlier.
+// when. Whatever is lost on the way makes it later, never earlier. Outcomes of transactions are
+// kept as long, counted from when they were settled. When both together take more than the bound,
+// some of that which takes more goes earlier: clients that were silent for longest, or the oldest
+// outcomes.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +23,8 @@ class SessionRetention {
  public:
   struct Limits {
     MonotonicTime retention = std::chrono::hours(1);  // above 0
-    // In memory, of one replica; 0: no bound. A busy client's results alone take 65 KiB.
+    // In memory, of one replica, for both; 0: no bound. A busy client's results alone take 65 KiB,
+    // an outcome some 200 bytes.
     uint64_t bytes_max = uint64_t{16} << 20;
   };
   // As in ForgetSessionsCommand.
@@ -49,10 +52,15 @@ class SessionRetention {
   // lost.
   std::optional<Proposal> Due(MonotonicTime now);
 
-  // Of memory, as last applied.
-  uint64_t bytes() const { return totals_.bytes; }
+  // Of memory, as last applied: clients and outcomes.
+  uint64_t bytes() const { return totals_.bytes + OutcomeBytes(); }
+
+  static constexpr uint64_t kBytesPerOutcome = 224;  // about: a row, and its place in the order
 
  private:
+  uint64_t OutcomeBytes() const { return outcomes_.kept * kBytesPerOutcome; }
+  void KeepTheBound(Proposal& proposal) const;
+
   struct Sample {
     MonotonicTime at{};
     Stamp stamp = 0;  // the highest applied

@@ -86,12 +86,33 @@ TEST_F(SessionRetentionTest, AnOutcomeIsForgottenAfterTheRetentionAndNotBefore) 
   EXPECT_EQ(due->outcomes_kept_max, 0u);
 }
 
+constexpr uint64_t kOutcome = SessionRetention::kBytesPerOutcome;
+
 TEST_F(SessionRetentionTest, TooManyOutcomesGoEarlier) {
-  retention_.Applied(now_, 100'000, {}, {.kept = 100'000, .oldest = 99'000});
-  retention_.Tick(now_);
-  EXPECT_EQ(retention_.Due(now_), std::nullopt);
-  retention_.Applied(now_, 100'000, {}, {.kept = 100'001, .oldest = 99'000});
-  EXPECT_EQ(retention_.Due(now_), (Proposal{0, 0, 0, 75'000}));
+  SessionRetention retention({.retention = seconds(10), .bytes_max = 1000 * kOutcome});
+  retention.Applied(now_, 100'000, {}, {.kept = 1000, .oldest = 99'000});
+  retention.Tick(now_);
+  EXPECT_EQ(retention.Due(now_), std::nullopt);
+  EXPECT_EQ(retention.bytes(), 1000 * kOutcome);
+  retention.Applied(now_, 100'000, {}, {.kept = 1001, .oldest = 99'000});
+  EXPECT_EQ(retention.Due(now_), (Proposal{0, 0, 0, 750}));
+}
+
+TEST_F(SessionRetentionTest, ClientsAndOutcomesHaveOneBoundAndWhatTakesMoreGoes) {
+  const uint64_t most = 1000 * kOutcome;
+  SessionRetention retention({.retention = seconds(10), .bytes_max = most});
+  const auto due = [&](uint64_t bytes, uint64_t kept) {
+    retention.Applied(now_, 100'000, {.bytes = bytes, .oldest = 99'000},
+                      {.kept = kept, .oldest = 99'000});
+    retention.Tick(now_);
+    return retention.Due(now_ += seconds(1));
+  };
+  EXPECT_EQ(due(400 * kOutcome, 600), std::nullopt);
+  EXPECT_EQ(due(400 * kOutcome, 601), (Proposal{0, 0, 0, 350}));
+  EXPECT_EQ(due(600 * kOutcome, 401), (Proposal{0, most * 349 / 1000}));
+  // Far above it, some of each stays.
+  EXPECT_EQ(due(2000 * kOutcome, 3000), (Proposal{0, 0, 0, 250}));
+  EXPECT_EQ(due(3000 * kOutcome, 2000), (Proposal{0, most / 4}));
 }
 
 }  // namespace
