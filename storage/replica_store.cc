@@ -128,6 +128,15 @@ absl::StatusOr<uint64_t> ReadHorizon(Engine& engine) {
   return *horizon;
 }
 
+absl::StatusOr<uint64_t> ReadRetention(Engine& engine) {
+  BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
+                          engine.Get(Family::kState, kRetentionRow));
+  if (!bytes) return uint64_t{0};
+  const std::optional<uint64_t> ms = DecodeRetentionRow(*bytes);
+  if (!ms) return base::DataLoss("the row of the retention is damaged");
+  return *ms;
+}
+
 absl::StatusOr<CeilingRow> ReadCeiling(Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(const std::optional<std::string> bytes,
                           engine.Get(Family::kState, kCeilingRow));

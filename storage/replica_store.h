@@ -121,6 +121,9 @@ absl::StatusOr<AppliedRow> ReadAppliedRow(Engine& engine);
 // The horizon of an engine; DataLoss when its row is damaged.
 absl::StatusOr<uint64_t> ReadHorizon(Engine& engine);
 
+// How long versions are kept, in milliseconds; 0: no row. DataLoss when its row is damaged.
+absl::StatusOr<uint64_t> ReadRetention(Engine& engine);
+
 // The ceiling of an engine; DataLoss when its row is damaged.
 absl::StatusOr<CeilingRow> ReadCeiling(Engine& engine);
 

@@ -76,6 +76,19 @@ std::optional<CeilingRow> DecodeCeilingRow(std::string_view bytes) {
   return row;
 }
 
+std::string EncodeRetentionRow(uint64_t ms) {
+  std::string bytes;
+  AppendBigEndian<uint64_t>(ms, bytes);
+  return bytes;
+}
+
+std::optional<uint64_t> DecodeRetentionRow(std::string_view bytes) {
+  if (bytes.size() != sizeof(uint64_t)) return std::nullopt;
+  const auto ms = ReadBigEndian<uint64_t>(bytes);
+  if (!IsRetention(ms)) return std::nullopt;
+  return ms;
+}
+
 std::string HashRowKey(uint32_t row) {
   std::string key(kHashRowPrefix);
   AppendBigEndian<uint16_t>(static_cast<uint16_t>(row), key);

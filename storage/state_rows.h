@@ -13,6 +13,9 @@
 //   ceiling        u64 | u64: leaders of terms above the second stamp nothing at or below the
 //   first;
 //                  missing: 0
+//   retention      u64: milliseconds for which versions are kept that were replaced, 1 s to 30
+//   days;
+//                  missing: what each node was started with
 //   map            meta shard: serialized basalt.v1.ClusterMap
 //   session/<u64>, sessions   results of clients' commands: storage/sessions.h
 //
@@ -34,6 +37,7 @@ inline constexpr std::string_view kDescriptorRow = "descriptor";
 inline constexpr std::string_view kHashRowPrefix = "hash/";
 inline constexpr std::string_view kHorizonRow = "horizon";
 inline constexpr std::string_view kCeilingRow = "ceiling";
+inline constexpr std::string_view kRetentionRow = "retention";
 inline constexpr std::string_view kMapRow = "map";
 // storage/sessions.h
 inline constexpr std::string_view kSessionRowPrefix = "session/";
@@ -63,6 +67,16 @@ struct CeilingRow {
 std::string EncodeCeilingRow(const CeilingRow& row);
 // nullopt: damaged.
 std::optional<CeilingRow> DecodeCeilingRow(std::string_view bytes);
+
+// Part of the protocol: what a row and the command that makes it may say.
+inline constexpr uint64_t kRetentionMsLeast = 1000;
+inline constexpr uint64_t kRetentionMsMost = uint64_t{30} * 24 * 3600 * 1000;
+constexpr bool IsRetention(uint64_t ms) {
+  return ms >= kRetentionMsLeast && ms <= kRetentionMsMost;
+}
+std::string EncodeRetentionRow(uint64_t ms);
+// nullopt: damaged.
+std::optional<uint64_t> DecodeRetentionRow(std::string_view bytes);
 
 inline constexpr uint32_t kSumsPerHashRow = 32;
 using HashSums = std::array<uint64_t, kSumsPerHashRow>;

@@ -54,12 +54,14 @@ struct CommandOutcome {
   }
 };
 
-// Of the versions of a replica: what its horizon is, and how much was ever written.
+// Of the versions of a replica: what its horizon is, how much was ever written, and for how long
+// they are kept.
 struct VersionTotals {
   uint64_t horizon = 0;
   // Of the rows of all versions applied since the replica was opened, and of what it held then
   // above the horizon at least 1. Rises.
   uint64_t bytes = 0;
+  uint64_t retention_ms = 0;  // 0: what the node was started with
 };
 
 // Of what a replica remembers of its clients.

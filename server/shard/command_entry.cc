@@ -15,6 +15,7 @@
 #include "base/status.h"
 #include "raft/core/configuration.h"
 #include "server/shard/txn_codec.h"
+#include "storage/state_rows.h"
 
 namespace basalt::server {
 namespace {
@@ -94,8 +95,6 @@ std::optional<std::string> TransactionProblem(const v1::Command& command) {
 
 bool OperationHasUnknownFields(const v1::Command& command) {
   switch (command.operation_case()) {
-    case v1::Command::kSetVersionRetention:
-      return true;  // not yet
     case v1::Command::kPut:
       return HasUnknownFields(command.put());
     case v1::Command::kDelete:
@@ -127,6 +126,8 @@ bool OperationHasUnknownFields(const v1::Command& command) {
       return HasUnknownFields(command.forget_sessions());
     case v1::Command::kRaiseCeiling:
       return HasUnknownFields(command.raise_ceiling());
+    case v1::Command::kSetVersionRetention:
+      return HasUnknownFields(command.set_version_retention());
     case v1::Command::kFormCluster:
       return HasUnknownFields(command.form_cluster());
     case v1::Command::kSetNode:
@@ -150,6 +151,8 @@ std::optional<std::string> CommandProblem(const v1::Command& command) {
     return "a ceiling out of range";
   }
   if (command.has_fence() && !command.has_id()) return "a fence of no number";
+  const uint64_t retention_ms = command.set_version_retention().retention_ms();
+  if (retention_ms != 0 && !storage::IsRetention(retention_ms)) return "a retention out of range";
   if (HasUnknownFields(command) || OperationHasUnknownFields(command) ||
       (command.has_id() && HasUnknownFields(command.id()))) {
     return "unknown field";

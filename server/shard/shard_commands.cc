@@ -49,6 +49,7 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   first_slot_ = descriptor.first_slot();
   slot_count_ = descriptor.slot_count();
   BASALT_ASSIGN_OR_RETURN(versions_.horizon, storage::ReadHorizon(engine));
+  BASALT_ASSIGN_OR_RETURN(versions_.retention_ms, storage::ReadRetention(engine));
   BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow applied, storage::ReadAppliedRow(engine));
   if (applied.highest_stamp > versions_.horizon) ++versions_.bytes;  // there may be some
   BASALT_ASSIGN_OR_RETURN(std::vector<txn::Row> rows, ReadTxnRows(engine));
@@ -65,6 +66,7 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
 
 absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
   BASALT_RETURN_IF_ERROR(storage::ReadHorizon(engine).status());
+  BASALT_RETURN_IF_ERROR(storage::ReadRetention(engine).status());
   BASALT_RETURN_IF_ERROR(ReadTxnRows(engine).status());
   return ReadDescriptor(engine).status();
 }
@@ -121,12 +123,13 @@ absl::StatusOr<CommandOutcome> ShardCommands::Apply(const v1::Command& command, 
       return CommandOutcome{.verdict = Verdict::kFenced, .version = stamp};
     case v1::Command::kAdvanceHorizon:
       return AdvanceHorizon(command.advance_horizon().horizon(), stamp, batch);
+    case v1::Command::kSetVersionRetention:
+      return SetRetention(command.set_version_retention().retention_ms(), stamp, batch);
     case v1::Command::kFormCluster:
     case v1::Command::kSetNode:
       return CommandOutcome{Verdict::kWrongShard};  // the meta shard's
     case v1::Command::kRaiseCeiling:
     case v1::Command::kForgetSessions:  // the state machine's own
-    case v1::Command::kSetVersionRetention:
     case v1::Command::OPERATION_NOT_SET:
       break;  // refused when the entry was decoded
   }
@@ -368,6 +371,19 @@ CommandOutcome ShardCommands::AdvanceHorizon(uint64_t horizon, uint64_t stamp,
   if (horizon <= versions_.horizon || horizon >= stamp) return CommandOutcome{Verdict::kNoEffect};
   versions_.horizon = horizon;
   batch.Put(storage::Family::kState, storage::kHorizonRow, storage::EncodeHorizonRow(horizon));
+  return CommandOutcome{Verdict::kApplied, stamp};
+}
+
+// Applied also where nothing changes: whoever asks again is told so.
+CommandOutcome ShardCommands::SetRetention(uint64_t retention_ms, uint64_t stamp,
+                                           storage::Batch& batch) {
+  versions_.retention_ms = retention_ms;
+  if (retention_ms == 0) {
+    batch.Delete(storage::Family::kState, storage::kRetentionRow);
+  } else {
+    batch.Put(storage::Family::kState, storage::kRetentionRow,
+              storage::EncodeRetentionRow(retention_ms));
+  }
   return CommandOutcome{Verdict::kApplied, stamp};
 }
 

@@ -1,6 +1,6 @@
 // ShardCommands: what the commands of clients do to a shard of user keys: each that is done makes a
 // version at its stamp. And what AdvanceHorizon does: it lets old versions go
-// (storage/version_filter.h).
+// (storage/version_filter.h). For how long leaders keep them, SetVersionRetention says.
 //
 // A conditional command is judged against the newest version, a tombstone counting as none: whether
 // one below the horizon is still stored must decide nothing.
@@ -87,6 +87,7 @@ class ShardCommands : public CommandSet {
   absl::StatusOr<CommandOutcome> RunOneShard(const v1::OneShardCommand& command, Work work);
   void StageTransactions(Work work);
   CommandOutcome AdvanceHorizon(uint64_t horizon, uint64_t stamp, storage::Batch& batch);
+  CommandOutcome SetRetention(uint64_t retention_ms, uint64_t stamp, storage::Batch& batch);
   bool Owns(uint32_t slot) const;
   // Whether a transaction forbids a write of the key.
   bool IsLocked(std::string_view key) const {

@@ -160,6 +160,9 @@ void AddUnknownField(bool in_operation, v1::Command& command) {
   if (in_operation && command.has_forget_sessions()) message = command.mutable_forget_sessions();
   if (in_operation && command.has_advance_horizon()) message = command.mutable_advance_horizon();
   if (in_operation && command.has_raise_ceiling()) message = command.mutable_raise_ceiling();
+  if (in_operation && command.has_set_version_retention()) {
+    message = command.mutable_set_version_retention();
+  }
   message->GetReflection()->MutableUnknownFields(message)->AddVarint(1999, 1);
 }
 
@@ -314,6 +317,8 @@ v1::CommandBatch MakeBatch(FuzzInput& input, bool is_meta) {
       command.mutable_forget_sessions()->set_bytes_max(input.Below(2) * 2000);
     } else if (input.OneIn(16)) {
       command.mutable_raise_ceiling()->set_ceiling(input.Number());
+    } else if (input.OneIn(16)) {
+      command.mutable_set_version_retention()->set_retention_ms(500 * input.Below(8));
     } else if (!is_meta && input.OneIn(2)) {
       FillTxnCommand(input, key, batch, command);
       continue;

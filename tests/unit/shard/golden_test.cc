@@ -79,6 +79,13 @@ TEST(GoldenBytes, RaiseCeiling) {
   EXPECT_EQ(ToHex(batch.SerializeAsString()), "090068e5cf8b010000120cb20109090100f8cf8b010000");
 }
 
+TEST(GoldenBytes, SetVersionRetention) {
+  v1::CommandBatch batch;
+  batch.add_commands()->mutable_set_version_retention()->set_retention_ms(1'800'000);
+  batch.add_commands()->mutable_set_version_retention();
+  EXPECT_EQ(ToHex(batch.SerializeAsString()), "1207ba010408c0ee6d1203ba0100");
+}
+
 TEST(GoldenBytes, Descriptor) {
   const std::string golden = "080710011880102080102a04084710012a04084810022a0408491003";
   EXPECT_EQ(ToHex(testing::Descriptor(7, 2048, 2048).SerializeAsString()), golden);
