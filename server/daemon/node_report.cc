@@ -60,9 +60,10 @@ std::vector<std::string> Node::WhyNotReady(const std::vector<v1::ReplicaStatus>&
 void RequestReporter::OnAnswered(RequestKind kind, uint64_t shard_id, v1::Code code,
                                  MonotonicTime took) {
   constexpr Operation kOperations[kRequestKinds] = {
-      Operation::kGet,           Operation::kPut,       Operation::kDelete,   Operation::kScan,
-      Operation::kCompareAndSet, Operation::kIncrement, Operation::kOneShard, Operation::kValidate,
-      Operation::kOutcome,       Operation::kClock,     Operation::kCommit};
+      Operation::kGet,          Operation::kPut,           Operation::kDelete,
+      Operation::kScan,         Operation::kCompareAndSet, Operation::kIncrement,
+      Operation::kOneShard,     Operation::kValidate,      Operation::kOutcome,
+      Operation::kSetRetention, Operation::kClock,         Operation::kCommit};
   static_assert(kCodeCount == v1::Code_ARRAYSIZE, "a code without a name counts as internal");
   const Operation operation = kOperations[static_cast<size_t>(kind)];
   metrics_.Record(operation, code, std::chrono::duration<double>(took).count());
@@ -79,9 +80,10 @@ void RequestReporter::OnStage(RequestKind kind, Stage stage, MonotonicTime took,
   // no stages.
   BASALT_CHECK(kind != RequestKind::kClock && kind != RequestKind::kCommit);
   constexpr StagedOperation kOperations[kRequestKinds - 2] = {
-      StagedOperation::kGet,      StagedOperation::kPut,           StagedOperation::kDelete,
-      StagedOperation::kScan,     StagedOperation::kCompareAndSet, StagedOperation::kIncrement,
-      StagedOperation::kOneShard, StagedOperation::kValidate,      StagedOperation::kOutcome};
+      StagedOperation::kGet,         StagedOperation::kPut,           StagedOperation::kDelete,
+      StagedOperation::kScan,        StagedOperation::kCompareAndSet, StagedOperation::kIncrement,
+      StagedOperation::kOneShard,    StagedOperation::kValidate,      StagedOperation::kOutcome,
+      StagedOperation::kSetRetention};
   stages_.Record(kOperations[static_cast<size_t>(kind)], stage, took, requests);
 }
 
@@ -202,6 +204,7 @@ v1::StatusReply Node::AdminStatus() {
   reply.set_uptime_ms(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(clock_.Now() - started_at_).count()));
   reply.set_disk_free_bytes(disk_free_bytes_.load());
+  reply.set_version_retention_ms(static_cast<uint64_t>(config_.version_retention.count()));
   const NodeStatus status = Status();
   reply.set_ready(status.not_ready.empty());
   for (const std::string& reason : status.not_ready) reply.add_problems(reason);

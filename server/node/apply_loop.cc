@@ -282,9 +282,11 @@ void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
       MakeWriteAnswer(write, result->code,
                       result->code == v1::CODE_OK ? v1::OUTCOME_APPLIED : v1::OUTCOME_NOT_APPLIED);
   response.set_message(result->message);
-  response.mutable_write()->set_version(outcome.version);
-  response.mutable_write()->set_existed(outcome.existed);
-  response.mutable_write()->set_number(outcome.number);
+  if (write.kind != RequestKind::kSetRetention) {
+    response.mutable_write()->set_version(outcome.version);
+    response.mutable_write()->set_existed(outcome.existed);
+    response.mutable_write()->set_number(outcome.number);
+  }
   response.set_clock(outcome.version);
   if (write.explain) {
     Explain(waiting.term.value(), write.arrived,
@@ -425,7 +427,8 @@ void ApplyLoop::On(AppliedStatesAsked& work) {
     states.push_back({group, replica.machine->applied().index, replica.machine->highest_stamp(),
                       replica.machine->applied_hash(), replica.machine->versions().horizon,
                       SessionsDigestOf(*replica.machine), replica.machine->ceiling(),
-                      TransactionsDigestOf(*replica.machine)});
+                      TransactionsDigestOf(*replica.machine),
+                      replica.machine->versions().retention_ms});
   }
   work.reply(std::move(states));
 }

@@ -386,7 +386,9 @@ void GroupLoop::OnLeadership(Hosted& hosted, const raft::Leadership& leadership)
   hosted.leads = leads;
   if (hosted.leader_node != raft::NodeId(0)) hosted.campaign = false;
   ports_.leaders.OnLeader(hosted.group.id(), hosted.leader_node, leadership.term);
-  if (!leads) RefuseGathered(hosted, v1::CODE_NOT_LEADER);
+  if (leads) return;
+  hosted.retention_set = raft::LogIndex(0);
+  RefuseGathered(hosted, v1::CODE_NOT_LEADER);
 }
 
 void GroupLoop::TellLedTerm(const Hosted& hosted, bool leads) {

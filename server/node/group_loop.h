@@ -154,6 +154,7 @@ class GroupLoop {
   void ExpireGathered(Hosted& hosted);
   void CampaignAgain(Hosted& hosted);
   void ProposeHorizon(Hosted& hosted);
+  static bool SetsRetention(const Hosted& hosted);
   void ProposeForgetting(Hosted& hosted);
   void ProposeOwn(Hosted& hosted, const v1::Command& command);
   void NoteTotals(Hosted& hosted, const StateTotals& totals);

@@ -136,11 +136,21 @@ void GroupLoop::On(ProposalsArrived& event) {
   }
 }
 
+// Whether a retention is on its way into the log, or not known here to be applied yet. A horizon by
+// the one before must not come behind it, for then it would be applied when the setting of a higher
+// one has been acknowledged.
+bool GroupLoop::SetsRetention(const Hosted& hosted) {
+  if (hosted.group.core().status().applied < hosted.retention_set) return true;
+  return std::any_of(hosted.writes.begin(), hosted.writes.end(), [](const PendingWrite& write) {
+    return write.kind == RequestKind::kSetRetention;
+  });
+}
+
 void GroupLoop::ProposeHorizon(Hosted& hosted) {
   hosted.versions.Tick(TakenTime());
   if (!Serves(hosted)) return;
   const std::optional<Stamp> horizon = hosted.versions.Due(TakenTime());
-  if (!horizon) return;
+  if (!horizon || SetsRetention(hosted)) return;  // it is due again soon
   v1::Command command;
   command.mutable_advance_horizon()->set_horizon(*horizon);
   Count(counters_.horizons);
@@ -205,6 +215,7 @@ bool GroupLoop::ProposeEntry(Hosted& hosted, size_t count, size_t bytes) {
   WritesProposed waiting{hosted.group.id(), proposed->index, proposed->term, {}};
   for (size_t i = 0; i < count; ++i) {
     PendingWrite& write = hosted.writes.front();
+    if (write.kind == RequestKind::kSetRetention) hosted.retention_set = proposed->index;
     hosted.writes_bytes -= std::min(hosted.writes_bytes, write.encoded_command.size());
     write.encoded_command = {};
     waiting.writes.push_back(std::move(write));

@@ -51,6 +51,7 @@ struct GroupLoop::Hosted {
   raft::LogIndex flushed;
   LogRetention retention;
   VersionRetention versions;
+  raft::LogIndex retention_set;  // last entry proposed by this leader that sets theirs; 0: none
   SessionRetention sessions;
   SnapshotGate snapshots;
   raft::Group group;

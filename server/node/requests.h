@@ -37,10 +37,11 @@ enum class RequestKind : uint8_t {
   kOneShard,
   kValidate,
   kOutcome,
+  kSetRetention,
   kClock,
   kCommit
 };
-inline constexpr size_t kRequestKinds = 11;
+inline constexpr size_t kRequestKinds = 12;
 
 // Told of every answer; must be quick. Called on the loops' threads.
 class RequestObserver {

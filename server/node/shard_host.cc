@@ -401,6 +401,7 @@ std::vector<v1::ReplicaStatus> ShardHost::ReplicaStatuses() {
       status.set_applied_index(place->second.index.value());
       status.set_applied_hash(place->second.hash);
       status.set_max_stamp(place->second.highest_stamp);
+      status.set_version_retention_ms(place->second.retention_ms);
     } else {
       status.set_applied_index(state.core.applied.value());
     }

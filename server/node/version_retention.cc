@@ -14,7 +14,9 @@ constexpr MonotonicTime kBoundPeriodMax = std::chrono::seconds(1);
 
 void VersionRetention::Applied(MonotonicTime now, Stamp highest_stamp,
                                const VersionTotals& totals) {
-  latest_ = {now, std::max(latest_.stamp, highest_stamp), totals.bytes};
+  const MonotonicTime retention =
+      totals.retention_ms == 0 ? limits_.retention : std::chrono::milliseconds(totals.retention_ms);
+  latest_ = {now, std::max(latest_.stamp, highest_stamp), totals.bytes, retention};
   if (totals.horizon > horizon_) PassHorizon(totals.horizon);
   const uint64_t sampled = samples_.empty() ? let_go_least_ : samples_.back().bytes;
   const bool much =
@@ -27,7 +29,7 @@ void VersionRetention::Applied(MonotonicTime now, Stamp highest_stamp,
 void VersionRetention::TakeSample(MonotonicTime now) {
   if (latest_.stamp <= horizon_) return;
   if (!samples_.empty() && samples_.back().stamp == latest_.stamp) return;
-  samples_.push_back({now, latest_.stamp, latest_.bytes});
+  samples_.push_back({now, latest_.stamp, latest_.bytes, latest_.retention});
   if (samples_.size() <= kSamplesMax) return;
   // Every other one: fewer steps to choose from, and none that is taken too early.
   std::deque<Sample> thinned;
@@ -54,8 +56,7 @@ void VersionRetention::PassHorizon(Stamp horizon) {
 const VersionRetention::Sample* VersionRetention::OldEnough(MonotonicTime now) const {
   const Sample* found = nullptr;
   for (const Sample& sample : samples_) {
-    if (now - sample.at < limits_.retention) break;
-    found = &sample;
+    if (now - sample.at >= std::max(sample.retention, latest_.retention)) found = &sample;
   }
   return found;
 }

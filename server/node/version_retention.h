@@ -1,11 +1,14 @@
 // VersionRetention: how far a shard's horizon may rise. Pure; the group loop's, one for each of its
 // groups, fed on followers too, so that a new leader does not begin anew.
 //
-// A version is kept for the retention, counted from when it was replaced. No wall clock decides
+// A version is kept for the retention, counted from when it was replaced; that is the shard's own
+// (SetVersionRetention), or the node's where the shard has none. No wall clock decides
 // that: as entries are applied, samples are taken of the replica's own monotonic clock with the
 // highest stamp applied by then, and what a sample says has been applied for as long as it is old.
-// The horizon may rise to the stamp of any sample older than the retention. Whatever is lost on the
-// way (a restart, a leader that applied later than another) makes it rise later, never earlier.
+// The horizon may rise to the stamp of any sample older than the retention that was in force when
+// it was taken, and than the one in force now: so a lower one holds for what is replaced from then
+// on. Whatever is lost on the way (a restart, a leader that applied later than another) makes it
+// rise later, never earlier.
 //
 // A bound on the bytes of versions above the horizon makes it rise before that.
 #pragma once
@@ -23,12 +26,13 @@ namespace basalt::server {
 class VersionRetention {
  public:
   struct Limits {
-    MonotonicTime retention = std::chrono::minutes(10);  // above 0
+    MonotonicTime retention = std::chrono::minutes(10);  // above 0; of shards without their own
     // Of rows of versions above the horizon; 0: no bound.
     uint64_t bytes_max = 0;
   };
 
-  explicit VersionRetention(const Limits& limits) : limits_(limits) {}
+  explicit VersionRetention(const Limits& limits)
+      : limits_(limits), latest_{.retention = limits.retention} {}
 
   // What the replica has applied: when it is opened, after each run, after an install. Neither
   // `now` nor `highest_stamp` falls.
@@ -44,11 +48,12 @@ class VersionRetention {
  private:
   struct Sample {
     MonotonicTime at{};
-    Stamp stamp = 0;     // the highest applied
-    uint64_t bytes = 0;  // of versions at or below it, VersionTotals
+    Stamp stamp = 0;            // the highest applied
+    uint64_t bytes = 0;         // of versions at or below it, VersionTotals
+    MonotonicTime retention{};  // in force then
   };
 
-  MonotonicTime Step() const { return limits_.retention / kStepsPerRetention; }
+  MonotonicTime Step() const { return latest_.retention / kStepsPerRetention; }
   void TakeSample(MonotonicTime now);
   void PassHorizon(Stamp horizon);
   const Sample* OldEnough(MonotonicTime now) const;

@@ -237,7 +237,7 @@ struct ReplicaRemoved {
 };
 
 // What a replica has applied, all of one moment: equal indexes must have equal hashes, horizons,
-// sessions, ceilings and rows of transactions.
+// sessions, ceilings, retentions and rows of transactions.
 struct AppliedState {
   raft::GroupId group;
   raft::LogIndex index;
@@ -247,6 +247,7 @@ struct AppliedState {
   uint64_t sessions = 0;  // storage::SessionTable::Digest
   uint64_t ceiling = 0;
   uint64_t transactions = 0;  // TxnDigest; 0 where there is much of it
+  uint64_t retention_ms = 0;  // VersionTotals
 };
 
 struct AppliedStatesAsked {

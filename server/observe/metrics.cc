@@ -21,8 +21,9 @@ using prometheus::MetricFamily;
 using prometheus::Registry;
 
 constexpr std::array<std::string_view, kOperationCount> kOperationNames = {
-    "get",      "put",     "delete", "scan",   "compare_and_set", "increment", "one_shard",
-    "validate", "outcome", "clock",  "commit", "get_map",         "status",    "init"};
+    "get",       "put",       "delete",   "scan",    "compare_and_set",
+    "increment", "one_shard", "validate", "outcome", "set_retention",
+    "clock",     "commit",    "get_map",  "status",  "init"};
 constexpr std::array<std::string_view, kCodeCount> kCodeNames = {
     "ok",           "invalid",   "wrong_shard", "not_leader", "unavailable", "overloaded",
     "deadline",     "read_only", "internal",    "not_formed", "forgotten",   "condition_failed",

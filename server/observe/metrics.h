@@ -39,13 +39,14 @@ enum class Operation : uint8_t {
   kOneShard,
   kValidate,
   kOutcome,
+  kSetRetention,
   kClock,
   kCommit,
   kGetMap,
   kStatus,
   kInit
 };
-inline constexpr size_t kOperationCount = 14;
+inline constexpr size_t kOperationCount = 15;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.

@@ -11,8 +11,8 @@ namespace {
 constexpr std::array<std::string_view, kStageCount> kStageNames = {
     "take_up", "gather", "log", "quorum", "confirm", "hand_over", "apply", "read", "reply"};
 constexpr std::array<std::string_view, kStagedOperationCount> kOperationNames = {
-    "get",       "put",       "delete",   "scan",   "compare_and_set",
-    "increment", "one_shard", "validate", "outcome"};
+    "get",       "put",       "delete",   "scan",    "compare_and_set",
+    "increment", "one_shard", "validate", "outcome", "set_retention"};
 
 constexpr Stage kOfWrites[] = {Stage::kTakeUp,   Stage::kGather, Stage::kLog,  Stage::kQuorum,
                                Stage::kHandOver, Stage::kApply,  Stage::kReply};

@@ -56,9 +56,10 @@ enum class StagedOperation : uint8_t {
   kIncrement,
   kOneShard,
   kValidate,
-  kOutcome
+  kOutcome,
+  kSetRetention
 };
-inline constexpr size_t kStagedOperationCount = 9;
+inline constexpr size_t kStagedOperationCount = 10;
 
 // Thread-safe, without a lock: a search among the bounds and two atomic additions, whatever the
 // number of requests.

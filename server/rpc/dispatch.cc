@@ -13,6 +13,7 @@
 #include "server/node/stage_report.h"
 #include "server/shard/txn_codec.h"
 #include "server/txn/commit_path.h"
+#include "storage/state_rows.h"
 
 namespace basalt::server {
 namespace {
@@ -26,7 +27,7 @@ constexpr uint64_t kReadBytes = kRequestBytes + kSmallAnswerBytes;
 bool IsWrite(const v1::Request& request) {
   return request.has_put() || request.has_delete_() || request.has_compare_and_set() ||
          request.has_increment() || request.has_one_shard() || request.has_commit() ||
-         request.has_outcome();
+         request.has_outcome() || request.has_set_version_retention();
 }
 
 RequestKind KindOf(const v1::Request& request) {
@@ -39,6 +40,7 @@ RequestKind KindOf(const v1::Request& request) {
   if (request.has_commit()) return RequestKind::kCommit;
   if (request.has_validate()) return RequestKind::kValidate;
   if (request.has_outcome()) return RequestKind::kOutcome;
+  if (request.has_set_version_retention()) return RequestKind::kSetRetention;
   return request.has_scan() ? RequestKind::kScan : RequestKind::kGet;
 }
 
@@ -83,6 +85,17 @@ std::optional<std::string> NumberProblem(const v1::Request& request) {
   return IdProblem(request);
 }
 
+// Run again, it does the same: it is not remembered, and so has no number.
+std::optional<std::string> SettingProblem(const v1::Request& request) {
+  if (request.shard_id() == 0) return "a setting must name its data shard";
+  if (request.has_command_id()) return "a setting has no number";
+  const uint64_t ms = request.set_version_retention().retention_ms();
+  if (ms != 0 && !storage::IsRetention(ms)) {
+    return "versions are kept for 1 s to 30 days, or as the nodes say (0)";
+  }
+  return std::nullopt;
+}
+
 // What is wrong with the request by itself, whatever the cluster looks like.
 std::optional<std::string> Problem(const v1::Request& request) {
   switch (request.operation_case()) {
@@ -123,6 +136,8 @@ std::optional<std::string> Problem(const v1::Request& request) {
     case v1::Request::kValidate:
       if (request.validate().pass() > kStampMax) return "the timestamp is out of range";
       return TxnReadsProblem(request.validate().reads());
+    case v1::Request::kSetVersionRetention:
+      return SettingProblem(request);
     case v1::Request::kClock:
       if (request.shard_id() == 0) return "a question for a clock must name its shard";
       return std::nullopt;
@@ -134,7 +149,6 @@ std::optional<std::string> Problem(const v1::Request& request) {
         return "a bound of the scan is longer than a key may be";
       }
       return std::nullopt;
-    case v1::Request::kSetVersionRetention:  // not yet
     case v1::Request::OPERATION_NOT_SET:
       return "the request has no operation that this release knows";
   }
@@ -196,6 +210,9 @@ std::string EncodeCommand(v1::Request& request) {
     for (v1::TxnWrite& write : *to.mutable_writes()) write.DiscardUnknownFields();
   } else if (request.has_outcome()) {
     command.mutable_fence()->set_slot(request.outcome().slot());
+  } else if (request.has_set_version_retention()) {
+    command.mutable_set_version_retention()->set_retention_ms(
+        request.set_version_retention().retention_ms());
   } else if (request.has_increment()) {
     command.mutable_increment()->mutable_key()->swap(*request.mutable_increment()->mutable_key());
     command.mutable_increment()->set_by(request.increment().by());
@@ -397,7 +414,7 @@ void Dispatch::Sort(const std::shared_ptr<ReplySink>& sink,
   }
   uint64_t shard_id = request.shard_id();
   const ShardRange* moved = nullptr;
-  if (request.has_scan() || request.has_clock()) {
+  if (request.has_scan() || request.has_clock() || request.has_set_version_retention()) {
     const ShardRange* range = known.routing.Find(shard_id);
     if (range == nullptr || range->epoch != request.shard_epoch()) {
       moved = range != nullptr ? range : &known.routing.OwnerOf(0);

@@ -236,6 +236,51 @@ TEST_F(DispatchTest, AConditionIsBoundedTogetherWithTheValue) {
   EXPECT_THAT(Handle({without}), ElementsAre("1 INVALID NOT_APPLIED"));
 }
 
+v1::Request SetRetention(uint64_t id, uint64_t shard, uint64_t epoch, uint64_t ms) {
+  v1::Request request;
+  request.set_id(id);
+  request.set_shard_id(shard);
+  request.set_shard_epoch(epoch);
+  request.mutable_set_version_retention()->set_retention_ms(ms);
+  return request;
+}
+
+TEST_F(DispatchTest, ARetentionGoesToTheShardThatItNames) {
+  EXPECT_THAT(Handle({SetRetention(1, 2, 3, 60'000), SetRetention(2, 1, 3, 0)}), IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 2u);
+  const auto& second = std::get<WritesArrived>(inbox_.events[0]);
+  EXPECT_EQ(second.group, raft::GroupId(2));
+  ASSERT_EQ(second.writes.size(), 1u);
+  EXPECT_EQ(second.writes[0].kind, RequestKind::kSetRetention);
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(second.writes[0].encoded_command));
+  EXPECT_EQ(batch.commands(0).set_version_retention().retention_ms(), 60'000u);
+  EXPECT_FALSE(batch.commands(0).has_id());
+  const auto& first = std::get<WritesArrived>(inbox_.events[1]);
+  ASSERT_TRUE(batch.ParseFromString(first.writes.at(0).encoded_command));
+  EXPECT_TRUE(batch.commands(0).has_set_version_retention()) << "back to the nodes' own";
+}
+
+TEST_F(DispatchTest, ARetentionThatCannotBeIsRefused) {
+  for (const uint64_t ms : {uint64_t{1}, uint64_t{999}, uint64_t{2'592'000'001}, ~uint64_t{0}}) {
+    EXPECT_THAT(Handle({SetRetention(1, 1, 3, ms)}), ElementsAre("1 INVALID NOT_APPLIED")) << ms;
+  }
+  EXPECT_THAT(last_.message(), HasSubstr("1 s to 30 days"));
+  EXPECT_THAT(Handle({SetRetention(1, 0, 3, 5'000)}), ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(last_.message(), HasSubstr("data shard")) << "the meta shard has none";
+  v1::Request numbered = SetRetention(1, 1, 3, 5'000);
+  numbered.mutable_command_id()->set_sequence(1);
+  numbered.mutable_command_id()->set_lowest_open(1);
+  EXPECT_THAT(Handle({numbered}), ElementsAre("1 INVALID NOT_APPLIED"));
+  EXPECT_THAT(Handle({SetRetention(1, 2, 2, 5'000), SetRetention(2, 77, 3, 5'000)}),
+              ElementsAre("1 WRONG_SHARD NOT_APPLIED", "2 WRONG_SHARD NOT_APPLIED"));
+  EXPECT_TRUE(inbox_.events.empty());
+  EXPECT_THAT(Handle({SetRetention(1, 1, 3, 1'000), SetRetention(2, 1, 3, 2'592'000'000)}),
+              IsEmpty());
+  dispatch_.SetReadOnly(true);
+  EXPECT_THAT(Handle({SetRetention(1, 1, 3, 5'000)}), ElementsAre("1 READ_ONLY NOT_APPLIED"));
+}
+
 TEST_F(DispatchTest, BadRequestsDoNotHarmTheirNeighbours) {
   EXPECT_THAT(Handle({Put(1, "", "v"), Put(2, "bar", "v"), Get(3, "")}),
               ElementsAre("1 INVALID NOT_APPLIED", "3 INVALID"));

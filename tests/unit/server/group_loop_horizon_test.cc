@@ -52,6 +52,40 @@ TEST_F(GroupLoopHorizonTest, ALeaderProposesItOnceTheRetentionIsOver) {
   EXPECT_EQ(loop_->counters().horizons.load(), 1u) << "nothing was written since";
 }
 
+// A raise that is acknowledged must hold for every horizon behind it in the log.
+TEST_F(GroupLoopHorizonTest, NoHorizonByTheOldRetentionComesBehindANewOne) {
+  MakeLeaderAlone(Options());
+  Handle(EntriesApplied{kGroup, raft::LogIndex(1), raft::Term(1), {500, {0, 10}, {}}});
+  TickAfter(milliseconds(0));
+  Persist();
+  // The log takes no more for now: what comes gathers behind these.
+  Handle(Writes({1}));
+  Handle(Writes({2}));
+  v1::Command command;
+  command.mutable_set_version_retention()->set_retention_ms(60'000);
+  WritesArrived arrived{kGroup, {}};
+  arrived.writes.push_back({replies_, nullptr, 3, clock_.now + kPatience,
+                            EncodeCommandElement(command), RequestKind::kSetRetention});
+  Handle(std::move(arrived));
+  TickAfter(milliseconds(2000));  // it is due now
+  Persist();
+  EXPECT_EQ(Proposed(), 0u);
+  EXPECT_EQ(loop_->counters().horizons.load(), 0u) << "while it gathers";
+  for (int i = 0; i < 20; ++i) TickAfter(milliseconds(100));
+  Persist();
+  EXPECT_EQ(loop_->counters().horizons.load(), 0u) << "nor until it is known to be applied";
+  const auto entries = around_.Take<ApplyEntries>();
+  ASSERT_FALSE(entries.empty());
+  Handle(EntriesApplied{kGroup,
+                        entries.back().entries.back().index,
+                        raft::Term(1),
+                        {600, {.bytes = 20, .retention_ms = 60'000}, {}}});
+  for (int i = 0; i < 50; ++i) TickAfter(milliseconds(1000));
+  EXPECT_EQ(loop_->counters().horizons.load(), 0u) << "and then by the new one";
+  for (int i = 0; i < 20; ++i) TickAfter(milliseconds(1000));
+  EXPECT_GE(loop_->counters().horizons.load(), 1u);
+}
+
 TEST_F(GroupLoopHorizonTest, AFollowerDoesNot) {
   Make(3, Options());
   Persist();

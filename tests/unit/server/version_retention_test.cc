@@ -42,6 +42,15 @@ class Retention : public ::testing::Test {
     return totals_.bytes - (above == written_.begin() ? 0 : std::prev(above)->second);
   }
   Stamp horizon() const { return totals_.horizon; }
+  // 0: the node's own. A command of its own, with the next stamp.
+  void Set(MonotonicTime retention) {
+    totals_.retention_ms =
+        static_cast<uint64_t>(std::chrono::duration_cast<milliseconds>(retention).count());
+    Apply(stamp_ + 1, 0);
+  }
+  MonotonicTime retention() const {
+    return totals_.retention_ms == 0 ? kRetention : milliseconds(totals_.retention_ms);
+  }
   void Limit(const VersionRetention::Limits& limits) { retention_.emplace(limits); }
 
   MonotonicTime now_ = seconds(1000);
@@ -119,6 +128,99 @@ TEST_F(Retention, ALostProposalIsMadeAgain) {
 
 // A follower's samples count when it comes to lead, and what the last leader let go it does not
 // let go again.
+TEST_F(Retention, ARaisedOneHoldsForWhatIsHeldAlready) {
+  Apply(100, 10);
+  RunTo(start_ + seconds(9));
+  Set(seconds(30));
+  RunTo(start_ + milliseconds(29900));
+  EXPECT_EQ(horizon(), 0u);
+  RunTo(start_ + seconds(31));
+  EXPECT_EQ(horizon(), 100u);
+}
+
+// What was applied under the higher one is let go once it was held for the lower one from the
+// setting on, or for the higher one in all.
+TEST_F(Retention, ALoweredOneCountsFromTheSettingOn) {
+  Limit({seconds(60), 0});
+  Apply(100, 10);
+  RunTo(start_ + seconds(20));
+  Set(seconds(2));
+  RunTo(start_ + milliseconds(21900));
+  EXPECT_EQ(horizon(), 0u);
+  RunTo(start_ + milliseconds(22300));
+  EXPECT_EQ(horizon(), 101u) << "the setting's own stamp";
+}
+
+TEST_F(Retention, ALoweredOneDoesNotKeepWhatTheHigherOneLetsGo) {
+  Apply(100, 10);
+  RunTo(start_ + seconds(8));
+  Apply(200, 10);
+  Set(seconds(9));
+  RunTo(start_ + milliseconds(10300));
+  EXPECT_EQ(horizon(), 100u);
+  RunTo(start_ + milliseconds(16900));
+  EXPECT_EQ(horizon(), 100u);
+  RunTo(start_ + seconds(19));
+  EXPECT_EQ(horizon(), 201u);
+}
+
+TEST_F(Retention, BackToTheNodesOwn) {
+  Set(seconds(2));
+  Apply(100, 10);
+  RunTo(start_ + seconds(1));
+  Set(seconds(0));
+  RunTo(start_ + milliseconds(9900));
+  EXPECT_EQ(horizon(), 0u);
+  RunTo(start_ + milliseconds(10300));
+  EXPECT_EQ(horizon(), 100u);
+}
+
+// Steps of the old one are too long for the new: its first sample is taken at once.
+TEST_F(Retention, FromThirtyDaysToASecond) {
+  Limit({std::chrono::hours(720), 0});
+  Apply(100, 10);
+  RunTo(start_ + seconds(60));
+  Set(seconds(1));
+  Apply(200, 10);
+  RunTo(start_ + milliseconds(61300));
+  EXPECT_EQ(horizon(), 200u);
+}
+
+TEST_F(Retention, WhateverIsSetNeverBeforeBothAllow) {
+  base::Random random(2);
+  struct Applied {
+    MonotonicTime at{};
+    MonotonicTime retention{};
+  };
+  std::map<Stamp, Applied> applied;
+  int lowered = 0;
+  int rises = 0;
+  for (int i = 0; i < 3000; ++i) {
+    const Stamp before = horizon();
+    if (random.OneIn(20)) {
+      const MonotonicTime chosen = seconds(random.Below(15));
+      if (chosen.count() != 0 && chosen < retention()) ++lowered;
+      Set(chosen);
+    } else {
+      Apply(stamp_ + random.Between(1, 50), random.Below(3) * 100);
+    }
+    applied[stamp_] = {now_, retention()};
+    // One tick at a time, for what is in force changes between.
+    for (uint64_t ticks = random.Below(8); ticks > 0; --ticks) {
+      RunTo(now_ + milliseconds(50));
+      applied.try_emplace(stamp_, Applied{now_, retention()});
+      if (horizon() == before) continue;
+      const auto reached = applied.lower_bound(horizon());
+      if (reached == applied.end() || reached->first != horizon()) continue;
+      ++rises;
+      const MonotonicTime age = now_ - milliseconds(50) - reached->second.at;
+      ASSERT_GE(age, std::max(reached->second.retention, retention())) << horizon();
+    }
+  }
+  EXPECT_GE(lowered, 20);
+  EXPECT_GE(rises, 100);
+}
+
 TEST_F(Retention, ANewLeaderGoesOnWhereTheOldOneWas) {
   leads_ = false;
   Apply(100, 10);
