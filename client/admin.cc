@@ -68,7 +68,8 @@ ReplicaReport ToReport(const v1::ReplicaStatus& replica) {
           .size_bytes = replica.size_bytes(),
           .max_stamp = replica.max_stamp(),
           .applied_hash = replica.applied_hash(),
-          .epoch = replica.epoch()};
+          .epoch = replica.epoch(),
+          .version_retention_ms = replica.version_retention_ms()};
 }
 
 NodeReport ToReport(const v1::StatusReply& reply) {
@@ -78,6 +79,7 @@ NodeReport ToReport(const v1::StatusReply& reply) {
                     .data_dir = reply.data_dir(),
                     .uptime_ms = reply.uptime_ms(),
                     .disk_free_bytes = reply.disk_free_bytes(),
+                    .version_retention_ms = reply.version_retention_ms(),
                     .ready = reply.ready(),
                     .node = ToView(reply.node())};
   report.problems.assign(reply.problems().begin(), reply.problems().end());

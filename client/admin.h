@@ -29,6 +29,7 @@ struct ReplicaReport {
   uint64_t max_stamp = 0;
   uint64_t applied_hash = 0;
   uint64_t epoch = 0;
+  uint64_t version_retention_ms = 0;  // as it has applied it; 0: the node's
 };
 
 struct PeerReport {
@@ -43,6 +44,7 @@ struct NodeReport {
   std::string data_dir;
   uint64_t uptime_ms = 0;
   uint64_t disk_free_bytes = 0;
+  uint64_t version_retention_ms = 0;  // that it was started with; 0: it does not say
   bool ready = false;
   NodeView node;
   std::vector<std::string> problems;

@@ -24,8 +24,9 @@ enum class OperationKind : uint8_t {
   kScan,
   kCompareAndSet,
   kIncrement,
-  kClock,    // of the shard's leader
-  kOutcome,  // of `request`; `key` is none
+  kClock,         // of the shard's leader
+  kOutcome,       // of `request`; `key` is none
+  kSetRetention,  // `retention`, of the data shard
   // Of transactions; `key` is the one that they are routed by, `txn` what they are of.
   kOneShard,
   kCommit,
@@ -34,13 +35,17 @@ enum class OperationKind : uint8_t {
 
 // Routed by `page`, which names a shard, not by a key.
 inline bool NamesShard(OperationKind kind) {
-  return kind == OperationKind::kScan || kind == OperationKind::kClock;
+  return kind == OperationKind::kScan || kind == OperationKind::kClock ||
+         kind == OperationKind::kSetRetention;
 }
 
+// Running it again changes nothing: it is repeated while in doubt, and has no number.
+inline bool IsIdempotent(OperationKind kind) { return kind == OperationKind::kSetRetention; }
+
 inline CallKind KindOf(OperationKind kind) {
-  return kind == OperationKind::kGet || kind == OperationKind::kValidate || NamesShard(kind)
-             ? CallKind::kRead
-             : CallKind::kWrite;
+  const bool reads = kind == OperationKind::kGet || kind == OperationKind::kValidate ||
+                     kind == OperationKind::kScan || kind == OperationKind::kClock;
+  return reads ? CallKind::kRead : CallKind::kWrite;
 }
 
 // One page of one shard.
@@ -97,10 +102,11 @@ struct Operation {
   ReadMode read_mode = ReadMode::kLinearizable;
   std::string key;
   std::string value;
-  uint64_t at = 0;      // kGet, kScan: as of this timestamp; 0: the newest
-  PageRange page;       // kScan; of kClock the shard
-  Condition condition;  // kCompareAndSet
-  int64_t by = 0;       // kIncrement
+  uint64_t at = 0;                         // kGet, kScan: as of this timestamp; 0: the newest
+  PageRange page;                          // kScan; of kClock and kSetRetention the shard
+  Condition condition;                     // kCompareAndSet
+  int64_t by = 0;                          // kIncrement
+  std::chrono::milliseconds retention{0};  // kSetRetention; 0: as the nodes say
   bool explain = false;
   bool wants_clock = false;  // kGet
   std::shared_ptr<const TxnOperation> txn = {};

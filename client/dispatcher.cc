@@ -57,6 +57,8 @@ bool Fits(OperationKind kind, const Payload& result) {
       return payload == Payload::Kind::kValidate;
     case OperationKind::kScan:
       return payload == Payload::Kind::kScan;
+    case OperationKind::kSetRetention:
+      return payload == Payload::Kind::kNone;
     case OperationKind::kClock:
       return payload == Payload::Kind::kNone && result.clock != 0;
   }
@@ -133,8 +135,9 @@ void Dispatcher::Dispatch(uint32_t slot, Time now) {
     const ShardView* shard = router_.Find(operation.page.shard_id);
     if (shard != nullptr && (shard->first_slot != operation.page.first_slot ||
                              shard->slot_count != operation.page.slot_count)) {
-      Finish(slot, {Status(Code::kUnavailable, Outcome::kNotApplied,
-                           "the slots of a shard changed during the read; start it again"),
+      const bool in_doubt = KindOf(operation.kind) == CallKind::kWrite && call.history.in_doubt;
+      Finish(slot, {Status(Code::kUnavailable, in_doubt ? Outcome::kUnknown : Outcome::kNotApplied,
+                           "the slots of a shard changed meanwhile; start it again"),
                     {}});
       return;
     }
@@ -183,7 +186,8 @@ void Dispatcher::Hedge(uint32_t slot, Time now) {
 void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Time now) {
   Call& call = calls_[slot];
   open = {.id = (next_send_++ << kSlotBits) | slot, .node_id = to.node_id, .sent_at = now};
-  if (KindOf(call.operation->kind) == CallKind::kWrite) Number(call, to.shard_id);
+  const OperationKind kind = call.operation->kind;
+  if (KindOf(kind) == CallKind::kWrite && !IsIdempotent(kind)) Number(call, to.shard_id);
   if (call.story != nullptr) {
     call.story->attempts.push_back({.node_id = to.node_id, .shard_id = to.shard_id, .sent = now});
   }

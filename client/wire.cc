@@ -209,6 +209,20 @@ void FillCommit(const TxnOperation& txn, v1::CommitRequest* to) {
   to->set_reads_under_locks(txn.reads_under_locks);
 }
 
+void FillNumber(const Send& send, ClientId client_id, v1::Request* request) {
+  v1::CommandId* id = request->mutable_command_id();
+  id->set_client_high(client_id.high);
+  id->set_client_low(client_id.low + send.number.line);
+  id->set_sequence(send.number.sequence);
+  id->set_lowest_open(send.number.lowest_open);
+  id->set_issued(send.number.issued);
+  const std::optional<RequestToken>& token = send.operation->request;
+  if (!token) return;
+  request->set_above(send.number.above);
+  id->set_client_high(token->client_high);
+  id->set_client_low(token->client_low);
+}
+
 }  // namespace
 
 void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
@@ -218,18 +232,8 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
   request->set_shard_epoch(send.to.shard_epoch);
   request->set_timeout_ms(send.timeout_ms);
   if (operation.explain) request->set_explain(true);
-  if (KindOf(operation.kind) == CallKind::kWrite) {
-    v1::CommandId* id = request->mutable_command_id();
-    id->set_client_high(client_id.high);
-    id->set_client_low(client_id.low + send.number.line);
-    id->set_sequence(send.number.sequence);
-    id->set_lowest_open(send.number.lowest_open);
-    id->set_issued(send.number.issued);
-    if (operation.request) {
-      request->set_above(send.number.above);
-      id->set_client_high(operation.request->client_high);
-      id->set_client_low(operation.request->client_low);
-    }
+  if (KindOf(operation.kind) == CallKind::kWrite && !IsIdempotent(operation.kind)) {
+    FillNumber(send, client_id, request);
   }
   switch (operation.kind) {
     case OperationKind::kGet:
@@ -258,6 +262,10 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
       break;
     case OperationKind::kOutcome:
       request->mutable_outcome()->set_slot(operation.request->slot);
+      break;
+    case OperationKind::kSetRetention:
+      request->mutable_set_version_retention()->set_retention_ms(
+          static_cast<uint64_t>(operation.retention.count()));
       break;
     case OperationKind::kScan:
       FillScan(operation, request->mutable_scan());

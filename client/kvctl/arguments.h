@@ -31,6 +31,8 @@ enum class Verb : uint8_t {
   kShards,
   kShardOf,
   kClusterInit,
+  kSettingsList,
+  kSettingsSet,
   kBench,
   kExplainGet,
   kExplainPut,
@@ -70,6 +72,7 @@ struct Arguments {
   uint32_t shards = 0;    // 0: the server's default
   uint32_t replicas = 0;  // likewise
   bool yes = false;
+  std::chrono::milliseconds retention{0};  // settings set version-retention; 0: default
   uint64_t shard_id = 0;
   uint64_t node_id = 0;
   std::string shell;

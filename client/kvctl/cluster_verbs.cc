@@ -1,7 +1,7 @@
 // status, nodes, shards, shard of, cluster init, version.
 #include <fmt/format.h>
 
-#include <future>
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
@@ -13,8 +13,10 @@
 #include "base/version.h"
 #include "client/admin.h"
 #include "client/kvctl/cluster_map.h"
+#include "client/kvctl/node_answers.h"
 #include "client/kvctl/quantities.h"
 #include "client/kvctl/row_text.h"
+#include "client/kvctl/settings_report.h"
 #include "client/kvctl/text_table.h"
 #include "client/kvctl/verbs.h"
 
@@ -27,39 +29,6 @@ using client::NodeReport;
 using client::NodeView;
 using client::ReplicaReport;
 using client::ShardView;
-
-// One node and what it said, if it said anything.
-struct NodeAnswer {
-  NodeView node;
-  std::optional<NodeReport> report;
-  std::string failure;
-  bool of_cluster = false;  // the map names it: when it knows of none itself, it is starting
-};
-
-// All nodes at once; a dead one costs a second, not the whole timeout each.
-std::vector<NodeAnswer> AskAll(const std::vector<NodeView>& nodes,
-                               std::chrono::milliseconds timeout) {
-  const auto each = std::min(timeout, std::chrono::milliseconds(2000));
-  std::vector<std::future<Result<NodeReport>>> asked;
-  asked.reserve(nodes.size());
-  for (const NodeView& node : nodes) {
-    asked.push_back(std::async(std::launch::async, [address = node.client_address, each] {
-      return client::FetchStatus(address, each);
-    }));
-  }
-  std::vector<NodeAnswer> answers;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    Result<NodeReport> report = asked[i].get();
-    NodeAnswer answer{.node = nodes[i]};
-    if (report.ok()) {
-      answer.report = std::move(report).value();
-    } else {
-      answer.failure = report.status().message();
-    }
-    answers.push_back(std::move(answer));
-  }
-  return answers;
-}
 
 std::string StateOf(const NodeAnswer& answer) {
   if (!answer.report.has_value()) return "unreachable";
@@ -89,7 +58,8 @@ Json ToJson(const ReplicaReport& replica) {
           {"flushed_index", replica.flushed_index},
           {"size_bytes", replica.size_bytes},
           {"max_stamp", std::to_string(replica.max_stamp)},
-          {"applied_hash", fmt::format("{:016x}", replica.applied_hash)}};
+          {"applied_hash", fmt::format("{:016x}", replica.applied_hash)},
+          {"version_retention_ms", replica.version_retention_ms}};
 }
 
 Json ToJson(const NodeAnswer& answer, bool whole) {
@@ -114,6 +84,7 @@ Json ToJson(const NodeAnswer& answer, bool whole) {
   }
   json["data_dir"] = report.data_dir;
   json["disk_free_bytes"] = report.disk_free_bytes;
+  json["version_retention_ms"] = report.version_retention_ms;
   json["problems"] = report.problems;
   json["peers"] = Json::array();
   for (const client::PeerReport& peer : report.peers) {
@@ -124,30 +95,6 @@ Json ToJson(const NodeAnswer& answer, bool whole) {
   json["replicas"] = Json::array();
   for (const ReplicaReport& replica : report.replicas) json["replicas"].push_back(ToJson(replica));
   return json;
-}
-
-// Before the cluster is formed, the endpoints stand for the nodes.
-std::vector<NodeView> NodesOf(const Arguments& arguments, const ClusterView& map) {
-  if (!map.cluster_id.empty()) return map.nodes;
-  std::vector<NodeView> nodes;
-  for (const std::string& endpoint : arguments.endpoints) {
-    nodes.push_back({.client_address = endpoint});
-  }
-  return nodes;
-}
-
-std::vector<NodeAnswer> AskNodes(const Arguments& arguments, const ClusterView& map) {
-  std::vector<NodeAnswer> answers = AskAll(NodesOf(arguments, map), arguments.timeout);
-  for (NodeAnswer& answer : answers) {
-    answer.of_cluster = !map.cluster_id.empty();
-    if (answer.node.node_id == 0 && answer.report.has_value()) {
-      const std::string endpoint = answer.node.client_address;
-      answer.node = answer.report->node;
-      answer.node.node_id = answer.report->node_id;
-      if (answer.node.client_address.empty()) answer.node.client_address = endpoint;
-    }
-  }
-  return answers;
 }
 
 void PrintNodes(const std::vector<NodeAnswer>& answers) {
@@ -187,14 +134,13 @@ void PrintReplicas(const std::vector<NodeAnswer>& answers) {
   Print("\n" + table.ToString());
 }
 
-void ComplainOfProblems(const std::vector<NodeAnswer>& answers) {
-  for (const NodeAnswer& answer : answers) {
-    if (!answer.failure.empty()) Complain(answer.failure);
-    if (!answer.report.has_value()) continue;
-    for (const std::string& problem : answer.report->problems) {
-      Complain(fmt::format("node {}: {}", answer.node.node_id, problem));
-    }
-  }
+// Where a shard has its own, or not all go by the same.
+void PrintRetentions(const ClusterView& map, const std::vector<NodeAnswer>& answers) {
+  const std::vector<ShardRetention> shards = RetentionsOf(map, answers);
+  const bool is_set = std::any_of(shards.begin(), shards.end(), [](const ShardRetention& shard) {
+    return shard.own_ms != 0 || shard.differs;
+  });
+  if (is_set) Print("\n" + RetentionTable(shards));
 }
 
 Json ToJson(const ClusterView& map, const ShardView& shard) {
@@ -241,6 +187,7 @@ ExitCode RunStatus(const Arguments& arguments) {
   Print("cluster " + (map->cluster_id.empty() ? "not formed" : ToHex(map->cluster_id)) + "\n\n");
   PrintNodes(answers);
   PrintReplicas(answers);
+  PrintRetentions(*map, answers);
   ComplainOfProblems(answers);
   return kDone;
 }

@@ -44,6 +44,8 @@ struct Raw {
   std::string to;
   CLI::Option* del_key_given = nullptr;
   CLI::Option* del_prefix_given = nullptr;
+  std::string setting;
+  std::string setting_value;
   std::string value_size = "256";
   std::string duration = "10s";
   bool no_load = false;
@@ -287,6 +289,22 @@ void AddClusterVerbs(CLI::App* app, Raw& raw) {
       ->check(CLI::Range(1, 9));
   init->add_flag("--yes", arguments.yes, "Carry the plan out");
 
+  CLI::App* settings = app->add_subcommand("settings", "What can be set while the cluster runs")
+                           ->fallthrough()
+                           ->group(group);
+  settings->require_subcommand(1);
+  AddVerb(settings, raw, "list", Verb::kSettingsList, "What the shards go by", "Subcommands");
+  CLI::App* set = AddVerb(settings, raw, "set", Verb::kSettingsSet,
+                          "Set it on all data shards; those that did not take it are named, and it "
+                          "may be run again",
+                          "Subcommands");
+  set->add_option("SETTING", raw.setting, "version-retention: how long old versions are kept")
+      ->required()
+      ->check(CLI::IsMember({"version-retention"}));
+  set->add_option("VALUE", raw.setting_value,
+                  "1s to 720h; default: what each node was started with")
+      ->required();
+
   CLI::App* debug = app->add_subcommand("debug", "For finding faults")->fallthrough()->group(group);
   debug->require_subcommand(1);
   CLI::App* scan = AddVerb(debug, raw, "scan-replica", Verb::kDebugScanReplica,
@@ -401,6 +419,18 @@ std::string CompleteScan(const Arguments& arguments) {
   return position.ok() ? std::string() : "--resume: " + position.status().message();
 }
 
+std::string CompleteSetting(Raw& raw) {
+  if (raw.setting_value == "default") return {};
+  const auto retention = ParseDuration(raw.setting_value);
+  if (!retention.has_value() || *retention < kVersionRetentionLeast ||
+      *retention > kVersionRetentionMost) {
+    return "VALUE: '" + raw.setting_value +
+           "' is neither default nor a time from 1s to 720h with a unit (90s, 30m, 24h)";
+  }
+  raw.arguments.retention = *retention;
+  return {};
+}
+
 std::string CompleteDel(const Raw& raw) {
   const bool key = raw.del_key_given->count() > 0;
   const bool prefix = raw.del_prefix_given->count() > 0;
@@ -410,6 +440,12 @@ std::string CompleteDel(const Raw& raw) {
   if (prefix && raw.prefix.empty() && !all) return "--prefix: an empty one is every key; say --all";
   if (key && raw.arguments.one_transaction) return "--one-transaction wants --prefix or --all";
   return {};
+}
+
+std::string CompleteVerb(Raw& raw) {
+  if (raw.arguments.verb == Verb::kDel) return CompleteDel(raw);
+  if (raw.arguments.verb == Verb::kSettingsSet) return CompleteSetting(raw);
+  return CompleteScan(raw.arguments);
 }
 
 // What is wrong with the arguments; empty: nothing, and raw.arguments is complete.
@@ -457,10 +493,7 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
   if (problem.empty()) problem = TakeBytes("--from", raw.from, arguments.hex, &scan.from);
   if (problem.empty()) problem = TakeBytes("--to", raw.to, arguments.hex, &scan.to);
   if (!problem.empty()) return problem;
-  if (std::string wrong = CompleteScan(arguments); !wrong.empty()) return wrong;
-  if (arguments.verb == Verb::kDel) {
-    if (std::string wrong = CompleteDel(raw); !wrong.empty()) return wrong;
-  }
+  if (std::string wrong = CompleteVerb(raw); !wrong.empty()) return wrong;
   if (!scan.prefix.empty() && !(scan.from.empty() && scan.to.empty())) {
     return "--prefix excludes --from and --to";
   }

@@ -35,6 +35,7 @@ constexpr VerbFlags kVerbs[] = {
     {"nodes", ""},
     {"shards", ""},
     {"shard", "of"},
+    {"settings", "list set"},
     {"cluster", "init --shards --replicas --yes"},
     {"bench",
      "--workload --clients --value-size --keys --key-prefix --duration --rate --read-percent "

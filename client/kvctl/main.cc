@@ -46,6 +46,10 @@ ExitCode Run(const Arguments& arguments) {
       return RunShardOf(arguments);
     case Verb::kClusterInit:
       return RunClusterInit(arguments);
+    case Verb::kSettingsList:
+      return RunSettingsList(arguments);
+    case Verb::kSettingsSet:
+      return RunSettingsSet(arguments);
     case Verb::kBench:
       return RunBench(arguments);
     case Verb::kExplainGet:
@@ -65,7 +69,7 @@ ExitCode Run(const Arguments& arguments) {
 bool IsWrite(Verb verb) {
   return verb == Verb::kPut || verb == Verb::kExplainPut || verb == Verb::kDel ||
          verb == Verb::kCas || verb == Verb::kIncr || verb == Verb::kTxn ||
-         verb == Verb::kClusterInit;
+         verb == Verb::kClusterInit || verb == Verb::kSettingsSet;
 }
 
 int Main(int argc, char** argv) {

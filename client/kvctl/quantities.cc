@@ -41,6 +41,14 @@ std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   return std::chrono::milliseconds(*ms);
 }
 
+std::string DurationText(std::chrono::milliseconds span) {
+  const auto ms = span.count();
+  if (ms == 0 || ms % 1000 != 0) return fmt::format("{}ms", ms);
+  if (ms % 60'000 != 0) return fmt::format("{}s", ms / 1000);
+  if (ms % 3'600'000 != 0) return fmt::format("{}m", ms / 60'000);
+  return fmt::format("{}h", ms / 3'600'000);
+}
+
 std::optional<uint64_t> ParseBytes(std::string_view text) {
   return Scale(text, {{"", 1},
                       {"B", 1},

@@ -11,6 +11,8 @@ namespace basalt::kvctl {
 
 // "500ms", "5s", "2m", "1h"; a unit is needed, except for 0. Nothing: malformed or too large.
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
+// As ParseDuration takes it: "1500ms", "90s", "30m", "1h"; the largest unit that is exact.
+std::string DurationText(std::chrono::milliseconds span);
 // "4096", "4KiB", "8MiB", "1GiB". Nothing: malformed or too large.
 std::optional<uint64_t> ParseBytes(std::string_view text);
 

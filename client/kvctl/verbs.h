@@ -29,6 +29,8 @@ ExitCode RunNodes(const Arguments& arguments);
 ExitCode RunShards(const Arguments& arguments);
 ExitCode RunShardOf(const Arguments& arguments);
 ExitCode RunClusterInit(const Arguments& arguments);
+ExitCode RunSettingsList(const Arguments& arguments);
+ExitCode RunSettingsSet(const Arguments& arguments);
 ExitCode RunBench(const Arguments& arguments);
 ExitCode RunExplainGet(const Arguments& arguments);
 ExitCode RunExplainPut(const Arguments& arguments);

@@ -92,6 +92,10 @@ v1::Request MakeRequest(FuzzInput& input, uint64_t id) {
     request.mutable_command_id()->set_sequence(1);
     request.mutable_command_id()->set_lowest_open(1);
   }
+  if (request.has_set_version_retention() && !input.OneIn(4)) {
+    request.mutable_set_version_retention()->set_retention_ms(500 * input.Below(6));
+    request.clear_command_id();
+  }
   if (input.OneIn(12) && request.has_put()) {
     request.mutable_put()->mutable_key()->resize(4090 + input.Below(10), 'k');
   }
@@ -155,6 +159,13 @@ void CheckWrite(raft::GroupId group, const PendingWrite& write, const v1::Reques
     const uint32_t slot = command.fence().slot();
     BASALT_CHECK(slot == request.outcome().slot() && slot < base::kSlotCount);
     BASALT_CHECK(group.value() == (slot < 8192 ? 1u : 2u));
+  } else if (request.has_set_version_retention()) {
+    BASALT_CHECK(write.kind == RequestKind::kSetRetention && !command.has_id());
+    const uint64_t ms = command.set_version_retention().retention_ms();
+    BASALT_CHECK(command.has_set_version_retention());
+    BASALT_CHECK(ms == request.set_version_retention().retention_ms());
+    BASALT_CHECK(group.value() == request.shard_id());
+    BASALT_CHECK(group.value() == 1 || group.value() == 2);
   } else {
     BASALT_CHECK(write.kind == RequestKind::kDelete);
     BASALT_CHECK(command.delete_().key() == request.delete_().key());
@@ -195,7 +206,8 @@ void CheckAnswer(const v1::Response& answer, const v1::Request& request) {
   BASALT_CHECK(answer.code() != v1::CODE_OK && !answer.message().empty());
   const bool is_write = request.has_put() || request.has_delete_() ||
                         request.has_compare_and_set() || request.has_increment() ||
-                        request.has_one_shard() || request.has_commit();
+                        request.has_one_shard() || request.has_commit() || request.has_outcome() ||
+                        request.has_set_version_retention();
   BASALT_CHECK(answer.outcome() == (is_write ? v1::OUTCOME_NOT_APPLIED : v1::OUTCOME_UNSPECIFIED));
 }
 

@@ -46,6 +46,7 @@
 #include "basalt/request.h"
 #include "basalt/result.h"
 #include "basalt/scan.h"
+#include "basalt/settings.h"
 #include "basalt/status.h"
 #include "basalt/transaction.h"
 
@@ -259,6 +260,16 @@ class Client {
   // it has to read its keys within --version-retention (kTooOld). `at` does not count.
   DeletePrefixResult DeletePrefix(std::string_view prefix, const DeletePrefixOptions& options = {},
                                   const CallOptions& call = {});
+
+  // For how long versions that were replaced are readable (CallOptions::at, snapshots), from here
+  // on: 1 s to 30 days; 0: what each node was started with (--version-retention). All data shards
+  // are asked at once, and each is asked again until the deadline, also while it is in doubt;
+  // running it again does no harm. Of two settings under way at once either may be the last, shard
+  // by shard; one that ended unknown may still be taken after a later one. Raising it brings
+  // nothing back; by a lower one, what was replaced before stays for that long from the setting on,
+  // or for the rest of the higher one where that is less. Blocks; refused inside a callback.
+  SettingResult SetVersionRetention(std::chrono::milliseconds retention,
+                                    const CallOptions& options = {});
 
   // Of now: it shows all that was acknowledged before the call. The leaders of all shards are
   // asked.

@@ -284,6 +284,53 @@ TEST_P(ClientEdgeTest, OfWritesBehindOneThatIsStuckOnlyThatOneIsInDoubt) {
   EXPECT_EQ(one_.Requests().size(), before + 1);
 }
 
+TEST_P(ClientEdgeTest, ARetentionIsSetOnEveryDataShardAtOnce) {
+  Client client = Connect();
+  const SettingResult all = client.SetVersionRetention(seconds(90));
+  EXPECT_TRUE(all.status.ok()) << all.status.ToString();
+  ASSERT_EQ(all.shards.size(), 4U);
+  std::set<uint64_t> asked;
+  for (const v1::Request& request : one_.Requests()) {
+    EXPECT_EQ(request.set_version_retention().retention_ms(), 90'000U);
+    EXPECT_FALSE(request.has_command_id());
+    asked.insert(request.shard_id());
+  }
+  std::set<uint64_t> told;
+  for (const ShardSetting& shard : all.shards) told.insert(shard.shard_id);
+  EXPECT_EQ(asked, told);
+  // None of these is sent.
+  for (const milliseconds bad :
+       {milliseconds(-1), milliseconds(999), milliseconds(2'592'000'001)}) {
+    const SettingResult refused = client.SetVersionRetention(bad);
+    EXPECT_EQ(refused.status.code(), Code::kInvalidArgument);
+    EXPECT_TRUE(refused.shards.empty());
+  }
+  EXPECT_EQ(one_.Requests().size(), 4U);
+  EXPECT_TRUE(client.SetVersionRetention(milliseconds(0)).status.ok()) << "the nodes' own";
+}
+
+TEST_P(ClientEdgeTest, WhatBecameOfARetentionIsToldShardByShard) {
+  const uint64_t refusing = map_.shards(1).shard_id();
+  const uint64_t silent = map_.shards(2).shard_id();
+  one_.SetScript([&](const v1::Request& request) -> FakeReaction {
+    if (request.shard_id() == refusing) {
+      return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_READ_ONLY)};
+    }
+    return {.kind = request.shard_id() == silent ? Kind::kSilence : Kind::kServe};
+  });
+  Client client = Connect();
+  const SettingResult some = client.SetVersionRetention(seconds(90), {.timeout = seconds(1)});
+  ASSERT_EQ(some.shards.size(), 4U);
+  for (const ShardSetting& shard : some.shards) {
+    const Outcome expected = shard.shard_id == refusing ? Outcome::kNotApplied
+                             : shard.shard_id == silent ? Outcome::kUnknown
+                                                        : Outcome::kApplied;
+    EXPECT_EQ(shard.status.outcome(), expected) << shard.shard_id << shard.status.ToString();
+    EXPECT_EQ(shard.status.ok(), expected == Outcome::kApplied);
+  }
+  EXPECT_EQ(some.status.outcome(), Outcome::kUnknown) << "the worst of them";
+}
+
 TEST_P(ClientEdgeTest, ANodeThatIsElectedWhileOutOfReachIsFollowedAtOnce) {
   std::atomic<uint64_t> term{2};  // node 2 leads in even ones, node 1 in odd ones
   for (FakeKvServer* server : {&two_, &three_}) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "client/kvctl/completion.h"
+#include "client/kvctl/quantities.h"
 #include "client/scan_token.h"
 
 namespace basalt::kvctl {
@@ -89,6 +90,8 @@ TEST(CommandLineTest, EveryVerbParses) {
       {"shards", Verb::kShards},
       {"shard of k", Verb::kShardOf},
       {"cluster init --shards 4 --replicas 3 --yes", Verb::kClusterInit},
+      {"settings list", Verb::kSettingsList},
+      {"settings set version-retention 30m", Verb::kSettingsSet},
       {"bench --workload get --clients 8 --value-size 1KiB --keys 100 --duration 1s --rate 5 "
        "--unary",
        Verb::kBench},
@@ -192,6 +195,13 @@ TEST(CommandLineTest, MistakesAreOneLineAndExitCodeTwo) {
       {"shard move", "unknown verb 'move'"},
       {"cluster init --shards 0", "--shards"},
       {"cluster init --shards 4097", "--shards"},
+      {"settings", "subcommand"},
+      {"settings set version-retention", "VALUE"},
+      {"settings set version-retention 30", "30"},
+      {"settings set version-retention 0", "1s"},
+      {"settings set version-retention 999ms", "999ms"},
+      {"settings set version-retention 721h", "720h"},
+      {"settings set session-retention 30m", "session-retention"},
       {"bench --clients 0", "--clients"},
       {"bench --value-size 9MiB", "--value-size"},
       {"bench --workload txn --keys-per-txn 1", "--keys-per-txn"},
@@ -223,6 +233,22 @@ TEST(CommandLineTest, ATokenExcludesWhatItHasItself) {
   }
 }
 
+TEST(CommandLineTest, ARetentionIsATimeOrTheDefault) {
+  using std::chrono::milliseconds;
+  const std::pair<const char*, milliseconds> values[] = {{"1s", milliseconds(1000)},
+                                                         {"1500ms", milliseconds(1500)},
+                                                         {"30m", milliseconds(1'800'000)},
+                                                         {"720h", milliseconds(2'592'000'000)},
+                                                         {"default", milliseconds(0)}};
+  for (const auto& [text, value] : values) {
+    const CommandLine parsed = Parse({"settings", "set", "version-retention", text});
+    ASSERT_TRUE(parsed.arguments.has_value()) << text << ": " << parsed.text;
+    EXPECT_EQ(parsed.arguments->retention, value) << text;
+    if (value.count() == 0) continue;
+    EXPECT_EQ(DurationText(value), text);
+  }
+}
+
 TEST(CommandLineTest, AnEmptyPrefixIsNotDeletedByAccident) {
   const CommandLine parsed = Parse({"del", "--prefix", ""});
   EXPECT_FALSE(parsed.arguments.has_value());
@@ -249,11 +275,13 @@ std::set<std::string> FlagsIn(const std::string& text) {
   return flags;
 }
 
-const char* const kVerbsWithHelp[] = {"put",         "get",        "del",      "scan",
-                                      "count",       "import",     "export",   "status",
-                                      "nodes",       "shards",     "shard of", "cluster init",
-                                      "bench",       "completion", "version",  "debug scan-replica",
-                                      "explain get", "cas",        "incr",     "mget"};
+const char* const kVerbsWithHelp[] = {
+    "put",           "get",         "del",      "scan",
+    "count",         "import",      "export",   "status",
+    "nodes",         "shards",      "shard of", "cluster init",
+    "bench",         "completion",  "version",  "debug scan-replica",
+    "explain get",   "cas",         "incr",     "mget",
+    "settings list", "settings set"};
 
 TEST(CommandLineTest, TheManualNamesEveryVerbAndFlag) {
   // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets it; ends when the check allows getenv

@@ -148,5 +148,74 @@ TEST_F(DispatcherRequestTest, WhatWasReadAtATimestampIsKnownFromThenOn) {
   EXPECT_EQ(dispatcher_.highest_clock(), 800U);
 }
 
+Operation Setting(uint64_t shard_id = 1) {
+  Operation operation{.kind = OperationKind::kSetRetention};
+  operation.retention = std::chrono::seconds(30);
+  operation.page = {.shard_id = shard_id, .first_slot = 0, .slot_count = 16384};
+  return operation;
+}
+
+// Nothing is lost when it runs twice: so it is sent again, and no number is spent.
+TEST_F(DispatcherRequestTest, ASettingIsRepeatedWithoutANumber) {
+  const int setting = Start(Setting());
+  const Send first = Turn().at(0);
+  EXPECT_EQ(first.to.shard_id, 1U);
+  EXPECT_EQ(first.number.sequence, 0U);
+  dispatcher_.OnSendsLost(1, {first.send_id}, now_);
+  now_ += std::chrono::seconds(1);
+  dispatcher_.OnTime(now_);
+  const Send second = Turn().at(0);
+  EXPECT_NE(second.send_id, first.send_id);
+  EXPECT_FALSE(results_.contains(setting));
+  Give(1, {.send_id = second.send_id, .clock = 70});
+  EXPECT_TRUE(Turn().empty());
+  EXPECT_TRUE(results_.at(setting).status.ok());
+  EXPECT_EQ(dispatcher_.highest_clock(), 70U);
+  Start({});
+  EXPECT_EQ(Turn().at(0).number.sequence, 1U);
+}
+
+TEST_F(DispatcherRequestTest, ASettingThatNobodyAnsweredIsUnknown) {
+  const int lost = Start(Setting());
+  const Send send = Turn().at(0);
+  dispatcher_.OnTime(now_ + kTimeout);
+  for (const Withdrawal& taken : dispatcher_.TakeEffects().withdrawals) {
+    EXPECT_EQ(taken.send_id, send.send_id);
+    dispatcher_.OnWithdrawn(taken.send_id, false, now_ + kTimeout);
+  }
+  Turn();
+  EXPECT_EQ(results_.at(lost).status.outcome(), Outcome::kUnknown);
+}
+
+TEST_F(DispatcherRequestTest, ASettingThatWasRefusedIsNotApplied) {
+  const int refused = Start(Setting());
+  Give(1, Refused(Turn().at(0), SendEnd::kInvalid));
+  Turn();
+  EXPECT_EQ(results_.at(refused).status.code(), Code::kInvalidArgument);
+  EXPECT_EQ(results_.at(refused).status.outcome(), Outcome::kNotApplied);
+  // The result of a write fits it as little as that of a read.
+  const int odd = Start(Setting());
+  Give(1, Ok(Turn().at(0)));
+  Turn();
+  EXPECT_FALSE(results_.contains(odd));
+}
+
+// What was asked of a shard that was cut meanwhile may have been taken before.
+TEST_F(DispatcherRequestTest, ASettingInDoubtStaysSoWhenTheSlotsChange) {
+  const int setting = Start(Setting());
+  const Send first = Turn().at(0);
+  dispatcher_.OnSendsLost(1, {first.send_id}, now_);
+  ClusterView view;
+  view.cluster_id = "0123456789abcdef";
+  view.nodes.push_back({.node_id = 1, .client_address = "n1"});
+  view.shards.push_back(
+      {.shard_id = 1, .epoch = 2, .first_slot = 0, .slot_count = 8192, .nodes = {1}});
+  view.leaders.push_back({.shard_id = 1, .node_id = 1, .term = 1});
+  dispatcher_.OnMap(view);
+  dispatcher_.OnTime(now_ + std::chrono::seconds(1));
+  EXPECT_TRUE(Turn().empty());
+  EXPECT_EQ(results_.at(setting).status.outcome(), Outcome::kUnknown);
+}
+
 }  // namespace
 }  // namespace basalt::client

@@ -293,6 +293,8 @@ void FakeKvServer::Services::Serve(const v1::Request& request, v1::Response* res
     case v1::Request::kClock:  // as set above
       break;
     case v1::Request::kSetVersionRetention:
+      response->set_outcome(v1::OUTCOME_APPLIED);
+      break;
     case v1::Request::kOutcome:   // of scripts
     case v1::Request::kOneShard:  // transactions are tested against real nodes
     case v1::Request::kCommit:

@@ -32,6 +32,18 @@ TEST(WireTest, MutationsCarryWhoAsksAndUnderWhichNumber) {
   EXPECT_EQ(request.command_id().issued(), 77U);
 }
 
+TEST(WireTest, SettingsCarryTheirShardAndNoNumber) {
+  v1::Request request;
+  Operation operation{.kind = OperationKind::kSetRetention};
+  operation.retention = std::chrono::minutes(30);
+  ToRequest(Make(std::move(operation)), {11, 12}, &request);
+  EXPECT_EQ(request.shard_id(), 4U);
+  EXPECT_EQ(request.set_version_retention().retention_ms(), 1'800'000U);
+  EXPECT_FALSE(request.has_command_id());
+  ToRequest(Make({.kind = OperationKind::kSetRetention}), {11, 12}, &request);
+  EXPECT_TRUE(request.has_set_version_retention()) << "back to the nodes' own";
+}
+
 TEST(WireTest, ReadsCarryNoNumberAndTheirMode) {
   v1::Request get;
   ToRequest(Make({.kind = OperationKind::kGet, .read_mode = ReadMode::kReadIndex, .key = "k"}),
