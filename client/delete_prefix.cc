@@ -2,9 +2,8 @@
 //
 // What holds (and what tests hold it to):
 //   1. Only keys that begin with the prefix and had a value at the snapshot are deleted.
-//   2. Each of them is in exactly one transaction, and no transaction is begun before the one
-//   before
-//      it has committed.
+//   2. Each of them is in at most one transaction, in exactly one when all goes well; none is begun
+//      before the one before it has committed.
 //   3. All keys that one transaction takes go with one; only what exceeds its limits makes more.
 //   4. `deleted` counts keys of committed transactions alone; `unknown` those of one that ended
 //      unknown, which is the last; whatever is in neither was not touched.
@@ -80,6 +79,10 @@ DeletePrefixResult Client::DeletePrefix(std::string_view prefix, const DeletePre
   DeletePrefixResult result;
   if (prefix.empty() && !options.every_key) {
     result.status = Refused("an empty prefix is every key; every_key says that this is meant");
+    return result;
+  }
+  if (call.request) {
+    result.status = Refused("a request names one write; a deletion by prefix is many");
     return result;
   }
   CallOptions calls = call;

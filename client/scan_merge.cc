@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "basalt/client.h"
 #include "base/check.h"
 
 namespace basalt::client {
@@ -50,6 +51,7 @@ bool ScanMerge::OnPage(size_t index, std::vector<Row> rows, std::string resume) 
   Cursor& cursor = cursors_[index];
   const std::string* previous = nullptr;
   for (const Row& row : rows) {
+    if (row.key.empty() || row.key.size() > kKeyBytesMax) return false;
     const bool fits =
         previous == nullptr ? MayBegin(cursor.position, row.key) : MayFollow(*previous, row.key);
     if (!fits) return false;

@@ -30,7 +30,8 @@ class ScanMerge {
 
   // Pages to fetch now, each once. Every one must be answered by OnPage.
   std::vector<PageWanted> TakeWanted();
-  // False: the page is not what was asked for (rows out of order, no progress). The scan is over.
+  // False: the page is not what was asked for (rows out of order, keys that are none, no progress).
+  // The scan is over.
   bool OnPage(size_t cursor, std::vector<Row> rows, std::string resume);
 
   enum class Step : uint8_t { kRow, kWait, kEnd };

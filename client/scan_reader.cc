@@ -84,6 +84,7 @@ class ScanReader::Pages {
  public:
   Pages(size_t shards, const KeyRange& range, uint64_t limit, uint32_t rows_per_page)
       : reverse_(range.reverse),
+        end_(range.reverse ? range.from : range.to),
         merge_(shards, range.reverse ? range.to : range.from, range.reverse, limit, rows_per_page) {
   }
 
@@ -99,6 +100,8 @@ class ScanReader::Pages {
     } else if (result.payload.reverse != reverse_) {
       failure_ = Status(Code::kInternal, Outcome::kNotApplied,
                         "a node has another release, which cannot scan in reverse");
+    } else if (!result.payload.rows.empty() && IsBeyondEnd(result.payload.rows.back().key)) {
+      failure_ = Status(Code::kInternal, Outcome::kNotApplied, "a page of rows out of the range");
     } else if (!merge_.OnPage(cursor, std::move(result.payload.rows),
                               std::move(result.payload.resume))) {
       failure_ = Status(Code::kInternal, Outcome::kNotApplied, "a page of rows out of order");
@@ -121,7 +124,13 @@ class ScanReader::Pages {
   }
 
  private:
+  // Where the pages start, the merge holds them to.
+  bool IsBeyondEnd(const std::string& key) const {
+    return reverse_ ? key < end_ : !end_.empty() && key >= end_;
+  }
+
   const bool reverse_;
+  const std::string end_;  // in reverse the first key that may come
   Mutex mutex_;
   CondVar changed_;
   ScanMerge merge_ BASALT_GUARDED_BY(mutex_);
@@ -168,11 +177,12 @@ std::optional<Row> ScanReader::Next(Status* status) {
 }
 
 Result<std::string> ScanReader::ResumeToken(const Status& status) {
+  // SnapshotAt(0), or nodes that have no clock: nothing that could be read again.
+  if (options_.at == 0) return Refused("rows of no timestamp have no token to go on with");
   if (status.ok() && !looked_at_) {
     Status looked;
     looked_at_ = Take(&looked);
-    if (!looked.ok()) return looked;
-    if (!looked_at_) return std::string();
+    if (looked.ok() && !looked_at_) return std::string();
   }
   ScanPosition left{.at = options_.at,
                     .cluster = driver_->cluster_mark(),

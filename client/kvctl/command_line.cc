@@ -46,6 +46,7 @@ struct Raw {
   CLI::Option* del_prefix_given = nullptr;
   std::string setting;
   std::string setting_value;
+  CLI::Option* resume_given = nullptr;
   std::string value_size = "256";
   std::string duration = "10s";
   bool no_load = false;
@@ -164,6 +165,23 @@ void AddRequestVerbs(CLI::App* app, Raw& raw) {
   AddToken(outcome, raw, "TOKEN", "")->required();
 }
 
+void AddScanVerbs(CLI::App* app, Raw& raw) {
+  Arguments& arguments = raw.arguments;
+  CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kOneSnapshot, "Data");
+  AddRange(scan, raw);
+  scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
+  scan->add_flag("--reverse", arguments.scan.reverse,
+                 "From the last key to the first; --limit takes the last ones");
+  raw.resume_given = scan->add_option(
+      "--resume", arguments.scan.resume,
+      "Go on behind an earlier scan's last row, at its snapshot, in its range: the token "
+      "that it told on standard error when --limit left rows");
+
+  CLI::App* count =
+      AddVerb(app, raw, "count", Verb::kCount, "How many rows scan would give", "Data");
+  AddRange(count, raw);
+}
+
 void AddDataVerbs(CLI::App* app, Raw& raw) {
   Arguments& arguments = raw.arguments;
   CLI::App* put = AddVerb(app, raw, "put", Verb::kPut, "Write a key", "Data");
@@ -224,19 +242,7 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
       "hold",
       "Data");
 
-  CLI::App* scan = AddVerb(app, raw, "scan", Verb::kScan, kOneSnapshot, "Data");
-  AddRange(scan, raw);
-  scan->add_flag("--keys-only", arguments.scan.keys_only, "Keys without values");
-  scan->add_flag("--reverse", arguments.scan.reverse,
-                 "From the last key to the first; --limit takes the last ones");
-  scan->add_option(
-      "--resume", arguments.scan.resume,
-      "Go on behind an earlier scan's last row, at its snapshot, in its range: the token "
-      "that it told on standard error when --limit left rows");
-
-  CLI::App* count =
-      AddVerb(app, raw, "count", Verb::kCount, "How many rows scan would give", "Data");
-  AddRange(count, raw);
+  AddScanVerbs(app, raw);
 }
 
 void AddTransferVerbs(CLI::App* app, Raw& raw) {
@@ -408,9 +414,11 @@ std::string TakeBytes(const std::string& name, const std::string& text, bool hex
   return {};
 }
 
-std::string CompleteScan(const Arguments& arguments) {
+std::string CompleteScan(const Raw& raw) {
+  const Arguments& arguments = raw.arguments;
   const ScanOptions& scan = arguments.scan;
-  if (scan.resume.empty()) return {};
+  // An empty one is a mistake of a script, which would read all from the start again.
+  if (raw.resume_given->count() == 0) return {};
   if (!scan.prefix.empty() || !scan.from.empty() || !scan.to.empty() || scan.reverse ||
       arguments.at != 0) {
     return "--resume excludes --prefix, --from, --to, --reverse and --at: the token has them";
@@ -445,7 +453,7 @@ std::string CompleteDel(const Raw& raw) {
 std::string CompleteVerb(Raw& raw) {
   if (raw.arguments.verb == Verb::kDel) return CompleteDel(raw);
   if (raw.arguments.verb == Verb::kSettingsSet) return CompleteSetting(raw);
-  return CompleteScan(raw.arguments);
+  return CompleteScan(raw);
 }
 
 // What is wrong with the arguments; empty: nothing, and raw.arguments is complete.

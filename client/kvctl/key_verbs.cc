@@ -194,11 +194,16 @@ ExitCode RunScan(const Arguments& arguments) {
   if (!client.ok()) return Report(client.status());
   RowStream rows = client->Scan(arguments.scan, CallOptionsOf(arguments));
   for (const Row& row : rows) PrintRow(arguments, row);
-  if (!rows.status().ok() || arguments.scan.limit == 0) return Report(rows.status());
+  const Code code = rows.status().code();
+  const bool is_over = rows.status().ok() && arguments.scan.limit == 0;
+  if (is_over || code == Code::kInvalidArgument || code == Code::kTooOld) {
+    return Report(rows.status());
+  }
+  const ExitCode exit = Report(rows.status());
   const Result<std::string> token = rows.ResumeToken();
-  if (!token.ok()) return Report(token.status());
+  if (!token.ok()) return exit == kDone ? Report(token.status()) : exit;
   if (!token->empty()) Complain("more rows; go on with --resume " + *token);
-  return kDone;
+  return exit;
 }
 
 ExitCode RunCount(const Arguments& arguments) {

@@ -40,9 +40,10 @@ struct Row {
 // One page of a scan.
 struct RowPage {
   std::vector<Row> rows;
-  // For ScanOptions::resume, of whatever process; empty: no row is left. It holds nothing at the
-  // servers, and is good for as long as they keep old versions (--version-retention). Printable:
-  // letters, digits, '-' and '_', up to 11 KiB. It shows bounds and a key to who decodes it.
+  // For ScanOptions::resume, of whatever process; empty: no row is left. (Where a node could not
+  // say whether one is, there is a token.) It holds nothing at the servers, and is good for as long
+  // as they keep old versions (--version-retention). Printable: letters, digits, '-' and '_', up to
+  // 11 KiB. It shows bounds and a key to who decodes it.
   std::string resume;
   uint64_t timestamp = 0;  // of the snapshot
 };
@@ -69,7 +70,8 @@ class RowStream {
   // OK while rows come and at the regular end.
   const Status& status() const { return status_; }
   // To go on behind the rows that came so far; empty: no row is left. Looks whether one is, which
-  // may block, and fail. After an error of Next: to go on once that is mended.
+  // may block; where that fails, there is a token all the same, and who goes on is told why. After
+  // an error of Next: to go on once that is mended. An error: the scan was refused from the start.
   Result<std::string> ResumeToken();
 
   class Iterator {

@@ -142,6 +142,7 @@ class KvctlTest(unittest.TestCase):
             self.kvctl("del", keys[1000])
             self.kvctl("put", keys[1000] + "x", "too late")
             while token:
+                self.assertLess(pages, 3)
                 page, token = self.more("--keys-only", "--limit", "700", "--resume", token)
                 self.assertTrue(page, "no empty page")
                 seen, pages = seen + page, pages + 1
@@ -172,6 +173,34 @@ class KvctlTest(unittest.TestCase):
                          b"10400\n", "the snapshot whose keys went")
         self.kvctl("del", "--prefix", "wipe:", code=1)
         self.kvctl("del", "--prefix", "", code=2)
+
+    def test_e6_long_keys_deleted_in_two_transactions(self):
+        """15 MiB of keys is a transaction's bound; a request of that size has to reach the nodes."""
+        keys = [f"long:{number:05}:" + "k" * 4085 for number in range(4000)]
+        self.assertEqual({len(key) for key in keys}, {4096})
+        lines = "".join(json.dumps({"key": key, "value": "v"}) + "\n" for key in keys)
+        self.kvctl("import", "-", input=lines.encode())
+        last, token = self.more("--prefix", "long:", "--reverse", "--keys-only", "--limit", "1")
+        self.assertEqual(last, keys[-1:])
+        page, _ = self.more("--keys-only", "--limit", "1", "--resume", token)
+        self.assertEqual(page, keys[-2:-1])
+        self.kvctl("del", "--prefix", "long:", "--one-transaction", code=5)
+        done = self.json("--timeout", "30s", "del", "--prefix", "long:")
+        self.assertEqual((done["deleted"], done["transactions"]), (4000, 2))
+        self.assertEqual(self.kvctl("count", "--prefix", "long:"), b"0\n")
+
+    def test_e7_all_keys_are_deleted(self):
+        self.fill("all:", 100)
+        self.kvctl("del", code=2)
+        self.kvctl("del", "--all", "--prefix", "all:", code=2)
+        there = int(self.kvctl("count"))
+        self.assertGreaterEqual(there, 100)
+        done = self.json("--timeout", "30s", "del", "--all")
+        self.assertEqual((done["deleted"], done["unknown"]), (there, 0))
+        self.assertEqual(self.kvctl("count"), b"0\n")
+        self.kvctl("del", "--all", code=1)
+        rows = self.kvctl("scan", "--prefix", "all:", "--at", done["timestamp"])
+        self.assertEqual(len(rows.splitlines()), 100, "what went")
 
     def test_f_malformed_import(self):
         done = self.cluster.kvctl("import", "-", check=False,

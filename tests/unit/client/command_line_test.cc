@@ -249,6 +249,13 @@ TEST(CommandLineTest, ARetentionIsATimeOrTheDefault) {
   }
 }
 
+TEST(CommandLineTest, AnEmptyTokenDoesNotBeginAnew) {
+  const CommandLine parsed = Parse({"scan", "--limit", "3", "--resume", ""});
+  EXPECT_FALSE(parsed.arguments.has_value());
+  EXPECT_EQ(parsed.code, kUsage);
+  EXPECT_NE(parsed.text.find("--resume"), std::string::npos);
+}
+
 TEST(CommandLineTest, AnEmptyPrefixIsNotDeletedByAccident) {
   const CommandLine parsed = Parse({"del", "--prefix", ""});
   EXPECT_FALSE(parsed.arguments.has_value());

@@ -143,6 +143,18 @@ TEST_F(DeletePrefixTest, AnEmptyPrefixWantsConsent) {
   EXPECT_THAT(Transactions(), ElementsAre(SizeIs(5)));
 }
 
+TEST_F(DeletePrefixTest, ARequestThatNamesOneWriteIsRefused) {
+  Fill(2);
+  const Result<RequestToken> request = client_->NewRequest("p");
+  ASSERT_TRUE(request.ok());
+  for (const char* prefix : {"p", "nothing"}) {
+    const DeletePrefixResult refused = client_->DeletePrefix(prefix, {}, {.request = *request});
+    EXPECT_EQ(refused.status.code(), Code::kInvalidArgument) << prefix;
+    EXPECT_EQ(refused.status.outcome(), Outcome::kNotApplied);
+  }
+  EXPECT_THAT(Transactions(), IsEmpty());
+}
+
 TEST_F(DeletePrefixTest, ExactlyTheLimitIsOneTransactionAndOneMoreKeyIsTwo) {
   Fill(10'000);
   EXPECT_TRUE(client_->DeletePrefix("p", {.one_transaction = true}).status.ok());

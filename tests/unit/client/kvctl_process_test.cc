@@ -119,6 +119,34 @@ TEST_F(KvctlProcessTest, DataGoesToStandardOutputAlone) {
   EXPECT_EQ(Run({"del", "greeting"}).code, 0);
 }
 
+TEST_F(KvctlProcessTest, AScanThatBreaksOffSaysWhereToGoOn) {
+  for (const char* key : {"a", "b", "c", "d", "e", "f", "g"}) {
+    ASSERT_EQ(Run({"put", key, "v"}).code, 0);
+  }
+  for (const char* limit : {"0", "5"}) {
+    server_.SetScript([](const v1::Request& request) -> FakeReaction {
+      // A page has three rows.
+      if (!request.has_scan() || request.scan().from() < "d") return {};
+      return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_INTERNAL)};
+    });
+    const Ended first = Run({"--timeout", "1s", "scan", "--keys-only", "--limit", limit});
+    const std::string words = "more rows; go on with --resume ";
+    const size_t at = first.err.find(words);
+    ASSERT_NE(at, std::string::npos) << first.err;
+    const std::string token = first.err.substr(at + words.size());
+    server_.SetScript(nullptr);
+    const Ended rest = Run({"scan", "--keys-only", "--resume", token.substr(0, token.find('\n'))});
+    EXPECT_EQ(rest.code, 0) << rest.err;
+    EXPECT_NE(first.code, 0);
+    EXPECT_EQ(first.out + rest.out, "a\nb\nc\nd\ne\nf\ng\n") << limit;
+  }
+  server_.SetScript([&](const v1::Request& request) -> FakeReaction {
+    if (!request.has_scan()) return {};
+    return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_TOO_OLD, v1::OUTCOME_UNSPECIFIED)};
+  });
+  EXPECT_EQ(Run({"scan"}).err.find("--resume"), std::string::npos) << "it would not go on either";
+}
+
 TEST_F(KvctlProcessTest, ExplainTellsOfANodeThatDoesNot) {
   const Ended put = Run({"explain", "put", "k", "-"}, "from standard input");
   EXPECT_EQ(put.code, 0) << put.err;

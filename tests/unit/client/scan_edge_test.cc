@@ -17,6 +17,7 @@
 namespace basalt::client {
 namespace {
 
+using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Kind = FakeReaction::Kind;
 
@@ -32,6 +33,7 @@ class ScanEdgeTest : public ::testing::Test {
     return std::move(client).value();
   }
 
+  std::atomic<int> pages_{0};  // of scripts, so before the server
   FakeKvServer one_;
 };
 
@@ -61,6 +63,26 @@ TEST_F(ScanEdgeTest, AScanInReverseMergesAllShardsFromTheLastKey) {
     EXPECT_EQ(row.value, "");
   }
   EXPECT_EQ(part, std::vector<std::string>(keys.begin() + 11, keys.begin() + 18));
+}
+
+// Nothing that a node answers is taken for a row that was not asked for.
+TEST_F(ScanEdgeTest, RowsThatWereNotAskedForAreFoundOut) {
+  for (const std::string& key : {std::string("a"), std::string("q"), std::string("r"),
+                                 std::string(), std::string(kKeyBytesMax + 1, 'p')}) {
+    for (const bool reverse : {false, true}) {
+      one_.SetScript([key, reverse](const v1::Request& request) -> FakeReaction {
+        if (!request.has_scan()) return {};
+        FakeReaction reaction{.kind = Kind::kAnswer, .response = {}};
+        reaction.response.mutable_scan()->add_rows()->set_key(key);
+        reaction.response.mutable_scan()->set_reverse(reverse);
+        return reaction;
+      });
+      Client client = Connect();
+      RowStream rows = client.Scan({.prefix = "p", .reverse = reverse});
+      EXPECT_FALSE(rows.Next().has_value()) << key << reverse;
+      EXPECT_EQ(rows.status().code(), Code::kInternal) << key << reverse;
+    }
+  }
 }
 
 // Its rows would be those of the other end.
@@ -95,6 +117,7 @@ TEST_F(ScanEdgeTest, PagesGoOnInAnotherClientAtTheSameSnapshot) {
       std::set<uint64_t> timestamps;
       size_t pages = 0;
       for (bool more = true; more;) {
+        ASSERT_LT(pages, keys.size());
         Client client = Connect();
         const Result<RowPage> page = client.ScanPage(scan);
         ASSERT_TRUE(page.ok()) << page.status().ToString();
@@ -148,11 +171,9 @@ TEST_F(ScanEdgeTest, ABrokenScanGoesOnByItsToken) {
     Client client = Connect();
     ASSERT_TRUE(client.Put("p" + std::to_string(100 + i), "v").ok());
   }
-  std::atomic<int> pages{0};
-  std::atomic<bool> broken{true};
-  one_.SetScript([&](const v1::Request& request) -> FakeReaction {
+  one_.SetScript([this](const v1::Request& request) -> FakeReaction {
     // The keys are all in one shard of the fake's, whose pages have three rows.
-    if (!request.has_scan() || request.shard_id() != 1 || !broken || ++pages <= 4) return {};
+    if (!request.has_scan() || request.shard_id() != 1 || ++pages_ <= 4) return {};
     return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_INTERNAL)};
   });
   Client client = Connect();
@@ -161,11 +182,84 @@ TEST_F(ScanEdgeTest, ABrokenScanGoesOnByItsToken) {
   while (rows.Next()) ++seen;
   EXPECT_FALSE(rows.status().ok());
   EXPECT_LT(seen, 30);
-  broken = false;
+  one_.SetScript(nullptr);
   for (const Row& row : client.Scan({.resume = *rows.ResumeToken()})) {
     EXPECT_EQ(row.key, "p" + std::to_string(100 + seen++));
   }
   EXPECT_EQ(seen, 30);
+}
+
+// The rows of a page that is full are given, whether or not it can be told that more are left.
+TEST_F(ScanEdgeTest, APageHasATokenThoughNobodySaysWhetherMoreIsLeft) {
+  Client client = Connect();
+  for (int i = 0; i < 12; ++i) ASSERT_TRUE(client.Put("p" + std::to_string(100 + i), "v").ok());
+  one_.SetScript([this](const v1::Request& request) -> FakeReaction {
+    // They are all in one shard of the fake's, whose pages have three rows.
+    if (!request.has_scan() || request.shard_id() != 1 || ++pages_ == 1) return {};
+    return {.kind = Kind::kSilence};
+  });
+  const Result<RowPage> page = client.ScanPage({.limit = 3}, {.timeout = milliseconds(500)});
+  ASSERT_TRUE(page.ok()) << page.status().ToString();
+  EXPECT_GT(pages_, 1) << "it was asked";
+  ASSERT_EQ(page->rows.size(), 3U);
+  one_.SetScript(nullptr);
+  int seen = 103;
+  Client other = Connect();
+  for (const Row& row : other.Scan({.resume = page->resume})) {
+    EXPECT_EQ(row.key, "p" + std::to_string(seen++));
+  }
+  EXPECT_EQ(seen, 112);
+}
+
+TEST_F(ScanEdgeTest, RowsOfNoTimestampHaveNoToken) {
+  Client client = Connect();
+  ASSERT_TRUE(client.Put("a", "v").ok());
+  RowStream rows = client.SnapshotAt(0).Scan({});
+  ASSERT_TRUE(rows.Next().has_value());
+  EXPECT_EQ(rows.ResumeToken().status().code(), Code::kInvalidArgument);
+}
+
+TEST_F(ScanEdgeTest, LongestKeysAndAllBytesArePagedEitherWay) {
+  Client client = Connect();
+  const std::vector<std::string> keys = {std::string(1, '\0'),
+                                         std::string(2, '\0'),
+                                         std::string(kKeyBytesMax, '\0'),
+                                         "a",
+                                         "a" + std::string(1, '\0'),
+                                         std::string(kKeyBytesMax, 'a'),
+                                         std::string(kKeyBytesMax - 1, '\xff'),
+                                         std::string(kKeyBytesMax, '\xff')};
+  for (const std::string& key : keys) ASSERT_TRUE(client.Put(key, "v").ok());
+  for (const bool reverse : {false, true}) {
+    ScanOptions scan{.limit = 1, .reverse = reverse};
+    std::vector<std::string> seen;
+    for (bool more = true; more;) {
+      ASSERT_LT(seen.size(), keys.size());
+      const Result<RowPage> page = client.ScanPage(scan);
+      ASSERT_TRUE(page.ok()) << page.status().ToString();
+      ASSERT_EQ(page->rows.size(), 1U);
+      seen.push_back(page->rows.front().key);
+      more = !page->resume.empty();
+      scan = {.limit = 1, .resume = page->resume};
+    }
+    if (reverse) std::reverse(seen.begin(), seen.end());
+    EXPECT_EQ(seen, keys) << reverse;
+  }
+}
+
+TEST_F(ScanEdgeTest, APageEndsAt16MiB) {
+  Client client = Connect();
+  const std::string value(size_t{3} << 20, 'x');
+  for (int i = 0; i < 7; ++i) ASSERT_TRUE(client.Put("p" + std::to_string(i), value).ok());
+  const Result<RowPage> page = client.ScanPage({.limit = 100, .reverse = true});
+  ASSERT_TRUE(page.ok()) << page.status().ToString();
+  ASSERT_EQ(page->rows.size(), 6U);
+  EXPECT_EQ(page->rows.back().key, "p1");
+  const Result<RowPage> last = client.ScanPage({.limit = 100, .resume = page->resume});
+  ASSERT_TRUE(last.ok()) << last.status().ToString();
+  ASSERT_EQ(last->rows.size(), 1U);
+  EXPECT_EQ(last->rows.front().key, "p0");
+  EXPECT_EQ(last->resume, "");
 }
 
 TEST_F(ScanEdgeTest, TokensThatDoNotFitAreRefused) {

@@ -145,7 +145,9 @@ TEST_P(Reads, PagesInReverseEqualTheModelAtEveryTimestamp) {
       bounds.count_only = random.OneIn(4);
       std::vector<std::string> seen;
       uint64_t count = 0;
+      int pages = 0;
       for (bool more = true; more;) {
+        ASSERT_LE(++pages, 60) << "more than keys";
         bounds.to = to;
         auto page = reads.Scan(bounds);
         ASSERT_TRUE(page.ok()) << page.status();
