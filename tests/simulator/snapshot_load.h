@@ -48,6 +48,8 @@ class SnapshotLoad {
   // The next page; `start` empty: the first one.
   void Scan(const Shared& snapshot, const client::ShardView& shard, bool reverse,
             std::string start);
+  // False: it makes no sense, and nobody should go on behind it.
+  bool CheckOrder(const client::PageRange& page, const client::Payload& payload);
   // After a call of the snapshot that ended so.
   bool GoesOn(const Shared& snapshot, const Status& status);
   void EndCall(const Shared& snapshot);

@@ -603,18 +603,20 @@ TEST_P(ClientEdgeTest, ScanMergesAllShardsInKeyOrder) {
 }
 
 TEST_P(ClientEdgeTest, ASnapshotTakesTheHighestClockOfAllShardsAndReadsThere) {
-  std::atomic<uint64_t> clock{1000};
+  // Above what the put below tells: a snapshot lies above all that its client knows of.
+  constexpr uint64_t kHighest = uint64_t{1} << 50;
+  std::atomic<uint64_t> clock{kHighest - 1000};
   one_.SetScript([&](const v1::Request& request) -> FakeReaction {
     if (!request.has_clock()) return {};
     FakeReaction reaction{.kind = Kind::kAnswer, .response = {}};
-    reaction.response.set_clock(request.shard_id() == 2 ? 5000 : ++clock);
+    reaction.response.set_clock(request.shard_id() == 2 ? kHighest : ++clock);
     return reaction;
   });
   Client client = Connect();
   ASSERT_TRUE(client.Put("k", "v").ok());
   const Result<Snapshot> snapshot = client.Snapshot();
   ASSERT_TRUE(snapshot.ok()) << snapshot.status().ToString();
-  EXPECT_EQ(snapshot->timestamp(), 5000U);
+  EXPECT_EQ(snapshot->timestamp(), kHighest);
   EXPECT_EQ((**snapshot->Get("k")).bytes, "v");
   const Result<Values> values = snapshot->MultiGet({"absent", "k"});
   ASSERT_TRUE(values.ok());
@@ -628,10 +630,10 @@ TEST_P(ClientEdgeTest, ASnapshotTakesTheHighestClockOfAllShardsAndReadsThere) {
   for (const v1::Request& request : one_.Requests()) {
     if (request.has_clock()) asked.insert(request.shard_id());
     if (request.has_get()) {
-      EXPECT_EQ(request.get().at(), 5000U);
+      EXPECT_EQ(request.get().at(), kHighest);
     }
     if (request.has_scan()) {
-      EXPECT_EQ(request.scan().at(), 5000U);
+      EXPECT_EQ(request.scan().at(), kHighest);
     }
   }
   EXPECT_EQ(asked, (std::set<uint64_t>{1, 2, 3, 4}));
