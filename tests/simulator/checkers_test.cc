@@ -379,6 +379,11 @@ class VersionModelTest : public ::testing::Test {
       batch.add_commands()->mutable_advance_horizon()->set_horizon(horizon);
     });
   }
+  void SetRetention(uint64_t ms, uint64_t stamp) {
+    Commit(stamp, [&](v1::CommandBatch& batch) {
+      batch.add_commands()->mutable_set_version_retention()->set_retention_ms(ms);
+    });
+  }
   void Wait(milliseconds span) {
     time_.After(span, [] {});
     while (time_.RunNext()) {
@@ -391,7 +396,10 @@ class VersionModelTest : public ::testing::Test {
   const server::RoutingTable routing_ =
       *server::RoutingTable::Build({{kGroup.value(), 1, 0, base::kSlotCount}});
   TxnMarks marks_{findings_, time_, routing_};
-  VersionModel model_{findings_, time_, seconds(1), routing_, marks_};
+  static server::MonotonicTime KeptLeast(uint64_t own_ms) {
+    return own_ms == 0 ? seconds(1) : server::MonotonicTime(milliseconds(own_ms));
+  }
+  VersionModel model_{findings_, time_, KeptLeast, routing_, marks_};
   uint64_t index_ = 0;
 };
 
@@ -421,6 +429,31 @@ TEST_F(VersionModelTest, AHorizonThatRisesTooEarly) {
   Advance(10, 30);
   EXPECT_THAT(findings_.violations(), IsEmpty());
   Advance(20, 40);
+  EXPECT_THAT(findings_.violations(), ElementsAre("a horizon rose before the retention was over"));
+}
+
+TEST_F(VersionModelTest, AHorizonThatRisesBeforeARaisedRetentionIsOver) {
+  Put("a", 10);
+  Wait(milliseconds(2000));
+  SetRetention(3000, 20);
+  Wait(milliseconds(900));
+  Advance(10, 30);
+  EXPECT_THAT(findings_.violations(), ElementsAre("a horizon rose before the retention was over"));
+}
+
+TEST_F(VersionModelTest, AHorizonThatLetsGoByALoweredRetentionWhatWasAppliedBefore) {
+  SetRetention(5000, 5);
+  Put("a", 10);
+  Wait(milliseconds(2000));
+  SetRetention(1500, 20);
+  Wait(milliseconds(1500));
+  Advance(20, 30);
+  EXPECT_THAT(findings_.violations(), IsEmpty()) << "held for the lower one from its setting on";
+  SetRetention(5000, 40);
+  Put("a", 50);
+  SetRetention(0, 60);
+  Wait(milliseconds(4000));
+  Advance(50, 70);
   EXPECT_THAT(findings_.violations(), ElementsAre("a horizon rose before the retention was over"));
 }
 

@@ -30,6 +30,8 @@ class TraceFile {
   std::FILE* file_ = nullptr;
 };
 
+constexpr uint64_t kSettingsDraws = 0x5e771465;
+
 void DrawTransactions(VirtualClusterOptions& cluster, base::Random& random) {
   TxnLoadOptions& load = cluster.transactions;
   load.workload = static_cast<TxnWorkload>(random.Below(kTxnWorkloads));
@@ -101,6 +103,11 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   cluster.process.sessions.retention = milliseconds(random.Between(shortest, 20'000));
   if (random.OneIn(3)) cluster.process.sessions.bytes_max = random.Between(1'000, 12'000);
   if (options.family == Family::kTransactions) DrawTransactions(cluster, random);
+  // In half of the runs, by draws of their own.
+  base::Random settings(Mix(options.seed, kSettingsDraws));
+  if (!options.leases_all_the_same && settings.OneIn(2)) {
+    cluster.workload.settings_seed = settings.Next() | 1;
+  }
   return cluster;
 }
 

@@ -10,7 +10,8 @@ void StateChecker::OnOpened(uint64_t node, const raft::CoreOptions& options,
 }
 
 void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
-  const Seen seen{state.hash, state.horizon, state.sessions, state.ceiling, state.transactions};
+  const Seen seen{state.hash,    state.horizon,      state.sessions,
+                  state.ceiling, state.transactions, state.retention_ms};
   const auto [place, is_new] = applied_.try_emplace({state.group, state.index}, seen);
   if (!is_new) findings_.Mark("applied hashes compared");
   const Seen& other = place->second;
@@ -24,6 +25,7 @@ void StateChecker::OnApplied(uint64_t node, const server::AppliedState& state) {
   if (other.sessions != seen.sessions) differs("its sessions");
   if (other.ceiling != seen.ceiling) differs("its ceiling");
   if (other.transactions != seen.transactions) differs("its transactions");
+  if (other.retention_ms != seen.retention_ms) differs("its retention");
 }
 
 void StateChecker::OnState(uint64_t node, const server::GroupState& state) {

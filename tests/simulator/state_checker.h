@@ -1,6 +1,6 @@
-// StateChecker: equal applied hash, horizon, sessions, ceiling and rows of transactions at equal
-// applied index, over all replicas and lives; term, commit and applied index never go back within a
-// life.
+// StateChecker: equal applied hash, horizon, sessions, ceiling, retention and rows of transactions
+// at equal applied index, over all replicas and lives; term, commit and applied index never go back
+// within a life.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,7 @@ class StateChecker final : public ReplicaWatcher {
     uint64_t sessions = 0;
     uint64_t ceiling = 0;
     uint64_t transactions = 0;
+    uint64_t retention_ms = 0;
   };
 
   std::map<std::pair<raft::GroupId, raft::LogIndex>, Seen> applied_;

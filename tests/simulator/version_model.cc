@@ -39,7 +39,7 @@ void VersionModel::Commit(raft::GroupId group, Shard& shard, const raft::Entry& 
     }
     ++stamp;
   }
-  shard.entries.push_back({server::LastStamp(batch), time_.Now()});
+  shard.entries.push_back({server::LastStamp(batch), time_.Now(), shard.retention_ms});
 }
 
 bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& command,
@@ -71,6 +71,8 @@ bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& com
                    shard.transactions.Forget(command.forget_transactions()));
   } else if (command.has_advance_horizon()) {
     Advance(shard, command.advance_horizon().horizon());
+  } else if (command.has_set_version_retention()) {
+    SetRetention(shard, command.set_version_retention().retention_ms());
   } else if (command.has_raise_ceiling()) {
     if (command.raise_ceiling().ceiling() <= shard.ceiling) return true;
     shard.ceiling = command.raise_ceiling().ceiling();
@@ -107,9 +109,29 @@ void VersionModel::Advance(Shard& shard, uint64_t horizon) {
   const auto reached =
       std::find_if(shard.entries.begin(), shard.entries.end(),
                    [&](const Committed& entry) { return entry.last_stamp >= horizon; });
-  const bool too_early = reached == shard.entries.end() ||
-                         (kept_least_.count() > 0 && time_.Now() - reached->at < kept_least_);
-  if (too_early) findings_.Violation("a horizon rose before the retention was over");
+  if (reached == shard.entries.end()) {
+    findings_.Violation("a horizon rose before the retention was over");
+    return;
+  }
+  const server::MonotonicTime age = time_.Now() - reached->at;
+  const server::MonotonicTime then = kept_least_(reached->retention_ms);
+  const server::MonotonicTime now = kept_least_(shard.retention_ms);
+  if (age < std::max(then, now)) {
+    findings_.Violation("a horizon rose before the retention was over");
+  }
+  if (shard.retention_ms != 0) findings_.Mark("a horizon rose by a shard's own retention");
+  if (then < now) findings_.Mark("a horizon reached what was applied under a lower retention");
+  if (then > now) findings_.Mark("a horizon reached what was applied under a higher retention");
+}
+
+void VersionModel::SetRetention(Shard& shard, uint64_t retention_ms) {
+  if (kept_least_(retention_ms) > kept_least_(shard.retention_ms)) {
+    findings_.Mark("a retention was raised");
+  }
+  if (kept_least_(retention_ms) < kept_least_(shard.retention_ms)) {
+    findings_.Mark("a retention was lowered");
+  }
+  shard.retention_ms = retention_ms;
 }
 
 bool VersionModel::HasVersion(const std::string& key, uint64_t version) const {

@@ -1,10 +1,14 @@
 // VersionModel: every version that was ever committed, by plain writes and by transactions, shard
 // by shard, and what the horizons leave of them, by code that shares nothing with
-// storage/version_filter.h. It objects to a horizon that rises before the retention is over.
+// storage/version_filter.h. It objects to a horizon that rises before the retention is over: the
+// one that was in force when the stamp that it reaches was applied, and the one in force where it
+// lies in the log.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "check/history.h"
@@ -18,13 +22,15 @@ namespace basalt::testing {
 
 class VersionModel final : public ReplicaWatcher {
  public:
-  // `kept_least`: in true time, how long a stamp must have been committed before a horizon reaches
-  // it; 0: a bound on bytes may make it rise any time.
-  VersionModel(Findings& findings, const VirtualTime& time, server::MonotonicTime kept_least,
+  // In true time, how long a stamp must have been committed before a horizon reaches it, of a
+  // shard's own retention; 0 ms: of the nodes'. 0: a bound on bytes may make it rise any time.
+  using KeptLeast = std::function<server::MonotonicTime(uint64_t retention_ms)>;
+
+  VersionModel(Findings& findings, const VirtualTime& time, KeptLeast kept_least,
                const server::RoutingTable& routing, TxnMarks& marks)
       : findings_(findings),
         time_(time),
-        kept_least_(kept_least),
+        kept_least_(std::move(kept_least)),
         routing_(routing),
         marks_(marks) {}
 
@@ -42,11 +48,13 @@ class VersionModel final : public ReplicaWatcher {
   struct Committed {
     uint64_t last_stamp = 0;
     server::MonotonicTime at{};  // first seen
+    uint64_t retention_ms = 0;   // in force behind it
   };
   struct Shard {
     raft::LogIndex last;
     uint64_t horizon = 0;
     uint64_t ceiling = 0;
+    uint64_t retention_ms = 0;  // 0: the nodes'
     check::StoredVersions versions;
     SessionModel sessions;
     TxnModel transactions;
@@ -58,10 +66,11 @@ class VersionModel final : public ReplicaWatcher {
   bool Run(raft::GroupId group, Shard& shard, const v1::Command& command, uint64_t stamp);
   bool RunOneShard(Shard& shard, const v1::OneShardCommand& command, uint64_t stamp);
   void Advance(Shard& shard, uint64_t horizon);
+  void SetRetention(Shard& shard, uint64_t retention_ms);
 
   Findings& findings_;
   const VirtualTime& time_;
-  const server::MonotonicTime kept_least_;
+  const KeptLeast kept_least_;
   const server::RoutingTable routing_;
   TxnMarks& marks_;
   std::map<raft::GroupId, Shard> shards_;

@@ -103,8 +103,9 @@ VirtualCluster::VirtualCluster(const VirtualClusterOptions& options)
       states_(findings_),
       layout_(MakeLayout(options)),
       txn_marks_(findings_, time_, *server::BuildRoutingTable(layout_)),
-      versions_(findings_, time_, ShortestRetention(), *server::BuildRoutingTable(layout_),
-                txn_marks_),
+      versions_(
+          findings_, time_, [this](uint64_t own_ms) { return ShortestRetention(own_ms); },
+          *server::BuildRoutingTable(layout_), txn_marks_),
       marks_(findings_),
       membership_marks_(findings_),
       leases_(findings_, time_),
@@ -466,12 +467,13 @@ uint64_t VirtualCluster::FastestRate() const {
   return SlowestRate() + SlowestRate() * options_.drift_percent / 100;
 }
 
-server::MonotonicTime VirtualCluster::ShortestRetention() const {
+server::MonotonicTime VirtualCluster::ShortestRetention(uint64_t own_ms) const {
   const server::VersionRetention::Limits& limits = options_.process.versions;
   if (limits.bytes_max != 0) return {};
   // A clock may begin to run faster in the midst of it, not faster than this.
-  return limits.retention * NodeClock::kExact / static_cast<int64_t>(FastestRate()) -
-         milliseconds(1);
+  const server::MonotonicTime retention =
+      own_ms != 0 ? server::MonotonicTime(milliseconds(own_ms)) : limits.retention;
+  return retention * NodeClock::kExact / static_cast<int64_t>(FastestRate()) - milliseconds(1);
 }
 
 uint64_t VirtualCluster::DrawRate() {

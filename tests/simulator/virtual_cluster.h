@@ -105,8 +105,8 @@ class VirtualCluster final : public ProcessDirectory {
   uint64_t DrawRate();
   uint64_t SlowestRate() const;
   uint64_t FastestRate() const;
-  // In true time, of what every clock keeps for the retention.
-  server::MonotonicTime ShortestRetention() const;
+  // In true time, of what every clock keeps for a shard's own retention; 0: for the nodes'.
+  server::MonotonicTime ShortestRetention(uint64_t own_ms) const;
   // 0: none is known to any node. Of several, the one of the highest term.
   uint64_t LeaderOf(uint64_t shard_id);
 

@@ -60,7 +60,9 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       snapshots_(ports_.time, ports_.findings, routing_, base::Random(random_.Next()), AllKeys(),
                  Starter()),
       requests_(ports_.time, ports_.findings, routing_, options.clients,
-                base::Random(random_.Next()), Starter()) {
+                base::Random(random_.Next()), Starter()),
+      settings_(ports_.time, ports_.findings, routing_, options.clients, options.settings_seed,
+                Starter()) {
   std::map<uint64_t, std::vector<std::string>> of_shard;
   for (const std::string& key : keys_) {
     of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
@@ -83,6 +85,7 @@ SnapshotLoad::StartCall Workload::Starter() {
 }
 
 void Workload::Start() {
+  settings_.Start();
   for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
     ports_.time.After(milliseconds(random_.Between(0, 100)), [this, call] { Begin(call); });
   }

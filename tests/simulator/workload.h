@@ -11,6 +11,7 @@
 #include "check/history.h"
 #include "server/routing/routing_table.h"
 #include "tests/simulator/request_load.h"
+#include "tests/simulator/settings_load.h"
 #include "tests/simulator/snapshot_load.h"
 #include "tests/simulator/virtual_client.h"
 
@@ -33,6 +34,8 @@ struct WorkloadOptions {
   uint64_t snapshot_one_in = 8;
   // Of so many operations one names itself, and its outcome is asked for; 0: none does.
   uint64_t request_one_in = 30;
+  // Of draws of what is set beside (SettingsLoad), which no others depend on; 0: nothing is.
+  uint64_t settings_seed = 0;
   // Every other client, from the first on, only reads, and in the way that is the nodes' default.
   bool half_only_read = false;
 };
@@ -89,6 +92,7 @@ class Workload {
   std::map<uint64_t, server::MonotonicTime> newest_write_;
   SnapshotLoad snapshots_;
   RequestLoad requests_;
+  SettingsLoad settings_;
 };
 
 }  // namespace basalt::testing
