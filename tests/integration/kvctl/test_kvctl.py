@@ -237,6 +237,46 @@ class KvctlTest(unittest.TestCase):
         stored = [json.loads(line) for line in lines[1:]]
         self.assertIn(b"replica", [base64.b64decode(row["key"]) for row in stored])
 
+    def retentions(self):
+        shards = self.json("settings", "list")["settings"][0]["shards"]
+        return {(shard["value_ms"], shard["from"]) for shard in shards}
+
+    def test_h2_a_retention_that_is_set_while_nodes_run(self):
+        self.assertEqual(self.retentions(), {(600_000, "node")})
+        self.assertNotIn(b"VERSION RETENTION", self.kvctl("status"))
+        self.kvctl("put", "kept", "first")
+        first = self.json("get", "kept")["version"]
+        self.kvctl("put", "kept", "second")
+        self.assertEqual(self.kvctl("get", "kept", "--at", first), b"first\n")
+        self.assertEqual(self.kvctl("settings", "set", "version-retention", "1s"),
+                         b"version-retention 1s: 4 of 4 shards\n")
+        self.assertEqual(self.retentions(), {(1000, "shard")})
+
+        def gone():
+            done = self.cluster.kvctl("get", "kept", "--at", first, check=False)
+            return done.returncode == 5 and b"too old" in done.stderr
+        wait_for("an old version too old to read", 20, gone)
+        set_to = self.json("settings", "set", "version-retention", "720h")
+        self.assertEqual([shard["outcome"] for shard in set_to["shards"]], ["applied"] * 4)
+        self.kvctl("put", "kept", "third")
+        third = self.json("get", "kept")["version"]
+        self.kvctl("put", "kept", "fourth")
+        # Longer than the one before would have kept it, counted by writes that pass meanwhile.
+        self.json("bench", "--workload", "put", "--clients", "4", "--keys", "50", "--duration", "3s")
+        self.assertEqual(self.kvctl("get", "kept", "--at", third), b"third\n")
+        self.cluster.kill(2)
+        self.cluster.start(2)
+        self.cluster.wait_ready()
+        self.assertEqual(self.retentions(), {(2_592_000_000, "shard")}, "also after a restart")
+        status = self.json("status")
+        self.assertEqual({replica["version_retention_ms"] for node in status["nodes"]
+                          for replica in node["replicas"] if replica["shard"] != 0},
+                         {2_592_000_000})
+        self.assertIn(b"VERSION RETENTION", self.kvctl("status"))
+        self.kvctl("settings", "set", "version-retention", "31h31m", code=2)
+        self.kvctl("settings", "set", "version-retention", "default")
+        self.assertEqual(self.retentions(), {(600_000, "node")})
+
     def test_i_bench(self):
         for words in (("put",), ("get",), ("mixed",), ("put", "--unary")):
             report = self.json("bench", "--workload", *words, "--clients", "32", "--keys", "200",
