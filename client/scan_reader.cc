@@ -30,15 +30,15 @@ Status Refused(std::string message) {
 }
 
 // Of the range, but from `start` on.
-Operation PageOf(const ShardView& shard, const KeyRange& range, std::string start,
+Operation PageOf(const ShardView& shard, const KeyRange& range, const std::string& start,
                  const CallOptions& options) {
   Operation operation{.kind = OperationKind::kScan, .read_mode = options.read_mode};
   operation.at = options.at;
   operation.page = {.shard_id = shard.shard_id,
                     .first_slot = shard.first_slot,
                     .slot_count = shard.slot_count,
-                    .from = range.reverse ? range.from : std::move(start),
-                    .to = range.reverse ? std::move(start) : range.to,
+                    .from = range.reverse ? range.from : start,
+                    .to = range.reverse ? start : range.to,
                     .reverse = range.reverse,
                     .bytes_max = kBytesPerPage};
   return operation;
@@ -156,8 +156,8 @@ ScanReader::ScanReader(CallDriver* driver, const ScanOptions& scan, KeyRange ran
 ScanReader::~ScanReader() = default;
 
 void ScanReader::FetchWanted() {
-  for (PageWanted& wanted : pages_->TakeWanted()) {
-    Operation operation = PageOf(shards_[wanted.cursor], range_, std::move(wanted.start), options_);
+  for (const PageWanted& wanted : pages_->TakeWanted()) {
+    Operation operation = PageOf(shards_[wanted.cursor], range_, wanted.start, options_);
     operation.page.rows_max = rows_per_page_;
     operation.page.keys_only = keys_only_;
     driver_->Start(std::move(operation), options_.timeout,
