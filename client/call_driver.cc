@@ -60,8 +60,12 @@ ReadSpread SpreadOf(const ClientOptions& options) {
           .hedge_percent = options.hedge_percent};
 }
 
-Status Overloaded(const ClientOptions& options) {
-  return Status(Code::kOverloaded, Outcome::kNotApplied,
+// What ends here, unsent. A write that has a request may have been sent by another call, or another
+// process.
+Outcome OutcomeOfUnsent(bool named) { return named ? Outcome::kUnknown : Outcome::kNotApplied; }
+
+Status Overloaded(const ClientOptions& options, bool named) {
+  return Status(Code::kOverloaded, OutcomeOfUnsent(named),
                 "this client has its limit of calls or bytes open (" +
                     std::to_string(options.calls_max) + " calls, " +
                     std::to_string(options.bytes_max) + " bytes)",
@@ -360,6 +364,7 @@ bool CallDriver::HasRoom(size_t bytes) {
 
 void CallDriver::Start(Operation operation, milliseconds timeout, Continuation done) {
   const size_t bytes = operation.bytes();
+  const bool named = operation.request.has_value();
   auto shared = std::make_shared<const Operation>(std::move(operation));
   const milliseconds allowed = timeout > milliseconds(0) ? timeout : options_.timeout;
   Drive([&](Time now) BASALT_REQUIRES(mutex_) {
@@ -368,8 +373,8 @@ void CallDriver::Start(Operation operation, milliseconds timeout, Continuation d
       return;
     }
     Enqueue(std::move(done),
-            closing_ ? Status(Code::kCancelled, Outcome::kNotApplied, "the client was closed")
-                     : Overloaded(options_));
+            closing_ ? Status(Code::kCancelled, OutcomeOfUnsent(named), "the client was closed")
+                     : Overloaded(options_, named));
   });
 }
 
@@ -385,8 +390,9 @@ void CallDriver::Enqueue(Continuation done, Status status) {
 }
 
 CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
+  const bool named = operation.request.has_value();
   if (InsideContinuation()) {
-    return {Status(Code::kInvalidArgument, Outcome::kNotApplied,
+    return {Status(Code::kInvalidArgument, OutcomeOfUnsent(named),
                    "a synchronous call inside a callback would wait for itself"),
             {}};
   }
@@ -401,7 +407,7 @@ CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
     --waiting_for_room_;
   }
   const Span left = deadline - Now();
-  if (left <= Span(0)) return {Overloaded(options_), {}};
+  if (left <= Span(0)) return {Overloaded(options_, named), {}};
   Handover<CallResult> handover;
   Start(std::move(operation), std::chrono::ceil<milliseconds>(left),
         [&](CallResult result) { handover.Give(std::move(result)); });

@@ -49,8 +49,21 @@ Operation Make(OperationKind kind, std::string_view key, std::string_view value,
 
 // Of a write of `key`.
 Status CheckRequest(std::string_view key, const CallOptions& options) {
-  if (!options.request || options.request->slot == base::SlotOf(key)) return Status();
+  if (!options.request) return Status();
+  if (options.request->sequence == 0) return Refused("no request that NewRequest made");
+  if (options.request->slot == base::SlotOf(key)) return Status();
   return Refused("the request was made for a key of another slot");
+}
+
+// Of what is no write.
+Status CheckNoRequest(const CallOptions& options) {
+  if (!options.request) return Status();
+  return Refused("a request names one write, and this is none");
+}
+
+Status CheckRead(std::string_view key, const CallOptions& options) {
+  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  return CheckNoRequest(options);
 }
 
 Status CheckWrite(std::string_view key, std::string_view value, const CallOptions& options) {
@@ -138,7 +151,7 @@ Status Client::Put(std::string_view key, std::string_view value, const CallOptio
 }
 
 Result<std::optional<Value>> Client::Get(std::string_view key, const CallOptions& options) {
-  Status limits = CheckLimits(key, {});
+  Status limits = CheckRead(key, options);
   if (!limits.ok()) return limits;
   return ToValue(driver_->Run(Make(OperationKind::kGet, key, {}, options), options.timeout));
 }
@@ -201,7 +214,7 @@ void Client::GetAsync(std::string_view key, GetCallback done, const CallOptions&
   client::Continuation finish = [done = std::move(done)](CallResult result) {
     done(ToValue(std::move(result)));
   };
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) {
+  if (Status limits = CheckRead(key, options); !limits.ok()) {
     driver_->Post(std::move(finish), std::move(limits));
     return;
   }
@@ -221,11 +234,12 @@ void Client::DeleteAsync(std::string_view key, DeleteCallback done, const CallOp
 }
 
 Result<RequestToken> Client::NewRequest(std::string_view key, const CallOptions& options) {
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  if (Status limits = CheckRead(key, options); !limits.ok()) return limits;
   return driver_->NewRequest(base::SlotOf(key), options);
 }
 
 Result<RequestOutcome> Client::AskOutcome(const RequestToken& request, const CallOptions& options) {
+  if (Status other = CheckNoRequest(options); !other.ok()) return other;
   if (request.slot >= base::kSlotCount || request.sequence == 0) {
     return Refused("no request that NewRequest made");
   }
@@ -237,6 +251,7 @@ uint64_t Client::token() const { return driver_->token(); }
 void Client::Observe(uint64_t token) { driver_->Observe(token); }
 
 Result<Snapshot> Client::Snapshot(const CallOptions& options) {
+  if (Status other = CheckNoRequest(options); !other.ok()) return other;
   if (options.at != 0) return SnapshotAt(options.at);
   const Result<uint64_t> timestamp = client::ChooseTimestamp(driver_.get(), options);
   if (!timestamp.ok()) return timestamp.status();
@@ -310,7 +325,7 @@ Result<RowPage> Client::ScanPage(const ScanOptions& scan, const CallOptions& opt
 }
 
 Result<std::optional<Value>> Snapshot::Get(std::string_view key, const CallOptions& options) const {
-  if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+  if (Status limits = CheckRead(key, options); !limits.ok()) return limits;
   return ToValue(
       driver_->Run(Make(OperationKind::kGet, key, {}, At(options, timestamp_)), options.timeout));
 }
@@ -318,7 +333,7 @@ Result<std::optional<Value>> Snapshot::Get(std::string_view key, const CallOptio
 Result<Values> Snapshot::MultiGet(const std::vector<std::string>& keys,
                                   const CallOptions& options) const {
   for (const std::string& key : keys) {
-    if (Status limits = CheckLimits(key, {}); !limits.ok()) return limits;
+    if (Status limits = CheckRead(key, options); !limits.ok()) return limits;
   }
   return client::GetAll(driver_, keys, At(options, timestamp_));
 }
@@ -337,6 +352,7 @@ RowStream Snapshot::Scan(const ScanOptions& scan, const CallOptions& options) co
   if (client::CallDriver::InsideContinuation()) {
     return RowStream(Refused("a scan inside a callback would wait for itself"));
   }
+  if (Status other = CheckNoRequest(options); !other.ok()) return RowStream(std::move(other));
   Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return RowStream(range.status());
   if (Status other = CheckToken(*range); !other.ok()) return RowStream(std::move(other));
@@ -349,6 +365,7 @@ Result<uint64_t> Snapshot::Count(const ScanOptions& scan, const CallOptions& opt
   if (client::CallDriver::InsideContinuation()) {
     return Refused("a count inside a callback would wait for itself");
   }
+  if (Status other = CheckNoRequest(options); !other.ok()) return other;
   const Result<client::KeyRange> range = client::RangeOf(scan);
   if (!range.ok()) return range.status();
   if (Status other = CheckToken(*range); !other.ok()) return other;

@@ -55,6 +55,11 @@ ExitCode Report(const Status& status) {
   return ExitCodeOf(status);
 }
 
+ExitCode ReportUnreached(const Arguments& arguments, const Status& status) {
+  if (!arguments.request || status.code() == Code::kInvalidArgument) return Report(status);
+  return Report(Status(status.code(), Outcome::kUnknown, status.message(), status.retry_after()));
+}
+
 ExitCode RunPut(const Arguments& arguments) {
   const std::optional<std::string> value =
       arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
@@ -63,7 +68,7 @@ ExitCode RunPut(const Arguments& arguments) {
     return kUsage;
   }
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Status status = client->Put(arguments.key, *value, CallOptionsOf(arguments));
   if (!status.ok()) return Report(status);
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
@@ -134,7 +139,7 @@ ExitCode DeleteByPrefix(const Arguments& arguments, Client& client) {
 
 ExitCode RunDel(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   if (arguments.every_key || !arguments.scan.prefix.empty()) {
     return DeleteByPrefix(arguments, *client);
   }
@@ -159,7 +164,7 @@ ExitCode RunCas(const Arguments& arguments) {
     return kUsage;
   }
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Result<CompareAndSetResult> result =
       client->CompareAndSet(arguments.key, arguments.condition, *value, CallOptionsOf(arguments));
   if (!result.ok()) return Report(result.status());
@@ -180,7 +185,7 @@ ExitCode RunCas(const Arguments& arguments) {
 
 ExitCode RunIncr(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Result<int64_t> number =
       client->Increment(arguments.key, arguments.by, CallOptionsOf(arguments));
   if (!number.ok()) return Report(number.status());

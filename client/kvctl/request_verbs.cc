@@ -51,7 +51,7 @@ ExitCode RunRequestToken(const Arguments& arguments) {
 
 ExitCode RunOutcome(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Result<RequestOutcome> outcome =
       client->AskOutcome(*arguments.request, {.timeout = arguments.timeout});
   if (!outcome.ok()) return Report(outcome.status());

@@ -44,5 +44,8 @@ void Print(std::string_view bytes);
 void Complain(std::string_view what);
 // Complains when the status is not OK; the exit code either way.
 ExitCode Report(const Status& status);
+// Of a write, or a question about one, that found no cluster to go to. What has a request may have
+// been sent before, by whomever: nobody told that it was not applied.
+ExitCode ReportUnreached(const Arguments& arguments, const Status& status);
 
 }  // namespace basalt::kvctl

@@ -14,9 +14,10 @@
 // be repeated instead of asked about. One request is for one write; with another one of the same
 // slot it would end as the first.
 //
-// The shard remembers a request's outcome for --session-retention (an hour) from when a write of
-// the same client was last sent with one, less when too many clients are remembered
-// (--session-memory). Then it says that it has forgotten, never something wrong.
+// The shard remembers a request's outcome for --session-retention (an hour) from when it last
+// decided one of the same client, less when too many clients are remembered (--session-memory).
+// Then it says that it has forgotten, never something wrong. So make a request when it is about to
+// be used: of one that is older than that it may say so although nothing was ever sent with it.
 #pragma once
 
 #include <cstdint>

@@ -15,6 +15,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "basalt/request.h"
+#include "base/slot.h"
 #include "client/kvctl/row_text.h"
 #include "tests/unit/client/fake_kv_server.h"
 
@@ -270,6 +272,37 @@ TEST_F(KvctlProcessTest, UnknownIsFour) {
   server_.SetScript([](const v1::Request&) { return FakeReaction{.kind = Kind::kSilence}; });
   EXPECT_EQ(Run({"--timeout", "300ms", "put", "k", "v"}).code, 4);
   EXPECT_EQ(Run({"--timeout", "300ms", "get", "k"}).code, 3);
+}
+
+// Who asks after a crash must not take "nobody was there" for "never applied".
+TEST_F(KvctlProcessTest, OfARequestNobodyReachedNothingIsKnown) {
+  const std::string token =
+      RequestToken{
+          .slot = base::SlotOf("k"), .client_high = 1, .client_low = 2, .sequence = 3, .issued = 4}
+          .ToString();
+  Refuse(v1::CODE_FENCED);
+  const Ended fenced = Run({"outcome", token});
+  EXPECT_EQ(fenced.code, 3);
+  EXPECT_EQ(fenced.out, "not applied\n");
+  EXPECT_EQ(Run({"put", "k", "v", "--request-token", token}).code, 3);
+  Refuse(v1::CODE_FORGOTTEN, v1::OUTCOME_UNKNOWN);
+  const Ended forgotten = Run({"outcome", token});
+  EXPECT_EQ(forgotten.code, 4);
+  EXPECT_EQ(forgotten.out, "unknown\n");
+  EXPECT_EQ(Run({"put", "other", "v", "--request-token", token}).code, 5) << "of another slot";
+  server_.Stop();
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"outcome", token},
+        {"put", "k", "v", "--request-token", token},
+        {"del", "k", "--request-token", token},
+        {"incr", "k", "--request-token", token},
+        {"cas", "k", "v", "--absent", "--request-token", token}}) {
+    std::vector<std::string> all{"--timeout", "300ms"};
+    all.insert(all.end(), words.begin(), words.end());
+    const Ended ended = Run(all);
+    EXPECT_EQ(ended.code, 4) << words[0] << ": " << ended.err;
+    EXPECT_EQ(ended.out, "") << words[0];
+  }
 }
 
 TEST_F(KvctlProcessTest, RefusedIsFiveAndNamesTheLimit) {

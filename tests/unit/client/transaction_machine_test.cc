@@ -206,10 +206,27 @@ TEST_F(TransactionMachineTest, WithoutAMapItIsACommit) {
   EXPECT_EQ(Sent().kind, OperationKind::kCommit);
 }
 
+// Whichever way: what the client knew, or was given for this transaction, lies below it.
+TEST_F(TransactionMachineTest, EveryCallThatDecidesCarriesTheToken) {
+  for (const char* second : {"{bar}2", "foo"}) {
+    Renew();
+    machine_->Put("bar", "v");
+    machine_->Put(second, "v");
+    End();
+    EXPECT_EQ(Sent().token, 40U) << second;
+    EXPECT_EQ(Sent().txn->age.issued, 40U) << second;
+  }
+  Renew();
+  FailValidations(3);
+  ASSERT_TRUE(Sent().txn->reads_under_locks);
+  EXPECT_EQ(Sent().token, 40U);
+}
+
 std::vector<Code> AllErrors() {
   return {Code::kInvalidArgument, Code::kUnavailable, Code::kDeadlineExceeded, Code::kOverloaded,
           Code::kReadOnly,        Code::kNotFormed,   Code::kNotANumber,       Code::kForgotten,
-          Code::kAborted,         Code::kTooOld,      Code::kInternal,         Code::kCancelled};
+          Code::kFenced,          Code::kAborted,     Code::kTooOld,           Code::kInternal,
+          Code::kCancelled};
 }
 
 TEST_F(TransactionMachineTest, ACommitIsTriedAgainOnlyWhenItWasSurelyInOthersWay) {
