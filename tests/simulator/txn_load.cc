@@ -153,7 +153,11 @@ std::optional<uint32_t> TxnLoad::TakeToken(size_t place) {
     const check::Transaction& last = all[i - 1];
     if (last.client != client || !last.applied() || last.kind == TransactionKind::kReadAt) continue;
     ports_.client.findings.Mark("a token was passed on");
-    seats_[place].client->Observe(seats_[other].client->token());
+    const uint64_t known = seats_[place].client->token();
+    const uint64_t token = seats_[other].client->token();
+    // Read at, it shows what the client does next exactly if that lies below the token.
+    if (token > known) timestamps_.push_back(random_.Between(known, token - 1));
+    seats_[place].client->Observe(token);
     return static_cast<uint32_t>(i - 1);
   }
   return std::nullopt;

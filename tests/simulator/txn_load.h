@@ -126,7 +126,9 @@ class TxnLoad {
   uint64_t last_value_ = 0;
   check::TransactionHistory history_;
   std::vector<check::SnapshotRead> snapshots_;
-  std::vector<uint64_t> timestamps_;  // that were read
+  // That were read, and some that lie below a token that was passed on, and above what its taker
+  // knew.
+  std::vector<uint64_t> timestamps_;
   server::MonotonicTime newest_commit_{};
 };
 

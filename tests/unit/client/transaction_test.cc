@@ -224,19 +224,26 @@ TEST_F(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
 
 // Of this call alone, and of whatever this client begins.
 TEST_F(TransactTest, ItComesBehindTheToken) {
-  LineUp({Applied(), Applied(), Valid(true), Valid(true)});
-  ASSERT_TRUE(MoveBetween("bar", "{bar}2", {.token = 5000}).ok());
-  const v1::Request first = Arrived(v1::Request::kOneShard).at(0);
-  EXPECT_GE(first.command_id().issued(), 5000U);
-  EXPECT_GE(first.one_shard().age().issued(), 5000U);
-  EXPECT_LT(client_->token(), 5000U);
-  client_->Observe(7000);
-  EXPECT_EQ(client_->token(), 7000U);
+  constexpr uint64_t kAhead = uint64_t{1} << 50;  // of all that the server's clock will show
+  LineUp({Applied(), Committed(), Applied(), Valid(true), Valid(true)});
+  ASSERT_TRUE(MoveBetween("bar", "{bar}2", {.token = kAhead}).ok());
+  ASSERT_TRUE(MoveBetween("bar", "foo", {.token = kAhead}).ok());
+  const v1::Request one = Arrived(v1::Request::kOneShard).at(0);
+  EXPECT_EQ(one.command_id().issued(), kAhead);
+  EXPECT_EQ(one.one_shard().age().issued(), kAhead);
+  const v1::Request commit = Arrived(v1::Request::kCommit).at(0);
+  EXPECT_EQ(commit.command_id().issued(), kAhead);
+  EXPECT_EQ(commit.commit().age().issued(), kAhead);
+  EXPECT_LT(client_->token(), kAhead);
+  client_->Observe(kAhead + 7);
+  EXPECT_EQ(client_->token(), kAhead + 7);
   ASSERT_TRUE(MoveBetween("bar", "{bar}2").ok());
-  EXPECT_GE(Arrived(v1::Request::kOneShard).at(1).command_id().issued(), 7000U);
+  EXPECT_EQ(Arrived(v1::Request::kOneShard).at(1).command_id().issued(), kAhead + 7);
   ASSERT_TRUE(ReadBoth(Status()).ok());
-  for (const v1::Request& request : Arrived(v1::Request::kValidate)) {
-    EXPECT_GE(request.validate().pass(), 7000U);
+  const std::vector<v1::Request> validated = Arrived(v1::Request::kValidate);
+  ASSERT_THAT(validated, SizeIs(2));
+  for (const v1::Request& request : validated) {
+    EXPECT_EQ(request.validate().pass(), kAhead + 7);
   }
 }
 
