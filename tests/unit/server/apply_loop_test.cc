@@ -125,6 +125,24 @@ TEST_F(ApplyLoopTest, WritesAreAnsweredWhenApplied) {
 }
 
 // Hazard 52: a leader is deposed after proposing.
+TEST_F(ApplyLoopTest, WhoAsksIsToldWhatTheFirstRunGave) {
+  Handle(Proposed(1, 1, {1, 2, 3, 4, 5, 6, 7}));
+  testing::EntryBuilder entry(1, 500);
+  entry.Fence(3).As(1, 1, 1).Put("k", "late").As(1, 1, 1);
+  entry.Increment("n", 4).As(1, 2, 1).Fence(3).As(1, 2, 1);
+  entry.Put("n", "x").Increment("n", 1).As(1, 3, 1).Fence(3).As(1, 3, 1);
+  loop_.Handle(ApplyEntries{kGroup, {entry.Build()}});
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 7u);
+  EXPECT_EQ(replies_->all[3].write().version(), 502u);
+  EXPECT_EQ(replies_->all[3].write().number(), 4);
+  EXPECT_THAT(replies_->all[0].message(), HasSubstr("never runs"));
+  EXPECT_THAT(
+      replies_->Take(),
+      ElementsAre("1 FENCED NOT_APPLIED", "2 FENCED NOT_APPLIED", "3 OK APPLIED", "4 OK APPLIED",
+                  "5 OK APPLIED", "6 NOT_A_NUMBER NOT_APPLIED", "7 NOT_A_NUMBER NOT_APPLIED"));
+}
+
 TEST_F(ApplyLoopTest, AnotherEntryAtThatIndexIsNotSuccess) {
   Handle(Proposed(1, 1, {7}));
   Handle(Proposed(2, 1, {8}));

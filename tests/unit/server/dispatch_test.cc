@@ -219,6 +219,73 @@ TEST_F(DispatchTest, ANumberThatCannotBeIsRefused) {
   }
 }
 
+v1::Request Outcome(uint64_t id, uint32_t slot) {
+  v1::Request request;
+  request.set_id(id);
+  request.mutable_outcome()->set_slot(slot);
+  request.mutable_command_id()->set_client_high(7);
+  request.mutable_command_id()->set_sequence(12);
+  request.mutable_command_id()->set_lowest_open(1);
+  request.mutable_command_id()->set_issued(77);
+  return request;
+}
+
+TEST_F(DispatchTest, AQuestionIsAWriteToTheOwnerOfItsSlot) {
+  EXPECT_THAT(Handle({Outcome(1, base::SlotOf("bar")), Outcome(2, base::SlotOf("foo"))}),
+              IsEmpty());
+  ASSERT_EQ(inbox_.events.size(), 2u);
+  EXPECT_EQ(std::get<WritesArrived>(inbox_.events[1]).group, raft::GroupId(2));
+  const auto& arrived = std::get<WritesArrived>(inbox_.events[0]);
+  EXPECT_EQ(arrived.group, raft::GroupId(1));
+  EXPECT_EQ(arrived.writes.at(0).kind, RequestKind::kOutcome);
+  EXPECT_EQ(arrived.writes[0].issued, 77u);
+  EXPECT_EQ(arrived.writes[0].age, std::nullopt);
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(arrived.writes[0].encoded_command));
+  EXPECT_EQ(batch.commands(0).fence().slot(), base::SlotOf("bar"));
+  EXPECT_EQ(batch.commands(0).id().client_high(), 7u);
+  EXPECT_EQ(batch.commands(0).id().sequence(), 12u);
+  EXPECT_EQ(batch.commands(0).id().issued(), 77u);
+}
+
+TEST_F(DispatchTest, AQuestionElsewhereOrOfNothingIsRefused) {
+  v1::Request elsewhere = Outcome(1, base::SlotOf("foo"));
+  elsewhere.set_shard_id(1);
+  elsewhere.set_shard_epoch(3);
+  v1::Request nameless = Outcome(3, 1);
+  nameless.clear_command_id();
+  v1::Request no_sequence = Outcome(4, 1);
+  no_sequence.mutable_command_id()->set_sequence(0);
+  EXPECT_THAT(Handle({elsewhere, Outcome(2, 16384), nameless, no_sequence}),
+              ElementsAre("1 WRONG_SHARD NOT_APPLIED", "2 INVALID NOT_APPLIED",
+                          "3 INVALID NOT_APPLIED", "4 INVALID NOT_APPLIED"));
+  EXPECT_THAT(inbox_.events, IsEmpty());
+  dispatch_.SetReadOnly(true);
+  EXPECT_THAT(Handle({Outcome(5, 1)}), ElementsAre("5 READ_ONLY NOT_APPLIED"));
+}
+
+// `issued` says what may have been forgotten, and is replicated as it came.
+TEST_F(DispatchTest, AWriteLiesAboveWhatItsClientHasLearnedSince) {
+  v1::Request put = Put(1, "bar", "v");
+  put.mutable_command_id()->set_sequence(1);
+  put.mutable_command_id()->set_lowest_open(1);
+  put.mutable_command_id()->set_issued(77);
+  v1::Request lifted = put;
+  lifted.set_above(99);
+  v1::Request below = put;
+  below.set_above(5);
+  EXPECT_THAT(Handle({lifted, below}), IsEmpty());
+  const auto& writes = std::get<WritesArrived>(inbox_.events.at(0)).writes;
+  EXPECT_EQ(writes.at(0).issued, 99u);
+  EXPECT_EQ(writes.at(1).issued, 77u);
+  v1::CommandBatch batch;
+  ASSERT_TRUE(batch.ParseFromString(writes[0].encoded_command));
+  EXPECT_EQ(batch.commands(0).id().issued(), 77u);
+  v1::Request beyond = put;
+  beyond.set_above((uint64_t{1} << 62) + 1);
+  EXPECT_THAT(Handle({beyond}), ElementsAre("1 INVALID NOT_APPLIED"));
+}
+
 TEST_F(DispatchTest, AConditionIsBoundedTogetherWithTheValue) {
   const auto request = [](size_t value_bytes, size_t expected_bytes) {
     v1::Request set;
