@@ -132,6 +132,71 @@ TEST_P(ExactlyOnce, AFenceBehindAWriteTellsWhatTheWriteGave) {
   EXPECT_EQ(Get("a"), "no number@50");
 }
 
+// Two that ask at once, and a write that comes between them; and between retries of a write.
+TEST_P(ExactlyOnce, OfAFenceAndAWriteTheFirstCountsInOneEntryToo) {
+  const uint32_t slot = base::SlotOf("a");
+  EXPECT_EQ(Apply(Next(10)
+                      .Fence(slot)
+                      .As(1, 1, 1, 5)
+                      .Put("a", "late")
+                      .As(1, 1, 1, 5)
+                      .Fence(slot)
+                      .As(1, 1, 1, 5)),
+            "fenced-10 again-fenced-10 again-fenced-10");
+  EXPECT_EQ(Get("a"), "absent");
+  EXPECT_EQ(Apply(Next(20)
+                      .Put("a", "1")
+                      .As(2, 1, 1, 5)
+                      .Fence(slot)
+                      .As(2, 1, 1, 5)
+                      .Put("a", "1")
+                      .As(2, 1, 1, 5)),
+            "20 again-20 again-20");
+  EXPECT_EQ(Get("a"), "1@20");
+}
+
+// As a new replica, and one that was far behind, get to know of it.
+TEST_P(ExactlyOnce, ACheckpointCarriesTheFences) {
+  Apply(Next(10).Fence(base::SlotOf("a")).As(1, 1, 1, 5));
+  const auto base = machine_->CreateCheckpoint(bench_.Path("checkpoint"));
+  ASSERT_TRUE(base.ok()) << base.status();
+  machine_ = Make("s");
+  ASSERT_TRUE(machine_->Install(bench_.Path("checkpoint"), *base).ok());
+  EXPECT_EQ(Apply(Next(20).Put("a", "late").As(1, 1, 1, 5)), "again-fenced-10");
+  EXPECT_EQ(Apply(Next(30).Fence(base::SlotOf("a")).As(1, 1, 1, 5)), "again-fenced-10");
+  EXPECT_EQ(Get("a"), "absent");
+}
+
+// A client that is forgotten and known again, by a later request of it: what was dropped of it may
+// have held the number.
+TEST_P(ExactlyOnce, AFenceOfAClientThatIsKnownAgainTellsNothingOfItsPast) {
+  Apply(Next(10).Put("a", "1").As(1, 1, 1, 5));
+  Apply(Next(20).Forget(10));
+  EXPECT_EQ(Apply(Next(30).Put("a", "2").As(1, 2, 1, 25)), "30");
+  EXPECT_EQ(Apply(Next(40).Fence(base::SlotOf("a")).As(1, 1, 1, 5)), "forgotten");
+  EXPECT_EQ(Apply(Next(50).Put("a", "1").As(1, 1, 1, 5)), "forgotten");
+  EXPECT_EQ(Apply(Next(60).Fence(base::SlotOf("a")).As(1, 2, 1, 25)), "again-30");
+  EXPECT_EQ(Get("a"), "2@30");
+}
+
+// A session holds as many requests as a client makes under one id, each of them fenced, too; a
+// fence counts as a result does, and goes as one.
+TEST_P(ExactlyOnce, FencesFillASessionAsResultsDo) {
+  const uint32_t slot = base::SlotOf("a");
+  EntryBuilder full = Next(100);
+  for (uint64_t i = 1; i <= storage::kResultsPerSession; ++i) full.Fence(slot).As(1, i, 1, 50);
+  Apply(full);
+  EXPECT_EQ(machine_->totals().sessions.bytes,
+            storage::kSessionBytes + storage::kResultsPerSession * storage::kResultBytes);
+  const uint64_t next = storage::kResultsPerSession + 1;
+  EXPECT_EQ(Apply(Next(2000).Fence(slot).As(1, next, 1, 50)), "too-many");
+  EXPECT_EQ(Apply(Next(2001).Put("a", "late").As(1, 7, 1, 50)), "again-fenced-106");
+  EXPECT_EQ(Apply(Next(2002).Put("b", "1").As(2, 1, 1, 50).Forget(0, storage::kSessionBytes * 2)),
+            "2002 2003");
+  EXPECT_EQ(Apply(Next(2010).Put("a", "late").As(1, 7, 1, 50)), "forgotten");
+  EXPECT_EQ(Get("a"), "absent");
+}
+
 // Else the answer would be that the write never runs, when it may have.
 TEST_P(ExactlyOnce, AFenceOfWhatMayBeForgottenTellsNothing) {
   Apply(Next(10).Put("a", "1").As(1, 1, 1, 5));

@@ -125,6 +125,17 @@ TEST_P(Transactions, AParticipantsLocksLastUntilTheyAreResolved) {
   EXPECT_EQ(Apply(Next(60).Increment("{t}a", 1)), "60=3");
 }
 
+// A fence is in no lock's way: it takes the number of a write that waits for one.
+TEST_P(Transactions, AWriteThatALockTurnedAwayCanBeFenced) {
+  EXPECT_EQ(Prepare(10, Id(1), {}, {{"{t}a", "2"}}), "prepared-10");
+  EXPECT_EQ(Apply(Next(20).Put("{t}a", "x").As(1, 1, 1, 5)), "locked");
+  EXPECT_EQ(Apply(Next(30).Fence(kSlot).As(1, 1, 1, 5)), "fenced-30");
+  Decide(40, Id(1), 10);
+  Resolve(50, Id(1), 10);
+  EXPECT_EQ(Apply(Next(60).Put("{t}a", "x").As(1, 1, 1, 5)), "again-fenced-30");
+  EXPECT_EQ(Get("{t}a"), "2@10") << "at the commit";
+}
+
 TEST_P(Transactions, ALateOrSecondPrepareTakesNoLock) {
   EXPECT_EQ(Resolve(10, Id(1), 0), "resolved-1");
   Restart();
