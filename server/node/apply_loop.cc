@@ -281,7 +281,7 @@ void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
   v1::Response response =
       MakeWriteAnswer(write, result->code,
                       result->code == v1::CODE_OK ? v1::OUTCOME_APPLIED : v1::OUTCOME_NOT_APPLIED);
-  response.set_message(result->message);
+  if (*result->message != '\0') response.set_message(result->message);
   if (write.kind != RequestKind::kSetRetention) {
     response.mutable_write()->set_version(outcome.version);
     response.mutable_write()->set_existed(outcome.existed);

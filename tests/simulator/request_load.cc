@@ -34,7 +34,6 @@ void RequestLoad::Begin(size_t client, std::function<void(bool)> done) {
   auto request = std::make_shared<UnderWay>();
   request->number = requests_.size();
   request->client = client;
-  request->done = std::move(done);
   const std::string number = std::to_string(request->number);
   requests_.push_back({.key = std::string(kRequestKeyPrefix) + number, .value = "v" + number});
   RequestToken& token = request->token;
@@ -47,8 +46,10 @@ void RequestLoad::Begin(size_t client, std::function<void(bool)> done) {
   });
   BASALT_CHECK(owner != shards_.end());
   start_(client, client::ClockOf(*owner, ReadMode::kLinearizable),
-         [this, request](const client::CallResult& result) {
-           if (!result.status.ok()) return request->done(false);
+         [this, request, done = std::move(done)](const client::CallResult& result) {
+           done(result.status.ok());
+           if (!result.status.ok()) return;
+           // The rest takes its time, beside what its client does now.
            request->token.issued = result.payload.clock;
            const bool dies_first = random_.OneIn(6);
            if (!dies_first) Put(request, request->client);
@@ -81,7 +82,7 @@ void RequestLoad::Ask(const Shared& request, uint64_t times) {
          {.kind = client::OperationKind::kOutcome, .request = request->token},
          [this, request, times](const client::CallResult& result) {
            Note(*request, result, true);
-           if (times == 1) return request->done(result.status.ok());
+           if (times == 1) return;
            time_.After(microseconds(random_.Between(1, kAskedWithinUs)),
                        [this, request, times] { Ask(request, times - 1); });
          });

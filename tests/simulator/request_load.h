@@ -26,7 +26,7 @@ class RequestLoad {
   RequestLoad(VirtualTime& time, Findings& findings, const server::RoutingTable& routing,
               size_t clients, base::Random random, SnapshotLoad::StartCall start);
 
-  // One request of the client; `done` is told once its outcome was asked for.
+  // One request of the client; `done` is told once it has a name. What becomes of it is asked later.
   void Begin(size_t client, std::function<void(bool served)> done);
 
   const std::vector<check::NamedRequest>& requests() const { return requests_; }
@@ -36,7 +36,6 @@ class RequestLoad {
     size_t number = 0;  // in requests_
     size_t client = 0;
     RequestToken token;
-    std::function<void(bool)> done;
   };
   using Shared = std::shared_ptr<const UnderWay>;
 
