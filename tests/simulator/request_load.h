@@ -26,7 +26,8 @@ class RequestLoad {
   RequestLoad(VirtualTime& time, Findings& findings, const server::RoutingTable& routing,
               size_t clients, base::Random random, SnapshotLoad::StartCall start);
 
-  // One request of the client; `done` is told once it has a name. What becomes of it is asked later.
+  // One request of the client; `done` is told once it has a name. What becomes of it is asked
+  // later.
   void Begin(size_t client, std::function<void(bool served)> done);
 
   const std::vector<check::NamedRequest>& requests() const { return requests_; }
