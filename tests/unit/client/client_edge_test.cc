@@ -681,6 +681,7 @@ TEST_P(ClientEdgeTest, AMultiGetOfManyKeysLeavesRoomForOthers) {
   Client client = Connect();
   ASSERT_TRUE(client.Put("k7", "v").ok());
   std::vector<std::string> keys;
+  keys.reserve(3000);
   for (int i = 0; i < 3000; ++i) keys.push_back("k" + std::to_string(i));
   const Result<Values> values = client.MultiGet(keys);
   ASSERT_TRUE(values.ok()) << values.status().ToString();
