@@ -156,7 +156,10 @@ std::optional<uint32_t> TxnLoad::TakeToken(size_t place) {
     const uint64_t known = seats_[place].client->token();
     const uint64_t token = seats_[other].client->token();
     // Read at, it shows what the client does next exactly if that lies below the token.
-    if (token > known) timestamps_.push_back(random_.Between(known, token - 1));
+    // A client that knows nothing yet says nothing of when, and before a bank is open there are no
+    // balances to be found.
+    const uint64_t from = std::max(known, opened_at_);
+    if (known > 0 && token > from) timestamps_.push_back(random_.Between(from, token - 1));
     seats_[place].client->Observe(token);
     return static_cast<uint32_t>(i - 1);
   }
@@ -182,7 +185,10 @@ void TxnLoad::BeginRun(size_t call, TxnBody body) {
       },
       [this](const check::Transaction& transaction) { OnCommitted(transaction); },
       [this, call, place, opens](bool served) {
-        if (opens && served) opened_ = true;
+        if (opens && served && !opened_) {
+          opened_ = true;
+          opened_at_ = seats_[place].client->token();
+        }
         seats_[place].runs[call / options_.clients] = nullptr;
         PlanNext(call, served);
       }};

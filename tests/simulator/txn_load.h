@@ -122,6 +122,7 @@ class TxnLoad {
   std::vector<std::unique_ptr<VirtualClient>> dead_;
   bool stopped_ = false;
   bool opened_ = false;
+  uint64_t opened_at_ = 0;  // a timestamp at which a bank was open
   size_t open_calls_ = 0;
   uint64_t last_value_ = 0;
   check::TransactionHistory history_;
