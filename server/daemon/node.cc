@@ -319,6 +319,7 @@ absl::Status Node::Poll() {
 
 void Node::Housekeep() {
   if (running_.load()) {
+    transport_->TellTime();
     host_->Maintain();
     receiver_->RemoveDiscarded();
     if (transport_->unknown_messages() > 0 && !std::exchange(said_unknown_messages_, true)) {

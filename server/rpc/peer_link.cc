@@ -5,7 +5,7 @@
 namespace basalt::server {
 namespace {
 
-// A live peer is heard several times in this time (heartbeats).
+// A live peer is heard in this time: its heartbeats, and TellTime once a second.
 constexpr MonotonicTime kHeardRecently = std::chrono::seconds(2);
 
 }  // namespace
@@ -17,6 +17,19 @@ void PeerLink::Send(std::vector<v1::RaftMessage> messages) {
 void PeerLink::Send(std::vector<v1::TxnMessage> messages) {
   // Raft always finds room: a Prepare is as large as its transaction and is sent again.
   Gather(messages, &v1::PeerFrame::add_transactions, gathered_bytes_max_ / 2);
+}
+
+void PeerLink::TellTime() {
+  v1::PeerFrame frame;
+  std::shared_ptr<FrameWriter> writer;
+  {
+    base::MutexLock lock(mutex_);
+    if (writing_ || writer_ == nullptr) return;
+    frame.set_time_ms(time_.Milliseconds());
+    writing_ = true;
+    writer = writer_;
+  }
+  WriteOut(std::move(writer), frame);
 }
 
 template <typename Message>

@@ -36,6 +36,10 @@ void PeerTransport::Post(raft::NodeId node, std::vector<v1::TxnMessage> messages
   if (PeerLink* link = Link(node)) link->Send(std::move(messages));
 }
 
+void PeerTransport::TellTime() {
+  for (auto& [node, link] : links_) link->TellTime();
+}
+
 uint64_t PeerTransport::ShardOf(uint32_t slot) const { return view_.ShardOf(slot); }
 
 raft::NodeId PeerTransport::LeaderOf(uint64_t shard_id) {

@@ -32,6 +32,9 @@ class PeerTransport final : public raft::Transport, public TxnPost {
   uint64_t ShardOf(uint32_t slot) const override;
   raft::NodeId LeaderOf(uint64_t shard_id) override;
   void Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) override;
+  // To all peers what time this node knows. To be called once a second: nodes that have no group in
+  // common send each other nothing else, and a client of both must be taken by both.
+  void TellTime();
   // Where messages of transactions go; without it they are dropped. Before the first Receive.
   void SetTransactions(ApplyInbox* inbox) { transactions_ = inbox; }
 

@@ -84,6 +84,12 @@ class VirtualNetwork {
     return true;
   }
 
+  // Without chance: what goes on beside, however often, leaves the rest of a run as it was.
+  void SendSteadily(uint64_t from, uint64_t to, VirtualTime::Event arrival) {
+    if (IsCut(from, to)) return;
+    time_.After(microseconds(200) + faults.slower_by, std::move(arrival));
+  }
+
   const Counts& counts() const { return counts_; }
 
  private:

@@ -14,6 +14,7 @@ namespace {
 
 constexpr milliseconds kTick{50};
 constexpr milliseconds kMaintenance{250};
+constexpr uint64_t kMaintenancesPerTime = 4;  // once a second
 constexpr uint64_t kRequestBytesMax = 64u << 20;
 constexpr uint64_t kInstallMax = 80;  // milliseconds
 // Between two looks of the apply thread at what nobody woke it for.
@@ -275,9 +276,21 @@ void VirtualProcess::Tick() {
   PlanApplyRound(/*installs=*/false);
 }
 
+void VirtualProcess::TellTime() {
+  const uint64_t time_ms = known_time_.Milliseconds();
+  for (const v1::NodeDescriptor& node : view_.known()->map.nodes()) {
+    const uint64_t to = node.node_id();
+    if (to == options_.node) continue;
+    ports_.network.SendSteadily(options_.node, to, [&others = ports_.others, to, time_ms] {
+      others.Visit(to, 0, [time_ms](VirtualProcess& there) { there.ReceiveTime(time_ms); });
+    });
+  }
+}
+
 void VirtualProcess::Maintain() {
   ports_.after(kMaintenance, [this] { Maintain(); });
   if (ports_.time.Now() < ports_.disk_speed.stalled_until) return;
+  if (++maintained_ % kMaintenancesPerTime == 0) TellTime();
   std::map<raft::GroupId, raft::LogIndex> let_go;
   for (const auto& pinning : log_->log().GroupsPinning()) {
     const auto hosted = hosted_.find(pinning.group);

@@ -132,6 +132,7 @@ class VirtualProcess final : public server::GroupInbox,
 
   // From the network.
   void ReceiveMessage(const std::string& bytes, uint64_t time_ms);
+  void ReceiveTime(uint64_t time_ms) { known_time_.Hear(time_ms); }
   void ReceiveTransaction(const std::string& bytes);
   void ReceiveRequests(const std::shared_ptr<server::ReplySink>& sink, const std::string& bytes);
 
@@ -179,11 +180,13 @@ class VirtualProcess final : public server::GroupInbox,
   void ReportApplied();
   void Tick();
   void Maintain();
+  void TellTime();
   void Fetch(const server::FetchForFollower& work);
 
   const ProcessOptions options_;
   Ports ports_;
   base::Random random_;
+  uint64_t maintained_ = 0;  // times
   server::KnownTime known_time_;
   storage::MemoryEngineFactory engines_;
   std::unique_ptr<VirtualLog> log_;

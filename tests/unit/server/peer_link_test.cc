@@ -77,6 +77,28 @@ TEST_F(PeerLinkTest, EachFrameSaysWhatTimeIsKnown) {
   EXPECT_EQ(writer_->frames[1].time_ms(), heard + 250) << "carried on by the clock here";
 }
 
+TEST_F(PeerLinkTest, ALinkThatHasNothingElseToSaySaysWhatTimeIsKnown) {
+  link_.TellTime();  // to nobody
+  ASSERT_TRUE(link_.Attach(writer_, 1));
+  EXPECT_TRUE(writer_->frames.empty());
+  link_.TellTime();
+  ASSERT_EQ(writer_->frames.size(), 1u);
+  EXPECT_EQ(writer_->frames[0].time_ms(), time_.Milliseconds());
+  EXPECT_EQ(writer_->frames[0].messages_size(), 0);
+  link_.TellTime();
+  EXPECT_EQ(writer_->frames.size(), 1u) << "one write at a time, and this one tells it";
+  link_.Send(Messages(1));
+  EXPECT_EQ(writer_->frames.size(), 1u);
+  link_.OnWritten(writer_.get());
+  ASSERT_EQ(writer_->frames.size(), 2u);
+  EXPECT_EQ(writer_->frames[1].messages_size(), 1);
+  link_.OnWritten(writer_.get());
+  writer_->takes_more = true;
+  link_.TellTime();
+  link_.TellTime();
+  EXPECT_EQ(writer_->frames.size(), 4u);
+}
+
 TEST(KnownTimeTest, RisesWithWhatOthersSayAndNeverFalls) {
   testing::FakeClock clock;
   KnownTime time(clock);
@@ -297,6 +319,26 @@ TEST_F(PeerTransportTest, ANodeThatIsNoPeerIsNotConnected) {
   EXPECT_FALSE(transport_.IsConnected(raft::NodeId(2)));
   ASSERT_TRUE(transport_.Link(raft::NodeId(2))->Attach(std::make_shared<Writer>(), 1));
   EXPECT_TRUE(transport_.IsConnected(raft::NodeId(2)));
+}
+
+// Two that have no group in common hear each other's time all the same: a client of both takes the
+// timestamps of one to the other.
+TEST_F(PeerTransportTest, EveryPeerIsToldWhatTimeItIsAndHearsIt) {
+  auto to_two = std::make_shared<Writer>();
+  auto to_three = std::make_shared<Writer>();
+  transport_.Link(raft::NodeId(2))->Attach(to_two, 1);
+  transport_.Link(raft::NodeId(3))->Attach(to_three, 1);
+  const uint64_t ahead = time_.Milliseconds() + 3'600'000;
+  time_.Hear(ahead);
+  transport_.TellTime();
+  ASSERT_EQ(to_two->frames.size(), 1u);
+  ASSERT_EQ(to_three->frames.size(), 1u);
+
+  KnownTime time_there(clock_);
+  PeerTransport there(peers_, MakeHello(1), view_, inbox_, time_there);
+  EXPECT_EQ(there.Receive(to_two->frames[0]), "");
+  EXPECT_EQ(time_there.Milliseconds(), ahead);
+  EXPECT_TRUE(inbox_.events.empty());
 }
 
 TEST_F(PeerTransportTest, OneFrameANodeForAllGroups) {
