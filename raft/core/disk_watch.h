@@ -1,6 +1,8 @@
-// DiskWatch: since when the oldest durable write under way has been under way.
+// DiskWatch: since when the oldest durable write under way has been under way: of this replica, or
+// of another one that the same log holds up.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <optional>
 #include <utility>
@@ -16,12 +18,16 @@ class DiskWatch {
   void Ended(PersistId id) {
     while (!under_way_.empty() && under_way_.front().first <= id) under_way_.pop_front();
   }
+  void SetOldestOfLog(std::optional<Time> began) { of_log_ = began; }
   std::optional<Time> oldest() const {
-    return under_way_.empty() ? std::nullopt : std::optional<Time>(under_way_.front().second);
+    if (under_way_.empty()) return of_log_;
+    const Time own = under_way_.front().second;
+    return of_log_ ? std::min(own, *of_log_) : own;
   }
 
  private:
   std::deque<std::pair<PersistId, Time>> under_way_;
+  std::optional<Time> of_log_;
 };
 
 }  // namespace basalt::raft

@@ -156,6 +156,8 @@ void RaftCore::SetNow(Time now) {
   state_->now = now;
 }
 
+void RaftCore::SetLogBusySince(std::optional<Time> began) { state_->disk.SetOldestOfLog(began); }
+
 void RaftCore::Tick() {
   CoreState& state = *state_;
   if (state.leader() != nullptr) {

@@ -56,8 +56,8 @@ struct CoreOptions {
   Time election_timeout;
   Time promise;
   Time lease_duration;
-  // A leader with a write under way for this long hands over, and a follower does not campaign. 0:
-  // disks never stall.
+  // A leader whose log has had a write under way for this long hands over, and a follower does not
+  // campaign. 0: disks never stall.
   Time disk_stall;
   // How willing this replica is to lead; a leader hands over to a higher one. 0: rather not.
   uint32_t priority = 1;
@@ -163,6 +163,10 @@ class RaftCore {
   // promise to a leader runs from there. For effects an older reading does no harm: a lease is then
   // shorter.
   void SetNow(Time now);
+  // By SetNow, since when the oldest durable write of any group that shares this replica's log has
+  // been under way; nothing: none is. What this replica has under way itself it knows without; what
+  // it would have next waits behind that one. Holds until the next call: one before each Tick.
+  void SetLogBusySince(std::optional<Time> began);
   void Tick();
   void Step(Message message);
   // Appends to the leader's log; configurations go by ChangeMembership. The caller remembers

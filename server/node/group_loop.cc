@@ -59,8 +59,13 @@ void GroupLoop::On(TickPassed&) {
   uint64_t entry_bytes = 0;
   uint64_t session_bytes = 0;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
+  // A leader whose writes gather here has none under way of its own by which it would see that the
+  // disk stands still.
+  const std::optional<raft::Time> log_busy_since =
+      appends_.empty() ? std::nullopt : std::optional(appends_.front().began);
   for (auto& [group, hosted] : hosted_) {
     hosted->group.core().SetNow(now_);
+    hosted->group.core().SetLogBusySince(log_busy_since);
     hosted->group.core().Tick();
     if (hosted->campaign && ticks_ % 2 == 0) CampaignAgain(*hosted);
     ExpireGathered(*hosted);
@@ -133,8 +138,8 @@ void GroupLoop::On(TransferAsked& event) {
 
 void GroupLoop::On(WritesPersisted& event) {
   for (const raft::PersistDone& done : event.done) {
-    BASALT_CHECK(!writes_per_append_.empty());
-    if (--writes_per_append_.front() == 0) writes_per_append_.pop_front();
+    BASALT_CHECK(!appends_.empty());
+    if (--appends_.front().writes == 0) appends_.pop_front();
     Hosted* hosted = Find(done.group);
     if (hosted == nullptr) continue;  // removed meanwhile
     hosted->group.OnPersisted(done.id);
@@ -255,7 +260,7 @@ void GroupLoop::FinishTurn() {
   TakeTime();
   // A core that becomes leader, or a log that becomes free, lets gathered requests go: they enter
   // the cores before the effects are taken, so that all leave in this turn.
-  if (writes_per_append_.size() < options_.log_appends_max) {
+  if (appends_.size() < options_.log_appends_max) {
     for (auto& [group, hosted] : hosted_) {
       if (!hosted->writes.empty()) ProposeGathered(*hosted);
     }
@@ -336,7 +341,7 @@ void GroupLoop::CarryOut(raft::Turn& turn) {
         log_bytes_ += raft::EntryBytes(entry);
       }
     }
-    writes_per_append_.push_back(static_cast<uint32_t>(turn.writes.size()));
+    appends_.push_back({static_cast<uint32_t>(turn.writes.size()), now_});
     ports_.log.Append(std::move(turn.writes));
   }
   for (auto& [group, leadership] : turn.leaderships) OnLeadership(*Find(group), leadership);

@@ -192,7 +192,11 @@ class GroupLoop {
 
   GroupLoopCounters counters_;
   ReplyBuffer replies_;
-  std::deque<uint32_t> writes_per_append_;  // writes not yet durable of each append under way
+  struct Append {
+    uint32_t writes;  // not yet durable
+    raft::Time began;
+  };
+  std::deque<Append> appends_;  // under way
   uint64_t next_read_ = 1;
   uint64_t ticks_ = 0;
   uint64_t log_bytes_ = 0;  // of all groups, since the start

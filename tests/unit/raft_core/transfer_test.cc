@@ -302,6 +302,32 @@ TEST_F(DiskStall, AWriteThatEndsInTimeIsNone) {
   EXPECT_EQ(ToldToCampaign(), 0u);
 }
 
+// Its next write would wait behind what another group of the same log has under way.
+TEST_F(DiskStall, ALeaderWithNothingUnderWayHandsOverWhenItsLogStandsStill) {
+  TickAnswered(20);
+  one_.core.SetLogBusySince(one_.now);
+  TickAnswered(9);
+  EXPECT_EQ(ToldToCampaign(), 0u);
+  TickAnswered(1);
+  EXPECT_EQ(ToldToCampaign(), 1u);
+  EXPECT_TRUE(one_.core.status().disk_stalled);
+  one_.core.SetLogBusySince(std::nullopt);
+  EXPECT_FALSE(one_.core.status().disk_stalled);
+}
+
+TEST_F(DiskStall, OfItsOwnWritesAndTheLogsTheOldestCounts) {
+  TickAnswered(20);
+  one_.disk_stands_still = true;
+  one_.core.Propose(EntryKind::kCommands, MakePayload("x"));
+  one_.Turn();
+  one_.Acknowledge(2);
+  one_.Acknowledge(3);
+  TickAnswered(5);
+  one_.core.SetLogBusySince(one_.now);  // what stood before its own write is done
+  TickAnswered(5);
+  EXPECT_EQ(ToldToCampaign(), 1u);
+}
+
 TEST(DiskStallOfAFollower, DoesNotCampaign) {
   TimedCore one(TimedCore::Fresh(3), WithStalls());
   one.disk_stands_still = true;

@@ -84,6 +84,7 @@ class GroupLoopTest : public ::testing::Test {
     core.leases = leases_;
     core.election_timeout = raft::Time(kElectionTimeout.count());
     core.lease_duration = raft::LeaseDuration(core.election_timeout, 20);
+    core.disk_stall = core.election_timeout;
     raft::RecoveredState recovered;
     for (uint64_t id = 1; id <= replicas; ++id) {
       recovered.base.configuration.members.push_back(

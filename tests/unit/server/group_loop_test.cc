@@ -107,6 +107,47 @@ TEST_F(GroupLoopTest, WritesGatherWhileTheLogIsBusy) {
   EXPECT_EQ(batch.commands(1).put().key(), "k4");
 }
 
+// The log is busy with another group, so that what arrives for this one gathers.
+TEST_F(GroupLoopTest, ALogThatStandsStillIsSeenByGroupsThatHaveNothingInIt) {
+  MakeLeaderOfThree({.log_appends_max = 1, .ticks_per_compaction_check = 1});
+  Persist();
+  raft::CoreOptions other;
+  other.group = raft::GroupId(7);
+  other.self = raft::ReplicaId(70);
+  raft::RecoveredState recovered;
+  recovered.base.configuration.members.push_back(
+      {raft::ReplicaId(70), raft::NodeId(1), raft::MemberRole::kVoter});
+  recovered.applied = recovered.base;
+  Handle(GroupAdded{other, recovered, {}});
+  const auto told_to_campaign = [&] {
+    return std::count_if(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+      return std::holds_alternative<raft::TimeoutNow>(message.body);
+    });
+  };
+  const auto tick = [&] {
+    clock_.now += std::chrono::milliseconds(50);
+    Handle(TickPassed{});
+    FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  };
+  for (int i = 0; i < 100 && around_.appends.empty(); ++i) tick();
+  ASSERT_EQ(around_.appends.size(), 1u);
+  ASSERT_EQ(around_.appends[0][0].group, other.group);
+  Handle(Writes({1}));
+  EXPECT_EQ(around_.appends.size(), 1u);
+
+  for (int i = 0; i < 11; ++i) tick();
+  EXPECT_EQ(told_to_campaign(), 0);
+  EXPECT_EQ(loop_->counters().disks_stalled, 0u);
+  tick();
+  EXPECT_EQ(told_to_campaign(), 1);
+  tick();
+  EXPECT_EQ(loop_->counters().disks_stalled, 1u);
+  Persist();
+  tick();
+  tick();
+  EXPECT_EQ(loop_->counters().disks_stalled, 0u);
+}
+
 TEST_F(GroupLoopTest, EntriesAreBoundedAndStampsRise) {
   MakeLeaderAlone({.entry_bytes_max = 1000});
   Handle(Writes({1, 2, 3, 4, 5}, 400));
