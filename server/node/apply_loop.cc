@@ -287,7 +287,11 @@ void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
     response.mutable_write()->set_existed(outcome.existed);
     response.mutable_write()->set_number(outcome.number);
   }
-  response.set_clock(outcome.version);
+  // A write that came to nothing has seen what was there, a deletion too, which has no version
+  // here.
+  const bool wrote = outcome.verdict == CommandOutcome::Verdict::kApplied;
+  response.set_clock(wrote ? outcome.version
+                           : std::max(outcome.version, Find(group).machine->highest_stamp()));
   if (write.explain) {
     Explain(waiting.term.value(), write.arrived,
             EndsOf(write, waiting.moments, apply_began_, applied_at_), response);

@@ -124,6 +124,28 @@ TEST_F(ApplyLoopTest, WritesAreAnsweredWhenApplied) {
   EXPECT_EQ(applied.totals.highest_stamp, 501u);
 }
 
+// Of a deletion it has no version to tell; what its client does next lies above it all the same.
+TEST_F(ApplyLoopTest, AWriteThatCameToNothingTellsHowFarItsShardIs) {
+  Handle(Proposed(1, 1, {1, 2, 3, 4, 5}));
+  v1::Condition one;
+  one.set_version(1);
+  loop_.Handle(ApplyEntries{kGroup,
+                            {testing::EntryBuilder(1, 500)
+                                 .Put("k", "a")
+                                 .Delete("k")
+                                 .Set("k", one, "b")
+                                 .Put("n", "x")
+                                 .Increment("n", 1)
+                                 .Build()}});
+  loop_.FinishRound();
+  ASSERT_EQ(replies_->all.size(), 5u);
+  EXPECT_EQ(replies_->all[2].code(), v1::CODE_CONDITION_FAILED);
+  EXPECT_EQ(replies_->all[2].write().version(), 0u);
+  EXPECT_GE(replies_->all[2].clock(), 501u);
+  EXPECT_EQ(replies_->all[4].code(), v1::CODE_NOT_A_NUMBER);
+  EXPECT_GE(replies_->all[4].clock(), 503u);
+}
+
 // Hazard 52: a leader is deposed after proposing.
 TEST_F(ApplyLoopTest, WhoAsksIsToldWhatTheFirstRunGave) {
   Handle(Proposed(1, 1, {1, 2, 3, 4, 5, 6, 7}));
