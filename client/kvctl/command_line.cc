@@ -1,5 +1,9 @@
 #include "client/kvctl/command_line.h"
 
+#include <fmt/format.h>
+
+#include <charconv>
+#include <limits>
 #include <map>
 #include <memory>
 #include <sstream>
@@ -54,17 +58,27 @@ struct Raw {
   Arguments arguments;
 };
 
-// CLI::NonNegativeNumber names its bound, the greatest double, with all of its 309 digits.
-// The parser takes a leading 0 for octal, and 0x for hexadecimal.
-CLI::Validator Decimal() {
-  return {[](const std::string& text) {
+// A decimal number of the type, whole: the parser itself takes a leading 0 for octal, "0x" for
+// hexadecimal, nothing for 0, and what is out of range for the nearest that is not.
+template <typename Number>
+CLI::Validator Decimal(Number least, Number most) {
+  return {[least, most](const std::string& text) -> std::string {
+            Number number = 0;
+            const char* const end = text.data() + text.size();
+            const auto [rest, error] = std::from_chars(text.data(), end, number);
             const size_t digits = text.starts_with('-') ? 1 : 0;
-            const bool odd = text.size() > digits + 1 && text[digits] == '0';
-            return odd ? "'" + text + "' is no decimal number" : std::string();
+            const bool octal = text.size() > digits + 1 && text[digits] == '0';
+            if (error == std::errc::invalid_argument || rest != end || octal) {
+              return "'" + text + "' is no decimal number";
+            }
+            if (error != std::errc() || number < least || number > most) {
+              return fmt::format("'{}' is not in {} to {}", text, least, most);
+            }
+            return {};
           },
           ""};
 }
-CLI::Range AnyNumber() { return {uint64_t{0}, uint64_t{1} << 62}; }
+CLI::Validator AnyNumber() { return Decimal<uint64_t>(0, uint64_t{1} << 62); }
 
 const std::map<std::string, OutputFormat> kOutputs = {
     {"table", OutputFormat::kTable}, {"json", OutputFormat::kJson}, {"raw", OutputFormat::kRaw}};
@@ -218,7 +232,8 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
   CLI::Option* const absent = cas->add_flag("--absent", raw.absent, "If there is no value");
   raw.version_given = cas->add_option("--version", arguments.condition.version,
                                       "If the value has this version (get -o json); 0: if there is "
-                                      "none");
+                                      "none")
+                          ->check(AnyNumber());
   for (CLI::Option* const option : {raw.expect_given, absent, raw.version_given}) {
     for (CLI::Option* const other : {raw.expect_given, absent, raw.version_given}) {
       if (option != other) option->excludes(other);
@@ -230,7 +245,7 @@ void AddDataVerbs(CLI::App* app, Raw& raw) {
               "Add to a decimal number, 0 where there is no value, and print it", "Data");
   incr->add_option("KEY", raw.key)->required();
   incr->add_option("N", arguments.by, "What to add; behind '--' when below 0")
-      ->check(Decimal())
+      ->check(Decimal(std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()))
       ->capture_default_str();
   AddRequest(incr, raw);
   AddRequestVerbs(app, raw);
@@ -256,7 +271,7 @@ void AddTransferVerbs(CLI::App* app, Raw& raw) {
               "Write the rows of a file, a line each: {\"key\":..,\"value\":..}", "Data");
   import->add_option("FILE", arguments.file, "The file; -: standard input")->required();
   import->add_option("--from-line", arguments.from_line, "Go on with this line (from 1)")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62));
+      ->check(Decimal<uint64_t>(1, uint64_t{1} << 62));
   import
       ->add_option("--in-flight", arguments.in_flight,
                    "Puts under way at most; fewer while they are slow")
