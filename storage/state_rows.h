@@ -3,19 +3,15 @@
 //   applied        what is applied: u8 1 | index u64 | term u64 | highest stamp u64 |
 //                  members u32 | per member: replica u64, node u64, role u8
 //   descriptor     serialized basalt.v1.ShardDescriptor
-//   hash/<u16>     the sums of the buckets of storage/applied_hash.h from 32 * u16 on: 32 times
-//   u64.
+//   hash/<u16>     the sums of the buckets of storage/applied_hash.h from 32 * u16 on: 32 u64.
 //                  Several in a row, because a batch of writes changes most of a shard's buckets,
 //                  and a row costs as much to insert as one of the user's
-//   horizon        u64: versions that it lets go (storage/version_filter.h) are gone, whether they
-//   are
-//                  still stored or not; missing: 0
+//   horizon        u64: versions that it lets go (storage/version_filter.h) are gone, whether
+//                  they are still stored or not; missing: 0
 //   ceiling        u64 | u64: leaders of terms above the second stamp nothing at or below the
-//   first;
-//                  missing: 0
-//   retention      u64: milliseconds for which versions are kept that were replaced, 1 s to 30
-//   days;
-//                  missing: what each node was started with
+//                  first; missing: 0
+//   retention      u64: milliseconds for which versions are kept that were replaced, 1 s to
+//                  30 days; missing: what each node was started with
 //   map            meta shard: serialized basalt.v1.ClusterMap
 //   session/<u64>, sessions   results of clients' commands: storage/sessions.h
 //

@@ -74,8 +74,9 @@ std::optional<std::string> IdProblem(const v1::Request& request) {
   if (id.sequence() == 0 || id.lowest_open() == 0 || id.lowest_open() > id.sequence()) {
     return "a write's number is at least 1, and so is the lowest open one, which is not above it";
   }
-  if (std::max(id.issued(), request.above()) > kStampMax)
+  if (std::max(id.issued(), request.above()) > kStampMax) {
     return "the write's timestamp is out of range";
+  }
   return std::nullopt;
 }
 
