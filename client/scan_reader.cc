@@ -18,13 +18,6 @@ constexpr uint64_t kRowsPerPage = 1000;
 constexpr uint32_t kBytesPerPage = 1 << 20;
 constexpr uint32_t kCountPerPage = 0;  // as many as the server cares to count at once
 
-// The first key above all that start with `prefix`; empty: there is none.
-std::string EndOfPrefix(std::string prefix) {
-  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
-  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<uint8_t>(prefix.back()) + 1);
-  return prefix;
-}
-
 Status Refused(std::string message) {
   return Status(Code::kInvalidArgument, Outcome::kNotApplied, std::move(message));
 }
@@ -59,6 +52,12 @@ Result<KeyRange> RangeOfToken(const ScanOptions& scan) {
 }
 
 }  // namespace
+
+std::string EndOfPrefix(std::string prefix) {
+  while (!prefix.empty() && prefix.back() == '\xff') prefix.pop_back();
+  if (!prefix.empty()) prefix.back() = static_cast<char>(static_cast<uint8_t>(prefix.back()) + 1);
+  return prefix;
+}
 
 Result<KeyRange> RangeOf(const ScanOptions& scan) {
   for (const std::string* key : {&scan.prefix, &scan.from, &scan.to}) {

@@ -10,6 +10,9 @@
 
 namespace basalt::client {
 
+// The first key above all that start with `prefix`; empty: there is none.
+std::string EndOfPrefix(std::string prefix);
+
 // What a scan goes over.
 struct KeyRange {
   std::string from;

@@ -194,7 +194,7 @@ bool TransactionMachine::HaveOneOwner(const std::vector<ShardView>& shards) cons
 TransactionStep TransactionMachine::Commit(const Shards& shards, Time now) {
   TxnOperation txn = Operations();
   if (txn.reads.size() + txn.writes.size() > kTransactionKeysMax) {
-    return End(Refused("a transaction has at most 10,000 keys"));
+    return End(Refused("a transaction has at most 10,000 reads and writes"));
   }
   if (txn.bytes() > kTransactionBytesMax) {
     return End(Refused("a transaction has at most 15 MiB of keys and values"));

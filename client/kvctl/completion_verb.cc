@@ -71,7 +71,7 @@ _kvctl() {{
     -o|--output) mapfile -t COMPREPLY < <(compgen -W "table json raw" -- "$word"); return ;;
     --read) mapfile -t COMPREPLY < <(compgen -W "linearizable read-index" -- "$word"); return ;;
     --format) mapfile -t COMPREPLY < <(compgen -W "jsonl tsv" -- "$word"); return ;;
-    --workload) mapfile -t COMPREPLY < <(compgen -W "put get mixed" -- "$word"); return ;;
+    --workload) mapfile -t COMPREPLY < <(compgen -W "put get mixed txn ycsb-a ycsb-b ycsb-c ycsb-d ycsb-e ycsb-f" -- "$word"); return ;;
     import) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
   esac
   for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do

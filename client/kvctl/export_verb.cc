@@ -9,8 +9,24 @@
 #include "client/kvctl/quantities.h"
 #include "client/kvctl/row_text.h"
 #include "client/kvctl/verbs.h"
+#include "client/scan_reader.h"
 
 namespace basalt::kvctl {
+namespace {
+
+// What exports the rest of what broke off behind `last_key`, as options.
+std::string TheRest(const ScanOptions& scan, const Snapshot& snapshot, const std::string& last_key,
+                    uint64_t exported) {
+  // The least key above the last one.
+  std::string rest =
+      fmt::format("--at {} --hex --from {}00", snapshot.timestamp(), ToHex(last_key));
+  const std::string to = scan.prefix.empty() ? scan.to : client::EndOfPrefix(scan.prefix);
+  if (!to.empty()) rest += " --to " + ToHex(to);
+  if (scan.limit != 0) rest += fmt::format(" --limit {}", scan.limit - exported);
+  return rest;
+}
+
+}  // namespace
 
 ExitCode RunExport(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
@@ -33,10 +49,9 @@ ExitCode RunExport(const Arguments& arguments) {
   progress.Clear();
   if (!rows.status().ok()) {
     const ExitCode code = Report(rows.status());
-    // The least key above the last one.
     Complain(count == 0 ? std::string("nothing was exported")
-                        : fmt::format("{} rows were exported; go on with --at {} --hex --from {}00",
-                                      count, snapshot->timestamp(), ToHex(last_key)));
+                        : fmt::format("{} rows were exported; go on with {}", count,
+                                      TheRest(arguments.scan, *snapshot, last_key, count)));
     return code;
   }
   Complain(fmt::format("exported {} rows, {}, in {}", CountForPeople(count), BytesForPeople(bytes),

@@ -12,11 +12,6 @@
 namespace basalt::kvctl {
 namespace {
 
-std::string Shown(const Arguments& arguments, std::string_view bytes) {
-  if (arguments.hex) return ToHex(bytes);
-  return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
-}
-
 void PrintRow(const Arguments& arguments, const Row& row) {
   if (arguments.output == OutputFormat::kJson) {
     Print(FormatRowJson(row, arguments.scan.keys_only));
@@ -31,6 +26,11 @@ void PrintRow(const Arguments& arguments, const Row& row) {
 }
 
 }  // namespace
+
+std::string Shown(const Arguments& arguments, std::string_view bytes) {
+  if (arguments.hex) return ToHex(bytes);
+  return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
+}
 
 std::optional<std::string> ReadStandardInput() {
   std::string bytes;

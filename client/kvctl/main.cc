@@ -84,13 +84,19 @@ int Main(int argc, char** argv) {
   } else {
     Complain(line.text);
   }
-  if ((std::fflush(stdout) != 0 || std::ferror(stdout) != 0) && code == kDone) {
-    const bool applied = line.arguments.has_value() && IsWrite(line.arguments->verb);
-    Complain(applied ? "applied, but standard output could not be written"
-                     : "standard output could not be written");
-    code = applied ? kUnknown : kUnavailable;  // "not applied" would be untrue
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  // Not "not applied", which would be untrue.
+  const Verb verb = line.arguments.has_value() ? line.arguments->verb : Verb::kVersion;
+  if (verb == Verb::kOutcome) {
+    Complain("standard output could not be written; ask for the outcome again");
+    return code == kDone || code == kNotFound ? kUnknown : code;
   }
-  return code;
+  const bool applied = IsWrite(verb) && code == kDone;
+  Complain(applied ? "applied, but standard output could not be written"
+                   : "standard output could not be written");
+  if (applied) return kUnknown;
+  // Rows of the keys that were found are lost.
+  return code == kDone || (code == kNotFound && !IsWrite(verb)) ? kUnavailable : code;
 }
 
 }  // namespace

@@ -11,11 +11,16 @@
 namespace basalt::kvctl {
 namespace {
 
-// Up to the next space, which goes too.
-std::string_view TakeWord(std::string_view& rest) {
+// What follows the word before is a value, perhaps the empty one. Without the space behind that
+// word there is none: a variable of a script that was not set.
+constexpr const char* kNoValue = "the value is missing; an empty one has a space before it";
+
+// Up to the next space, which goes too. `more`: there was one.
+std::string_view TakeWord(std::string_view& rest, bool* more = nullptr) {
   const size_t space = rest.find(' ');
   const std::string_view word = rest.substr(0, space);
   rest.remove_prefix(space == std::string_view::npos ? rest.size() : space + 1);
+  if (more != nullptr) *more = space != std::string_view::npos;
   return word;
 }
 
@@ -24,7 +29,8 @@ std::optional<std::string> ToBytes(std::string_view text, bool hex) {
 }
 
 std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
-  const std::string_view what = TakeWord(rest);
+  bool more = false;
+  const std::string_view what = TakeWord(rest, &more);
   if (what == "absent") {
     condition = Condition::Absent();
     return rest.empty() ? "" : "nothing may follow 'absent'";
@@ -37,6 +43,7 @@ std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
     return "";
   }
   if (what == "value") {
+    if (!more) return kNoValue;
     std::optional<std::string> value = ToBytes(rest, hex);
     if (!value) return "the value is malformed";
     condition = Condition::ValueIs(*std::move(value));
@@ -48,7 +55,8 @@ std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
 // Empty, or what is wrong.
 std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
   const std::string_view verb = TakeWord(rest);
-  std::optional<std::string> key = ToBytes(TakeWord(rest), hex);
+  bool more = false;
+  std::optional<std::string> key = ToBytes(TakeWord(rest, &more), hex);
   if (verb != "get" && verb != "put" && verb != "del" && verb != "check") {
     return fmt::format("'{}' is none of get, put, del, check", verb);
   }
@@ -59,6 +67,7 @@ std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
     return ParseCheck(rest, hex, line.condition);
   }
   if (verb == "put") {
+    if (!more) return kNoValue;
     line.kind = TxnLine::Kind::kPut;
     std::optional<std::string> value = ToBytes(rest, hex);
     if (!value) return "the value is malformed";

@@ -52,14 +52,11 @@ Status RunLines(const TxnScript& script, Transaction& transaction, Seen& seen) {
 void PrintGets(const Arguments& arguments, const Seen& seen) {
   for (const auto& [key, value] : seen.gets) {
     if (!value) {
-      Complain(fmt::format("{}: not found", Escape(key)));
+      Complain(Shown(arguments, key) + ": not found");
     } else if (arguments.output == OutputFormat::kJson) {
       Print(FormatRowJson({key, value->bytes, value->version}, false) + "\n");
     } else {
-      const auto shown = [&](std::string_view bytes) {
-        return arguments.hex ? ToHex(bytes) : Escape(bytes);
-      };
-      Print(shown(key) + "\t" + shown(value->bytes) + "\n");
+      Print(Shown(arguments, key) + "\t" + Shown(arguments, value->bytes) + "\n");
     }
   }
 }
@@ -86,7 +83,8 @@ ExitCode RunTxn(const Arguments& arguments) {
       [&](Transaction& transaction) { return RunLines(script, transaction, seen); });
   // The library's word for what the script itself returned; else what was read may not stand.
   if (!status.ok() && status.message() == kCheckFailed) {
-    Complain(fmt::format("the check of {} does not hold; nothing was done", Escape(seen.failed)));
+    Complain(fmt::format("the check of {} does not hold; nothing was done",
+                         Shown(arguments, seen.failed)));
     return kNotFound;
   }
   if (!status.ok()) return Report(status);

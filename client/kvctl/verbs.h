@@ -40,6 +40,8 @@ ExitCode RunVersion(const Arguments& arguments);
 
 // To standard output.
 void Print(std::string_view bytes);
+// A key or value as --hex and -o have it, but for JSON.
+std::string Shown(const Arguments& arguments, std::string_view bytes);
 // "kvctl: <what>" to standard error.
 void Complain(std::string_view what);
 // Complains when the status is not OK; the exit code either way.

@@ -25,8 +25,10 @@
 // at once when another node says that it was elected. A call whose shard has no replica within
 // reach waits until its deadline, and is then kUnavailable, not applied.
 //
-// Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call waits for
-// room until its deadline; an asynchronous one is refused (kOverloaded, not applied).
+// Bounds. At most `calls_max` calls and `bytes_max` bytes are open. A synchronous call of one key
+// waits for room until its deadline. Asynchronous ones are refused (kOverloaded, not applied), and
+// so is what makes many calls: snapshots and their reads, scans, counts, transactions,
+// DeletePrefix, SetVersionRetention. Those need room for at least one call a shard.
 //
 // Limits: keys of 1 byte to 4 KiB, values up to 8 MiB, any bytes.
 #pragma once

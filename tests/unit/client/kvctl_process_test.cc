@@ -342,6 +342,55 @@ TEST_F(KvctlProcessTest, AWriteWhoseConfirmationGetsLostIsNotCalledNotApplied) {
   EXPECT_EQ(server_.Contents()["k"], "v");
   EXPECT_EQ(RunWith({"get", "k"}, "/dev/null", "/dev/full").code, 3);
   EXPECT_EQ(RunWith({"del", "k"}, "/dev/null", "/dev/full").code, 4);
+  Run({"put", "k", "v"});
+  const Ended lost = RunWith({"mget", "k", "absent"}, "/dev/null", "/dev/full");
+  EXPECT_EQ(lost.code, 3) << "the row that there was is lost";
+  EXPECT_NE(lost.err.find("standard output"), std::string::npos) << lost.err;
+}
+
+// Nor is what it was asked about.
+TEST_F(KvctlProcessTest, AnOutcomeThatCouldNotBeToldIsUnknown) {
+  const std::string token =
+      RequestToken{
+          .slot = base::SlotOf("k"), .client_high = 1, .client_low = 2, .sequence = 3, .issued = 4}
+          .ToString();
+  v1::Response applied;
+  applied.set_outcome(v1::OUTCOME_APPLIED);
+  applied.mutable_write()->set_version(7);
+  server_.SetScript([=](const v1::Request&) -> FakeReaction {
+    return {.kind = Kind::kAnswer, .response = applied};
+  });
+  EXPECT_EQ(Run({"outcome", token}).code, 0);
+  const Ended untold = RunWith({"outcome", token}, "/dev/null", "/dev/full");
+  EXPECT_EQ(untold.code, 4) << untold.err;
+  EXPECT_NE(untold.err.find("ask for the outcome again"), std::string::npos) << untold.err;
+}
+
+TEST_F(KvctlProcessTest, AnExportThatBreaksOffSaysHowItsRestIsExported) {
+  std::string lines = "{\"key\":\"l\",\"value\":\"of another prefix\"}\n";
+  for (int i = 0; i < 6000; ++i) {
+    lines += R"({"key":"k)" + std::to_string(10'000 + i) + R"(","value":"v"})" + "\n";
+  }
+  ASSERT_EQ(Run({"import", "-"}, lines).code, 0);
+  std::atomic<int> scans = 0;
+  server_.SetScript([&](const v1::Request& request) -> FakeReaction {
+    if (!request.has_scan() || ++scans <= 4) return {};
+    return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_UNAVAILABLE)};
+  });
+  const Ended broken = Run({"--timeout", "300ms", "export", "--prefix", "k", "--limit", "5500"});
+  EXPECT_EQ(broken.code, 3) << broken.err;
+  server_.SetScript({});
+  const size_t at = broken.err.find("go on with ");
+  ASSERT_NE(at, std::string::npos) << broken.err;
+  std::istringstream rest(broken.err.substr(at + std::string("go on with ").size()));
+  std::vector<std::string> words{"export"};
+  for (std::string word; rest >> word;) words.push_back(word);
+  const Ended more = Run(words);
+  EXPECT_EQ(more.code, 0) << more.err;
+  const std::string all = broken.out + more.out;
+  EXPECT_EQ(std::count(all.begin(), all.end(), '\n'), 5500);
+  EXPECT_EQ(all.find("of another prefix"), std::string::npos);
+  EXPECT_NE(all.find("k15499"), std::string::npos);
 }
 
 TEST_F(KvctlProcessTest, ExportAndImportAreARoundTrip) {
@@ -509,6 +558,11 @@ TEST_F(KvctlProcessTest, ATransactionPrintsWhatItReadAndSaysHowItEnded) {
   EXPECT_EQ(done.out, "bar\told\nbar\tnew\nOK\n");
   EXPECT_NE(done.err.find("no: not found"), std::string::npos);
   EXPECT_EQ(Run({"txn", "--hex"}, "get 626172\nput 666f6f 00\n").out, "626172\t6f6c64\nOK\n");
+  const Ended absent = Run({"txn", "--hex"}, "get 6e6f\nput 666f6f 00\n");
+  EXPECT_NE(absent.err.find("6e6f: not found"), std::string::npos) << absent.err;
+  Run({"put", "bar", "a\tb"});
+  EXPECT_EQ(Run({"txn"}, "get bar\nput foo 1\n").out, "bar\ta\\tb\nOK\n");
+  EXPECT_EQ(Run({"txn", "-o", "raw"}, "get bar\nput foo 1\n").out, "bar\ta\tb\n");
 }
 
 TEST_F(KvctlProcessTest, ATransactionWhoseCheckDoesNotHoldIsOne) {

@@ -18,11 +18,11 @@ TEST(TxnScriptTest, EachVerb) {
       "get a\r\n"
       "\n"
       "put b two words \n"
-      "put \\x20c\n"
+      "put \\x20c \n"
       "del d\n"
       "check e version 18446744073709551615\n"
       "check f value x y\n"
-      "check g value\n"
+      "check g value \n"
       "check h absent",
       false);
   ASSERT_EQ(script.problem, "");
@@ -67,6 +67,8 @@ TEST(TxnScriptTest, WhatIsMalformedIsNamedByItsLine) {
   problem("get a b");
   problem("del a b");
   problem("put");
+  EXPECT_THAT(problem("put a"), HasSubstr("the value is missing"));
+  EXPECT_THAT(problem("check a value"), HasSubstr("the value is missing"));
   problem("put  v");
   problem("put a\\x v");
   problem("put a v\\");
