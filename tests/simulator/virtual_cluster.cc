@@ -517,6 +517,8 @@ bool VirtualCluster::AllEqual() {
   return AreEqual(replicas);
 }
 
+// On all replicas that live: those that left their group, or never were of it, and learn no more how
+// what they hold ended, have to be ended first.
 bool VirtualCluster::AllEnded(bool settled) {
   for (auto& [id, node] : nodes_) {
     if (node.process == nullptr) return false;
@@ -681,10 +683,12 @@ Convergence VirtualCluster::Converge() {
   if (options_.transactions.clients > 0) {
     seen.all_unlocked = RunUntil(kLocksLimit, [&] {
       StartAll();
+      members_.Settle();
       return AllEnded(/*settled=*/false);
     });
     seen.all_settled = RunUntil(kSettledLimit, [&] {
       StartAll();
+      members_.Settle();
       return AllEnded(/*settled=*/true);
     });
   }
