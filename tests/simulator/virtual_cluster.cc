@@ -517,8 +517,8 @@ bool VirtualCluster::AllEqual() {
   return AreEqual(replicas);
 }
 
-// On all replicas that live: those that left their group, or never were of it, and learn no more how
-// what they hold ended, have to be ended first.
+// On all replicas that live: those that left their group, or never were of it, and learn no more
+// how what they hold ended, have to be ended first.
 bool VirtualCluster::AllEnded(bool settled) {
   for (auto& [id, node] : nodes_) {
     if (node.process == nullptr) return false;
