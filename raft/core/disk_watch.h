@@ -19,10 +19,13 @@ class DiskWatch {
     while (!under_way_.empty() && under_way_.front().first <= id) under_way_.pop_front();
   }
   void SetOldestOfLog(std::optional<Time> began) { of_log_ = began; }
+  // Of this replica.
+  std::optional<Time> oldest_own() const {
+    return under_way_.empty() ? std::nullopt : std::optional<Time>(under_way_.front().second);
+  }
   std::optional<Time> oldest() const {
-    if (under_way_.empty()) return of_log_;
-    const Time own = under_way_.front().second;
-    return of_log_ ? std::min(own, *of_log_) : own;
+    const std::optional<Time> own = oldest_own();
+    return own && of_log_ ? std::min(own, of_log_) : own ? own : of_log_;
   }
 
  private:

@@ -56,8 +56,10 @@ struct CoreOptions {
   Time election_timeout;
   Time promise;
   Time lease_duration;
-  // A leader whose log has had a write under way for this long hands over, and a follower does not
-  // campaign. 0: disks never stall.
+  // A leader with a write under way for this long hands over, also to one that would rather not
+  // lead; one whose log has had another group's under way for twice as long, only to one that
+  // would. A follower whose log has had any under way for so long does not campaign. 0: disks never
+  // stall.
   Time disk_stall;
   // How willing this replica is to lead; a leader hands over to a higher one. 0: rather not.
   uint32_t priority = 1;

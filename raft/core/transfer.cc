@@ -1,6 +1,7 @@
 #include "raft/core/transfer.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "raft/core/election.h"
@@ -15,6 +16,22 @@ namespace {
 constexpr uint32_t kBackoffDoublingsMax = 5;
 // Behind a stalled disk they wait anyway.
 constexpr uint32_t kStallRetryTimeouts = 2;
+
+bool HasStood(const CoreState& state, std::optional<Time> since, uint64_t stalls) {
+  const uint64_t stall = state.options.disk_stall.value();
+  return stall != 0 && since && state.now - *since >= stalls * stall;
+}
+
+// Of the priority that a successor must have at least; nothing: the disk is well enough. What this
+// leader has under way itself must get to somebody, also to one that would rather not lead, or that
+// says so because it cannot. With nothing under way there is time: for the followers to find out
+// whether it is their disk too, and whoever cannot take over is not asked, for a leader that asked
+// gives its lease up.
+std::optional<uint64_t> StallPriorityMin(const CoreState& state) {
+  if (HasStood(state, state.disk.oldest_own(), 1)) return 0;
+  if (HasStood(state, state.disk.oldest(), 2)) return 1;
+  return std::nullopt;
+}
 
 bool MayBeLeader(const Configuration& configuration, ReplicaId replica) {
   const Member* member = FindMember(configuration, replica);
@@ -82,11 +99,12 @@ void TickTransfer(CoreState& state) {
     state.dirty = true;  // proposals go on
     return;
   }
-  const bool stalled = IsDiskStalled(state);
+  const std::optional<uint64_t> stall_priority_min = StallPriorityMin(state);
+  const bool stalled = stall_priority_min.has_value();
   uint64_t& next_ticks =
       stalled ? leading.next_stall_handover_ticks : leading.next_priority_handover_ticks;
   if (leading.ticks < std::max(timeout_ticks, next_ticks)) return;
-  const uint64_t priority_min = stalled ? 0 : uint64_t{state.priority} + 1;
+  const uint64_t priority_min = stall_priority_min.value_or(uint64_t{state.priority} + 1);
   const ReplicaId to = BestSuccessor(state, priority_min);
   if (to == ReplicaId(0)) return;
   if (stalled) {
@@ -105,10 +123,6 @@ void OnTimeoutNow(CoreState& state) {
 
 uint32_t PriorityToTell(const CoreState& state) { return MayTakeOver(state) ? state.priority : 0; }
 
-bool IsDiskStalled(const CoreState& state) {
-  const std::optional<Time> oldest = state.disk.oldest();
-  return state.options.disk_stall != Time(0) && oldest &&
-         state.now - *oldest >= state.options.disk_stall.value();
-}
+bool IsDiskStalled(const CoreState& state) { return HasStood(state, state.disk.oldest(), 1); }
 
 }  // namespace basalt::raft

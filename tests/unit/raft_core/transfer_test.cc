@@ -306,13 +306,32 @@ TEST_F(DiskStall, AWriteThatEndsInTimeIsNone) {
 TEST_F(DiskStall, ALeaderWithNothingUnderWayHandsOverWhenItsLogStandsStill) {
   TickAnswered(20);
   one_.core.SetLogBusySince(one_.now);
+  TickAnswered(10);
+  EXPECT_TRUE(one_.core.status().disk_stalled);
   TickAnswered(9);
   EXPECT_EQ(ToldToCampaign(), 0u);
   TickAnswered(1);
   EXPECT_EQ(ToldToCampaign(), 1u);
-  EXPECT_TRUE(one_.core.status().disk_stalled);
   one_.core.SetLogBusySince(std::nullopt);
   EXPECT_FALSE(one_.core.status().disk_stalled);
+}
+
+// Nodes may share the disk that stands still. A leader that told one of them to campaign in vain
+// would have given its lease up for it.
+TEST_F(DiskStall, WithNothingUnderWayItKeepsItsLeaseBesideFollowersThatCannot) {
+  const auto tick = [&](int ticks) {
+    for (; ticks > 0; --ticks) {
+      one_.Tick();
+      for (const uint64_t replica : {2, 3}) {
+        one_.Hear(replica, 1, HeartbeatReply{one_.NewestRound(), 0});
+      }
+    }
+  };
+  tick(20);
+  one_.core.SetLogBusySince(one_.now);
+  tick(60);
+  EXPECT_EQ(ToldToCampaign(), 0u);
+  EXPECT_TRUE(one_.core.status().disk_stalled);
 }
 
 TEST_F(DiskStall, OfItsOwnWritesAndTheLogsTheOldestCounts) {

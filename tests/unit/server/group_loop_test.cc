@@ -136,12 +136,12 @@ TEST_F(GroupLoopTest, ALogThatStandsStillIsSeenByGroupsThatHaveNothingInIt) {
   EXPECT_EQ(around_.appends.size(), 1u);
 
   for (int i = 0; i < 11; ++i) tick();
-  EXPECT_EQ(told_to_campaign(), 0);
   EXPECT_EQ(loop_->counters().disks_stalled, 0u);
+  for (int i = 0; i < 12; ++i) tick();
+  EXPECT_EQ(loop_->counters().disks_stalled, 1u);
+  EXPECT_EQ(told_to_campaign(), 0);
   tick();
   EXPECT_EQ(told_to_campaign(), 1);
-  tick();
-  EXPECT_EQ(loop_->counters().disks_stalled, 1u);
   Persist();
   tick();
   tick();
