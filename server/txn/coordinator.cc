@@ -129,11 +129,11 @@ void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) 
   for (const Slot slot : record.slots) {
     if (!state_.range.Contains(slot)) telling.resolve.slots.push_back(slot);
   }
-  if (telling.resolve.slots.empty()) {
-    effects_.settles.push_back({id});
-  } else {
-    effects_.resolves.push_back(telling.resolve);
-  }
+  if (!telling.resolve.slots.empty()) effects_.resolves.push_back(telling.resolve);
+  // Nobody needs to know that it aborted: who still has locks of it asks, and takes no trace for an
+  // abort. So its record does not wait, and age, until a shard answers that nobody leads just now.
+  if (telling.resolve.outcome == Outcome::kAborted) telling.resolve.slots.clear();
+  if (telling.resolve.slots.empty()) effects_.settles.push_back({id});
 }
 
 void Coordinator::OnResolved(const TxnId& id, const ResolveAnswer& answer) {

@@ -11,7 +11,8 @@
 //    what can never be prepared here and has left no trace, which is refused at once;
 //  - an abort is proposed only for what this leader does not drive; of what it drives, "pending";
 //  - a record that committed is settled only when the owner of every slot has acknowledged Resolve
-//    as applied; those who do not answer are told again for ever.
+//    as applied; those who do not answer are told again for ever. One that aborted is settled at
+//    once, and its slots are told once: who still has locks of it asks.
 //
 // Pure; one owner. The caller calls OnTick some ten times a second, and carries out the effects.
 #pragma once

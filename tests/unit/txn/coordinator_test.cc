@@ -176,6 +176,31 @@ TEST_F(CoordinatorTest, ANewLeaderTellsWhatWasDecidedAndNotSettled) {
   EXPECT_EQ(effects.resolves[0].commit, 150u);
 }
 
+// The owner of the other slot may be without a leader for hours, and every attempt leaves a record.
+TEST_F(CoordinatorTest, AnAbortIsToldOnceAndSettlesWithoutAnAnswer) {
+  const Transaction transaction = WritesBoth(1);
+  ApplyOwnPrepare(transaction);
+  coordinator_.OnTick(0);
+  CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.decides, SizeIs(1));
+  ASSERT_EQ(effects.decides[0].outcome, Outcome::kAborted);
+  coordinator_.OnDecided(transaction.id, Apply(effects.decides[0], 1), 1);
+  effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.resolves, SizeIs(1));
+  EXPECT_EQ(effects.resolves[0].slots, SlotsOfKeys({"b"}));
+  ASSERT_THAT(effects.settles, SizeIs(1));
+  coordinator_.OnTick(700);
+  effects = coordinator_.TakeEffects();
+  EXPECT_THAT(effects.resolves, IsEmpty());
+  EXPECT_THAT(effects.settles, SizeIs(1)) << "the first one may have got lost with a leader";
+  EXPECT_FALSE(shard_.state().open.empty());
+  shard_.Apply(effects.settles[0], 200);
+  EXPECT_TRUE(shard_.state().open.empty());
+  coordinator_.OnInquiry(transaction.id, 7, 800);
+  EXPECT_EQ(coordinator_.TakeEffects().replies.at(0).answer.verdict,
+            InquiryAnswer::Verdict::kAborted);
+}
+
 // Taken for "all keys are absent", it would show what never was.
 TEST_F(CoordinatorTest, WhatWasReadUnderLocksIsKnownToItsDriverAlone) {
   Transaction transaction = WritesBoth(1);
