@@ -223,7 +223,7 @@ void ApplyLoop::OnApplied(raft::GroupId group, const raft::Entry& entry,
         continue;
       }
       if (!ours) {
-        AnswerLost(group, writes[i]);
+        AnswerLost(group, writes[i], "a new leader put another entry in this one's place");
       } else if (outcomes[i].verdict == CommandOutcome::Verdict::kLocked) {
         if (!batch) batch = Decoded(entry);
         WaitForLock(replica, batch->commands(static_cast<int>(i)), std::move(writes[i]));
@@ -299,9 +299,9 @@ void ApplyLoop::AnswerApplied(raft::GroupId group, const Waiting& waiting,
   replies_.Answer(group, write, std::move(response));
 }
 
-void ApplyLoop::AnswerLost(raft::GroupId group, const PendingWrite& write) {
+void ApplyLoop::AnswerLost(raft::GroupId group, const PendingWrite& write, const char* why) {
   v1::Response response = MakeWriteAnswer(write, v1::CODE_NOT_LEADER, v1::OUTCOME_NOT_APPLIED);
-  response.set_message("a new leader put another entry in this one's place");
+  response.set_message(why);
   *response.mutable_leader() = ports_.leader(group.value());
   replies_.Answer(group, write, std::move(response));
 }

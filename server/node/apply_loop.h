@@ -173,7 +173,7 @@ class ApplyLoop final : public ApplyObserver {
                      const CommandOutcome& outcome);
   void AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
                         CommandOutcome::Verdict verdict);
-  void AnswerLost(raft::GroupId group, const PendingWrite& write);
+  void AnswerLost(raft::GroupId group, const PendingWrite& write, const char* why);
 
   const Options options_;
   Ports ports_;

@@ -15,6 +15,8 @@ namespace {
 // A message for a shard that is led elsewhere is sent on so often.
 constexpr uint32_t kHopsMost = 2;
 constexpr uint32_t kRetryAfterLockedMs = 10;
+// Until its own first entry is applied.
+constexpr uint32_t kRetryAfterElectionMs = 20;
 
 v1::AbortReason FromReason(txn::AbortReason reason) {
   switch (reason) {
@@ -157,7 +159,9 @@ void ApplyLoop::CloseDesk(raft::GroupId group, Replica& replica, const char* why
   for (const PendingCommit& commit : replica.desk->TakeCommits()) {
     RefuseCommit(group, commit, v1::CODE_NOT_LEADER, v1::OUTCOME_UNKNOWN, why);
   }
-  for (const PendingWrite& write : replica.desk->TakeWrites()) AnswerLost(group, write);
+  for (const PendingWrite& write : replica.desk->TakeWrites()) {
+    AnswerLost(group, write, "it waited for a transaction's lock, and this node leads no more");
+  }
   replica.desk = nullptr;
   replica.edge = nullptr;
 }
@@ -296,6 +300,7 @@ void ApplyLoop::RefuseCommit(raft::GroupId group, const PendingCommit& commit, v
     response.set_clock(place->second.machine->highest_stamp());
   }
   if (code == v1::CODE_NOT_LEADER) *response.mutable_leader() = ports_.leader(group.value());
+  if (code == v1::CODE_UNAVAILABLE) response.set_retry_after_ms(kRetryAfterElectionMs);
   replies_.Answer(group, commit, std::move(response));
 }
 

@@ -156,7 +156,7 @@ class GroupLoop {
   void ProposeHorizon(Hosted& hosted);
   static bool SetsRetention(const Hosted& hosted);
   void ProposeForgetting(Hosted& hosted);
-  void ProposeOwn(Hosted& hosted, const v1::Command& command);
+  void ProposeOwn(Hosted& hosted, std::string encoded_command);
   void NoteTotals(Hosted& hosted, const StateTotals& totals);
   void AnswerClocks(const Hosted& hosted, std::vector<PendingRead>& reads);
   bool IsPlausible(Stamp issued);

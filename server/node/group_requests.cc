@@ -97,8 +97,7 @@ void GroupLoop::On(ReadsArrived& event) {
 void GroupLoop::On(OwnCommandArrived& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr || !hosted->group.core().is_leader()) return;
-  hosted->writes.push_back(
-      {nullptr, nullptr, 0, MonotonicTime::max(), std::move(event.encoded_command)});
+  ProposeOwn(*hosted, std::move(event.encoded_command));
 }
 
 void GroupLoop::On(CommitsArrived& event) {
@@ -125,6 +124,10 @@ void GroupLoop::On(ProposalsArrived& event) {
   Hosted* hosted = Find(event.group);
   for (PendingWrite& write : event.writes) {
     if (hosted != nullptr && hosted->group.core().is_leader()) {
+      // What nobody waits for, and has no ticket, its desk proposes again: while the log stands
+      // still it would pile up.
+      const bool comes_again = write.sink == nullptr && write.ticket == 0;
+      if (comes_again && hosted->writes_bytes > options_.gathered_bytes_max) continue;
       hosted->writes_bytes += write.encoded_command.size();
       if (write.sink == nullptr) write.taken_up = TakenTime();
       hosted->writes.push_back(std::move(write));
@@ -154,7 +157,7 @@ void GroupLoop::ProposeHorizon(Hosted& hosted) {
   v1::Command command;
   command.mutable_advance_horizon()->set_horizon(*horizon);
   Count(counters_.horizons);
-  ProposeOwn(hosted, command);
+  ProposeOwn(hosted, EncodeCommandElement(command));
 }
 
 void GroupLoop::ProposeForgetting(Hosted& hosted) {
@@ -167,7 +170,7 @@ void GroupLoop::ProposeForgetting(Hosted& hosted) {
     command.mutable_forget_sessions()->set_through(due->through);
     command.mutable_forget_sessions()->set_bytes_max(due->bytes_max);
     Count(counters_.forgettings);
-    ProposeOwn(hosted, command);
+    ProposeOwn(hosted, EncodeCommandElement(command));
   }
   if (due->forgets_outcomes()) {
     v1::Command command;
@@ -176,13 +179,13 @@ void GroupLoop::ProposeForgetting(Hosted& hosted) {
     forget.set_kept_max(due->outcomes_kept_max != 0 ? due->outcomes_kept_max
                                                     : std::numeric_limits<uint64_t>::max());
     Count(counters_.forgettings);
-    ProposeOwn(hosted, command);
+    ProposeOwn(hosted, EncodeCommandElement(command));
   }
 }
 
-void GroupLoop::ProposeOwn(Hosted& hosted, const v1::Command& command) {
-  hosted.writes.push_back(
-      {nullptr, nullptr, 0, MonotonicTime::max(), EncodeCommandElement(command)});
+void GroupLoop::ProposeOwn(Hosted& hosted, std::string encoded_command) {
+  hosted.writes_bytes += encoded_command.size();
+  hosted.writes.push_back({nullptr, nullptr, 0, MonotonicTime::max(), std::move(encoded_command)});
 }
 
 void GroupLoop::ProposeGathered(Hosted& hosted) {

@@ -91,7 +91,7 @@ bool GroupLoop::MayStart(Hosted& hosted, SnapshotRead& waiting) {
     v1::Command command;
     command.mutable_raise_ceiling()->set_ceiling(*ceiling);
     Count(counters_.ceilings);
-    ProposeOwn(hosted, command);
+    ProposeOwn(hosted, EncodeCommandElement(command));
   }
   const bool covered = hosted.snapshots.IsCovered(at, term);
   if (begins && !covered) Count(counters_.snapshot_waits);
