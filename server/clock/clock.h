@@ -15,7 +15,7 @@ class Clock {
   virtual ~Clock() = default;
   // Thread-safe.
   virtual MonotonicTime Now() const = 0;
-  // Milliseconds since 1970. May jump; read once at start (see HybridClock). Thread-safe.
+  // Milliseconds since 1970. May jump (KnownTime). Thread-safe.
   virtual uint64_t WallMilliseconds() const = 0;
 };
 

@@ -2,8 +2,9 @@
 // "Logical Physical Clocks", OPODIS 2014).
 //
 // A stamp is 64 bits: physical milliseconds above 16 bits of counter. Physical time is the wall
-// clock read once at start, carried on by the monotonic clock: a wall clock that jumps moves no
-// stamp. Safety rests on none of this, only on "rises strictly and passes all that it saw".
+// clock read once at start, carried on by the monotonic clock, and moved as KnownTime slews its
+// own: a wall clock that jumps moves no stamp at once. Safety rests on none of this, only on "rises
+// strictly and passes all that it saw".
 //
 // Pure: the time is an argument. One owner.
 #pragma once
@@ -34,6 +35,9 @@ class HybridClock {
     last_ = first + count - 1;
     return first;
   }
+
+  // Moves physical time, either way. What was given out or seen stays below what follows.
+  void Shift(int64_t milliseconds) { wall_at_start_ += static_cast<uint64_t>(milliseconds); }
 
   // From now on every stamp is above `stamp`.
   void Pass(Stamp stamp) { last_ = std::max(last_, stamp); }

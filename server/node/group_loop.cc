@@ -1,5 +1,6 @@
 #include "server/node/group_loop.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "base/check.h"
@@ -25,6 +26,8 @@ void GroupLoop::AddGroup(const raft::CoreOptions& options, raft::RecoveredState 
   hosted->flushed = applied.index;
   hosted->applied_term = applied.term;
   hosted->campaign = campaign;
+  hosted->priority = options.priority;
+  SetPriority(*hosted);
   TakeTime();
   NoteTotals(*hosted, totals);
   hosted->group.core().SetNow(now_);
@@ -59,6 +62,7 @@ void GroupLoop::On(TickPassed&) {
   uint64_t entry_bytes = 0;
   uint64_t session_bytes = 0;
   const bool check_compaction = ticks_ % options_.ticks_per_compaction_check == 0;
+  if (check_compaction) FollowClocks();
   // A leader whose writes gather here has none under way of its own by which it would see that the
   // disk stands still.
   const std::optional<raft::Time> log_busy_since =
@@ -85,6 +89,23 @@ void GroupLoop::On(TickPassed&) {
     counters_.session_bytes.store(session_bytes, std::memory_order_relaxed);
   }
   ports_.apply.PutQuietly(SweepDeadlines{});
+}
+
+void GroupLoop::FollowClocks() {
+  hybrid_clock_.Shift(ports_.time.Slew());
+  const int64_t ahead = ports_.time.AheadOfMedian();
+  counters_.clock_ahead_ms.store(ahead, std::memory_order_relaxed);
+  // Comes back only once it is nearer by a fifth, so that it does not go to and fro.
+  const int64_t least = clock_is_off_ ? kFarOffMs * 4 / 5 : kFarOffMs;
+  const bool is_off = std::abs(ahead) > least;
+  if (is_off == std::exchange(clock_is_off_, is_off)) return;
+  for (auto& [group, hosted] : hosted_) SetPriority(*hosted);
+}
+
+// Shards are stamped by their leaders' clocks: one that is far off leads only where nobody else
+// can.
+void GroupLoop::SetPriority(Hosted& hosted) {
+  hosted.group.core().SetPriority(clock_is_off_ ? 0 : hosted.priority);
 }
 
 void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {

@@ -46,6 +46,7 @@ struct GroupLoopCounters {
   std::atomic<uint64_t> heartbeats_missed{0};
   // Replicas with a write under way for too long to lead; looked at with compaction.
   std::atomic<uint64_t> disks_stalled{0};
+  std::atomic<int64_t> clock_ahead_ms{0};  // of the median of the nodes
   // Bytes of entries in memory; likewise.
   std::atomic<uint64_t> entry_bytes{0};
   // Bytes by which clients are remembered; likewise.
@@ -158,6 +159,8 @@ class GroupLoop {
   void ProposeForgetting(Hosted& hosted);
   void ProposeOwn(Hosted& hosted, std::string encoded_command);
   void NoteTotals(Hosted& hosted, const StateTotals& totals);
+  void FollowClocks();
+  void SetPriority(Hosted& hosted);
   void AnswerClocks(const Hosted& hosted, std::vector<PendingRead>& reads);
   bool IsPlausible(Stamp issued);
   void Compact(Hosted& hosted);
@@ -199,6 +202,7 @@ class GroupLoop {
   std::deque<Append> appends_;  // under way
   uint64_t next_read_ = 1;
   uint64_t ticks_ = 0;
+  bool clock_is_off_ = false;
   uint64_t log_bytes_ = 0;  // of all groups, since the start
   raft::Time now_;
 };

@@ -55,6 +55,7 @@ struct GroupLoop::Hosted {
   SessionRetention sessions;
   SnapshotGate snapshots;
   raft::Group group;
+  uint32_t priority = 1;  // while the node's clock is well
   bool campaign = false;
   bool leads = false;  // as the last effect said
   bool dirty = false;

@@ -26,6 +26,7 @@ void PeerLink::TellTime() {
     base::MutexLock lock(mutex_);
     if (writing_ || writer_ == nullptr) return;
     frame.set_time_ms(time_.Milliseconds());
+    frame.set_clock_ms(time_.OwnMilliseconds());
     writing_ = true;
     writer = writer_;
   }

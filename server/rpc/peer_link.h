@@ -37,7 +37,8 @@ class PeerLink {
 
   void Send(std::vector<v1::RaftMessage> messages) BASALT_EXCLUDES(mutex_);
   void Send(std::vector<v1::TxnMessage> messages) BASALT_EXCLUDES(mutex_);
-  // In a frame of its own, unless one is being written just now: that tells it.
+  // And what this node's own clock says, in a frame of its own, unless one is being written just
+  // now.
   void TellTime() BASALT_EXCLUDES(mutex_);
 
   // A stream whose hellos were exchanged takes the place of the one before. `process` is the

@@ -166,7 +166,7 @@ class PeerStream final : public FrameWriter, public std::enable_shared_from_this
     if (!incoming_.ParseFromArray(body.data(), static_cast<int>(body.size()))) {
       return "a frame that is not one";
     }
-    return link_ == nullptr ? TakeHello() : transport_.Receive(incoming_);
+    return link_ == nullptr ? TakeHello() : transport_.Receive(peer_, incoming_);
   }
 
   std::string TakeHello() {

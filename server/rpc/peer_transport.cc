@@ -96,8 +96,9 @@ std::vector<raft::NodeId> PeerTransport::Peers() const {
   return peers;
 }
 
-std::string PeerTransport::Receive(v1::PeerFrame& frame) {
+std::string PeerTransport::Receive(raft::NodeId from, v1::PeerFrame& frame) {
   if (frame.time_ms() != 0) time_.Hear(frame.time_ms());
+  if (frame.clock_ms() != 0) time_.HearClock(from.value(), frame.clock_ms());
   PeerMessagesArrived arrived;
   arrived.messages.reserve(static_cast<size_t>(frame.messages_size()));
   for (v1::RaftMessage& encoded : *frame.mutable_messages()) {

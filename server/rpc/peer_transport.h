@@ -32,8 +32,9 @@ class PeerTransport final : public raft::Transport, public TxnPost {
   uint64_t ShardOf(uint32_t slot) const override;
   raft::NodeId LeaderOf(uint64_t shard_id) override;
   void Post(raft::NodeId node, std::vector<v1::TxnMessage> messages) override;
-  // To all peers what time this node knows. To be called once a second: nodes that have no group in
-  // common send each other nothing else, and a client of both must be taken by both.
+  // To all peers what time this node knows, and what its own clock says. To be called once a
+  // second: nodes that have no group in common send each other nothing else, and a client of both
+  // must be taken by both.
   void TellTime();
   // Where messages of transactions go; without it they are dropped. Before the first Receive.
   void SetTransactions(ApplyInbox* inbox) { transactions_ = inbox; }
@@ -49,9 +50,10 @@ class PeerTransport final : public raft::Transport, public TxnPost {
   bool IsConnected(raft::NodeId node);
   std::vector<raft::NodeId> Peers() const;
 
-  // Decodes a frame and hands its messages to the group loop. Empty, or what is wrong with it. What
+  // Decodes a frame of the node and hands its messages to the group loop. Empty, or what is wrong
+  // with it. What
   // only a newer release sends is dropped: one group goes without, and the link serves the others.
-  std::string Receive(v1::PeerFrame& frame);
+  std::string Receive(raft::NodeId from, v1::PeerFrame& frame);
   // The stream that carried the link to the node is over.
   void OnLinkLost(raft::NodeId node);
   // Messages dropped so.

@@ -281,7 +281,7 @@ void TryTransport(FuzzInput& input) {
     auto frame = MakeMessage<v1::PeerFrame>(input);
     const std::optional<size_t> known = KnownMessages(frame);
     const size_t before = inbox.messages;
-    BASALT_CHECK(transport.Receive(frame).empty() == known.has_value());
+    BASALT_CHECK(transport.Receive(raft::NodeId(2), frame).empty() == known.has_value());
     BASALT_CHECK(inbox.messages == before + known.value_or(0));
     raft::Message message;
     message.to_node = raft::NodeId(input.Below(4));

@@ -55,6 +55,29 @@ TEST(ClusterTest, OneNodeDiesAtAnyEvent) {
   EXPECT_GT(reached["leaders elected"], Least(30));
 }
 
+// The others are started again with clocks an hour ahead: now it is the one whose clock is off.
+TEST(ClusterTest, WhoseClockIsFarOffHandsOver) {
+  for (const uint64_t seed : {1, 2, 3}) {
+    SCOPED_TRACE(seed);
+    const RunReport report = RunOnce({}, seed, [](VirtualCluster& cluster) {
+      cluster.RunFor(seconds(2));
+      const uint64_t left_behind = cluster.LeaderOf(1);
+      ASSERT_NE(left_behind, 0u);
+      for (uint64_t node = 1; node <= 3; ++node) {
+        if (node == left_behind) continue;
+        cluster.clock(node).JumpWall(std::chrono::hours(1));
+        cluster.Die(node, Death::kProcess);
+        cluster.Start(node);
+        cluster.RunFor(seconds(4));
+      }
+      cluster.RunFor(seconds(20));
+      EXPECT_NE(cluster.LeaderOf(1), left_behind);
+      EXPECT_NE(cluster.LeaderOf(2), left_behind);
+    });
+    EXPECT_TRUE(report.violations.empty()) << report.violations[0];
+  }
+}
+
 // Hazards 38, 39: when it wakes up it believes for a while that it leads; clients ask it.
 TEST(ClusterTest, LeaderStandsStillAndWakesUpAlone) {
   auto reached = RunSeeds({.workload = {.clients = 5}}, 15, [](VirtualCluster& cluster) {

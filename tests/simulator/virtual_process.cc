@@ -278,11 +278,15 @@ void VirtualProcess::Tick() {
 
 void VirtualProcess::TellTime() {
   const uint64_t time_ms = known_time_.Milliseconds();
+  const uint64_t clock_ms = known_time_.OwnMilliseconds();
+  const uint64_t self = options_.node;
   for (const v1::NodeDescriptor& node : view_.known()->map.nodes()) {
     const uint64_t to = node.node_id();
-    if (to == options_.node) continue;
-    ports_.network.SendSteadily(options_.node, to, [&others = ports_.others, to, time_ms] {
-      others.Visit(to, 0, [time_ms](VirtualProcess& there) { there.ReceiveTime(time_ms); });
+    if (to == self) continue;
+    ports_.network.SendSteadily(self, to, [&others = ports_.others, self, to, time_ms, clock_ms] {
+      others.Visit(to, 0, [self, time_ms, clock_ms](VirtualProcess& there) {
+        there.ReceiveTime(self, time_ms, clock_ms);
+      });
     });
   }
 }

@@ -132,7 +132,10 @@ class VirtualProcess final : public server::GroupInbox,
 
   // From the network.
   void ReceiveMessage(const std::string& bytes, uint64_t time_ms);
-  void ReceiveTime(uint64_t time_ms) { known_time_.Hear(time_ms); }
+  void ReceiveTime(uint64_t from, uint64_t time_ms, uint64_t clock_ms) {
+    known_time_.Hear(time_ms);
+    known_time_.HearClock(from, clock_ms);
+  }
   void ReceiveTransaction(const std::string& bytes);
   void ReceiveRequests(const std::shared_ptr<server::ReplySink>& sink, const std::string& bytes);
 

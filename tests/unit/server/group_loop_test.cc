@@ -148,6 +148,43 @@ TEST_F(GroupLoopTest, ALogThatStandsStillIsSeenByGroupsThatHaveNothingInIt) {
   EXPECT_EQ(loop_->counters().disks_stalled, 0u);
 }
 
+// Its shard would be stamped by a clock that no other node shares.
+TEST_F(GroupLoopTest, WhoseClockIsFarOffRatherDoesNotLead) {
+  MakeLeaderOfThree({.ticks_per_compaction_check = 1});
+  const auto priority = [&] {
+    std::vector<GroupState> states;
+    Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
+    return states.at(0).core.priority;
+  };
+  const auto tick = [&](uint64_t others_ahead_ms) {
+    for (const uint64_t node : {2, 3}) {
+      time_.HearClock(node, time_.OwnMilliseconds() + others_ahead_ms);
+    }
+    clock_.now += std::chrono::milliseconds(50);
+    Handle(TickPassed{});
+    for (const uint64_t replica : {2, 3}) {
+      FromPeer(replica, 1, raft::HeartbeatReply{.round = NewestRound()});
+    }
+  };
+  const auto told_to_campaign = [&] {
+    return std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+      return std::holds_alternative<raft::TimeoutNow>(message.body);
+    });
+  };
+  for (int i = 0; i < 40; ++i) tick(4'900);
+  EXPECT_EQ(priority(), 1u);
+  EXPECT_FALSE(told_to_campaign());
+  EXPECT_NEAR(static_cast<double>(loop_->counters().clock_ahead_ms), -4'900, 10);
+  tick(5'200);
+  EXPECT_EQ(priority(), 0u);
+  for (int i = 0; i < 40; ++i) tick(5'200);
+  EXPECT_TRUE(told_to_campaign());
+  tick(4'900);
+  EXPECT_EQ(priority(), 0u) << "not to and fro";
+  tick(3'900);
+  EXPECT_EQ(priority(), 1u);
+}
+
 TEST_F(GroupLoopTest, EntriesAreBoundedAndStampsRise) {
   MakeLeaderAlone({.entry_bytes_max = 1000});
   Handle(Writes({1, 2, 3, 4, 5}, 400));
@@ -281,6 +318,26 @@ TEST_F(GroupLoopTest, TooManyGatheredBytesAreOverload) {
                                             "3 DEADLINE NOT_APPLIED"));
   Handle(Writes({5}));
   EXPECT_THAT(replies_->Take(), IsEmpty()) << "there is room again";
+}
+
+// Its own commands count, and what comes again of transactions does not pile up on top.
+TEST_F(GroupLoopTest, WhatNobodyWaitsForIsGatheredWithinTheBoundToo) {
+  MakeLeaderAlone({.log_appends_max = 0, .gathered_bytes_max = 1000});
+  const auto proposal = [&] {
+    ProposalsArrived arrived{kGroup, {}};
+    arrived.writes.push_back({nullptr, nullptr, 0, MonotonicTime::max(), std::string(400, 'd')});
+    return arrived;
+  };
+  Handle(Writes({1, 2}, 480));
+  for (int i = 0; i < 10; ++i) Handle(proposal());
+  clock_.now += seconds(6);
+  Handle(TickPassed{});
+  EXPECT_THAT(replies_->Take(), ElementsAre("1 DEADLINE NOT_APPLIED", "2 DEADLINE NOT_APPLIED"));
+  Handle(Writes({3}));
+  EXPECT_THAT(replies_->Take(), IsEmpty()) << "as much as there was room for was taken";
+  for (int i = 0; i < 3; ++i) Handle(OwnCommandArrived{kGroup, std::string(400, 'c')});
+  Handle(Writes({4}));
+  EXPECT_THAT(replies_->Take(), ElementsAre("4 OVERLOADED NOT_APPLIED"));
 }
 
 TEST_F(GroupLoopTest, ReadsAreServedWithTheirMoments) {

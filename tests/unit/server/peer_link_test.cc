@@ -336,8 +336,13 @@ TEST_F(PeerTransportTest, EveryPeerIsToldWhatTimeItIsAndHearsIt) {
 
   KnownTime time_there(clock_);
   PeerTransport there(peers_, MakeHello(1), view_, inbox_, time_there);
-  EXPECT_EQ(there.Receive(to_two->frames[0]), "");
+  EXPECT_EQ(there.Receive(raft::NodeId(2), to_two->frames[0]), "");
   EXPECT_EQ(time_there.Milliseconds(), ahead);
+  EXPECT_EQ(to_two->frames[0].clock_ms(), time_there.OwnMilliseconds()) << "its clock is not ahead";
+  to_two->frames[0].set_clock_ms(ahead);
+  EXPECT_EQ(there.Receive(raft::NodeId(2), to_two->frames[0]), "");
+  EXPECT_EQ(there.Receive(raft::NodeId(3), to_two->frames[0]), "");
+  EXPECT_EQ(time_there.AheadOfMedian(), -3'600'000);
   EXPECT_TRUE(inbox_.events.empty());
 }
 
@@ -356,7 +361,7 @@ TEST_F(PeerTransportTest, OneFrameANodeForAllGroups) {
   ASSERT_EQ(to_two->frames.size(), 1u);
   EXPECT_EQ(to_two->frames[0].messages_size(), 3);
   EXPECT_EQ(to_three->frames[0].messages_size(), 1);
-  EXPECT_EQ(transport_.Receive(to_three->frames[0]), "");
+  EXPECT_EQ(transport_.Receive(raft::NodeId(2), to_three->frames[0]), "");
   ASSERT_EQ(inbox_.events.size(), 1u);
   EXPECT_EQ(std::get<PeerMessagesArrived>(inbox_.events[0]).messages.size(), 1u);
 }
@@ -372,7 +377,7 @@ TEST_F(PeerTransportTest, WhatANewerReleaseSendsIsDroppedAlone) {
                   raft::Term(1), std::move(append)},
                  *frame.add_messages());
   }
-  EXPECT_EQ(transport_.Receive(frame), "");
+  EXPECT_EQ(transport_.Receive(raft::NodeId(2), frame), "");
   ASSERT_EQ(inbox_.events.size(), 1u);
   const auto& arrived = std::get<PeerMessagesArrived>(inbox_.events[0]).messages;
   ASSERT_EQ(arrived.size(), 2u);
@@ -388,7 +393,7 @@ TEST_F(PeerTransportTest, OfTransactionsThatNobodyLooksAtABoundedPartIsKept) {
     v1::PeerFrame frame;
     v1::PrepareCommand& prepare = *frame.add_transactions()->mutable_prepare();
     prepare.add_parts()->add_writes()->set_value(std::string(size_t{8} << 20, 'x'));
-    EXPECT_EQ(transport_.Receive(frame), "");
+    EXPECT_EQ(transport_.Receive(raft::NodeId(2), frame), "");
   };
   for (int i = 0; i < 10; ++i) receive();
   EXPECT_EQ(looked_at_by_nobody.events.size(), 7u);
@@ -402,7 +407,7 @@ TEST_F(PeerTransportTest, TheTimeThatAPeerKnowsIsHeard) {
   const uint64_t before = time_.Milliseconds();
   v1::PeerFrame frame;
   frame.set_time_ms(before + 7000);
-  EXPECT_EQ(transport_.Receive(frame), "");
+  EXPECT_EQ(transport_.Receive(raft::NodeId(2), frame), "");
   EXPECT_EQ(time_.Milliseconds(), before + 7000);
   EXPECT_TRUE(inbox_.events.empty());
 }
@@ -413,10 +418,10 @@ TEST_F(PeerTransportTest, MalformedFramesAreRefusedWhole) {
                 raft::Term(1), raft::HeartbeatRequest{}},
                *frame.add_messages());
   frame.add_messages();
-  EXPECT_NE(transport_.Receive(frame), "");
+  EXPECT_NE(transport_.Receive(raft::NodeId(2), frame), "");
   EXPECT_TRUE(inbox_.events.empty());
   v1::PeerFrame empty;
-  EXPECT_EQ(transport_.Receive(empty), "");
+  EXPECT_EQ(transport_.Receive(raft::NodeId(2), empty), "");
   EXPECT_TRUE(inbox_.events.empty()) << "nothing to wake up for";
 }
 
