@@ -37,6 +37,7 @@ void KnownTime::HearClock(uint64_t node, uint64_t milliseconds) {
 }
 
 int64_t KnownTime::Slew() {
+  const base::MutexLock lock(mutex_);
   const MonotonicTime now = clock_.Now();
   const int64_t passed = Elapsed(now - slewed_);
   if (passed < 1000) return 0;

@@ -43,11 +43,11 @@ class KnownTime {
   // What lies beyond the year 4200 is no time.
   void Hear(uint64_t milliseconds);
   // What the node's own clock says just now.
-  void HearClock(uint64_t node, uint64_t milliseconds);
+  void HearClock(uint64_t node, uint64_t milliseconds) BASALT_EXCLUDES(mutex_);
 
-  // To be called about once a second, by one thread. By how many milliseconds the own clock was
-  // moved: 5 for a second since the last call at most, either way.
-  int64_t Slew();
+  // To be called again and again. By how many milliseconds the own clock was moved: 5 for a second
+  // since it was last looked at, at most, either way.
+  int64_t Slew() BASALT_EXCLUDES(mutex_);
 
   // By how much the own clock is ahead of the median of all nodes' that were heard within the last
   // five seconds, its own among them, in milliseconds; below 0: behind. Of an even number the one
@@ -73,8 +73,8 @@ class KnownTime {
   // Of the monotonic clock, in milliseconds.
   std::atomic<int64_t> own_ahead_;
   std::atomic<int64_t> ahead_;
-  MonotonicTime slewed_;
   mutable base::Mutex mutex_;
+  MonotonicTime slewed_ BASALT_GUARDED_BY(mutex_);
   std::map<uint64_t, Peer> peers_ BASALT_GUARDED_BY(mutex_);
 };
 
