@@ -37,8 +37,8 @@ class PeerLink {
 
   void Send(std::vector<v1::RaftMessage> messages) BASALT_EXCLUDES(mutex_);
   void Send(std::vector<v1::TxnMessage> messages) BASALT_EXCLUDES(mutex_);
-  // And what this node's own clock says, in a frame of its own, unless one is being written just
-  // now.
+  // What time this node knows, and what its own clock says, in a frame of its own; nothing while
+  // another frame is being written: the next call tells it.
   void TellTime() BASALT_EXCLUDES(mutex_);
 
   // A stream whose hellos were exchanged takes the place of the one before. `process` is the

@@ -51,8 +51,8 @@ class PeerTransport final : public raft::Transport, public TxnPost {
   std::vector<raft::NodeId> Peers() const;
 
   // Decodes a frame of the node and hands its messages to the group loop. Empty, or what is wrong
-  // with it. What
-  // only a newer release sends is dropped: one group goes without, and the link serves the others.
+  // with it. What only a newer release sends is dropped: one group goes without, and the link
+  // serves the others.
   std::string Receive(raft::NodeId from, v1::PeerFrame& frame);
   // The stream that carried the link to the node is over.
   void OnLinkLost(raft::NodeId node);
