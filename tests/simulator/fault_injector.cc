@@ -181,11 +181,23 @@ FaultInjector::Statuses FaultInjector::StatusesOf(uint64_t node) {
   return statuses;
 }
 
+// By shard, of all nodes that run.
+std::map<uint64_t, raft::Term> FaultInjector::HighestTerms() {
+  std::map<uint64_t, raft::Term> terms;
+  for (uint64_t node = 1; node <= cluster_.options().nodes; ++node) {
+    for (const auto& [shard, status] : StatusesOf(node)) {
+      raft::Term& highest = terms[shard];
+      highest = std::max(highest, status.hard_state.term);
+    }
+  }
+  return terms;
+}
+
 // Hazard 3: who hears nobody raises no term (an election that was won before is one).
 void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) {
   if (lasts < kLongCut) return;
   const server::MonotonicTime since = cluster_.time().Now();
-  Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
+  Later(lasts, [this, victim, since, before = StatusesOf(victim), known = HighestTerms()] {
     // Messages from before the cut may have waited for it to wake up.
     if (cluster_.paused_since(victim, since)) return;
     std::set<uint64_t> back;
@@ -193,8 +205,10 @@ void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) 
       const auto then = before.find(shard);
       if (then == before.end() || IsAlone(status) || IsAlone(then->second)) continue;
       back.insert(shard);
-      cluster_.Require(status.hard_state.term <= then->second.hard_state.term + 1,
-                       "a node that heard nobody raised its term");
+      // What it had heard when it was cut off it may not have taken in yet.
+      cluster_.Require(
+          status.hard_state.term <= std::max(then->second.hard_state.term + 1, known.at(shard)),
+          "a node that heard nobody raised its term");
     }
     if (back.empty()) return;
     cluster_.findings().Mark("a node that was cut off for long came back");
@@ -217,7 +231,7 @@ void FaultInjector::NoteRejoin(uint64_t victim, uint64_t shard) {
 void FaultInjector::ExpectStepDown(uint64_t victim, server::MonotonicTime lasts) {
   if (lasts < kLongCut) return;
   const server::MonotonicTime since = cluster_.time().Now();
-  Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
+  Later(lasts, [this, victim, since, before = StatusesOf(victim), known = HighestTerms()] {
     if (cluster_.paused_since(victim, since)) return;
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);

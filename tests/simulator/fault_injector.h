@@ -51,6 +51,7 @@ class FaultInjector {
 
   using Statuses = std::map<uint64_t, raft::CoreStatus>;
   Statuses StatusesOf(uint64_t node);
+  std::map<uint64_t, raft::Term> HighestTerms();
 
   VirtualCluster& cluster_;
   bool stopped_ = false;
