@@ -13,11 +13,12 @@
 namespace basalt::server {
 namespace {
 
-// A Prepare that waits longer for locks is refused; its transaction may try again, no younger.
-constexpr MonotonicTime kPrepareWaitsMost = std::chrono::seconds(4);
+// A Prepare or a decision to commit that waits longer for locks is refused; its transaction may try
+// again, no younger.
+constexpr MonotonicTime kPartWaitsMost = std::chrono::seconds(4);
 constexpr size_t kWaitingMost = 10'000;
-// Of Prepares that wait or are proposed, in one shard; what comes beyond is refused as locked.
-constexpr size_t kPrepareBytesMost = size_t{64} << 20;
+// Of those that wait or are proposed, in one shard; what comes beyond is refused as locked.
+constexpr size_t kPartBytesMost = size_t{64} << 20;
 // What may be read under locks, in one shard: it travels in one message.
 constexpr size_t kValueBytesMost = size_t{16} << 20;
 // So long before a client gives up a commit is given up here, so that it hears of it.
@@ -47,10 +48,12 @@ class Wants {
   std::vector<txn::WantedKey> keys_;
 };
 
-std::vector<txn::WantedKey> KeysOf(const v1::PrepareCommand& prepare) {
+// Of a Prepare, or a decision to commit.
+template <typename Command>
+std::vector<txn::WantedKey> KeysOfParts(const Command& command) {
   Wants wants;
   // By slot, so that no key of one part is one of another.
-  for (const v1::TxnPart& part : prepare.parts()) {
+  for (const v1::TxnPart& part : command.parts()) {
     wants.Add(part.writes(), txn::LockMode::kExclusive);
     wants.Add(part.reads(), txn::LockMode::kShared);
   }
@@ -109,6 +112,7 @@ TxnDesk::TxnDesk(const txn::TxnShard& shard, Edge& edge, TxnCounters& counters)
 TxnDesk::~TxnDesk() = default;
 
 void TxnDesk::OnCommit(PendingCommit commit, MonotonicTime now) {
+  now_ = now;
   txn::Transaction transaction = std::move(commit.transaction);
   const MonotonicTime left = std::max(commit.deadline - now, MonotonicTime(0));
   const txn::Milliseconds deadline =
@@ -120,6 +124,7 @@ void TxnDesk::OnCommit(PendingCommit commit, MonotonicTime now) {
 }
 
 void TxnDesk::OnMessage(v1::TxnMessage message, MonotonicTime now) {
+  now_ = now;
   const raft::NodeId from(message.from_node());
   switch (message.body_case()) {
     case v1::TxnMessage::kPrepare:
@@ -175,13 +180,24 @@ void TxnDesk::On(v1::PrepareCommand prepare, raft::NodeId from, MonotonicTime no
   const txn::TxnId id = ToValue(prepare.id());
   if (queue_.Knows(id)) return;
   const uint64_t ticket = edge_.NewTicket();
-  txn::LockRequest request{ticket, ToValue(prepare.age()), id, KeysOf(prepare)};
+  txn::LockRequest request{ticket, ToValue(prepare.age()), id, KeysOfParts(prepare)};
   const size_t bytes = prepare.ByteSizeLong();
   Offer(std::move(request),
-        {PrepareWaiting{std::move(prepare), from, bytes}, now + kPrepareWaitsMost});
+        {PrepareWaiting{std::move(prepare), from, bytes}, now + kPartWaitsMost});
 }
 
-void TxnDesk::OnTurnedAway(PendingWrite write, const v1::Command& command, MonotonicTime) {
+void TxnDesk::Offer(txn::DecideOffer offer) {
+  const txn::TxnId& id = offer.decide.id;
+  if (queue_.Knows(id)) return;
+  DecideWaiting decide;
+  ToProto(offer.decide, decide.command);
+  decide.bytes = decide.command.ByteSizeLong();
+  txn::LockRequest request{edge_.NewTicket(), offer.age, id, KeysOfParts(decide.command)};
+  Offer(std::move(request), {std::move(decide), now_ + kPartWaitsMost});
+}
+
+void TxnDesk::OnTurnedAway(PendingWrite write, const v1::Command& command, MonotonicTime now) {
+  now_ = now;
   const uint64_t ticket = edge_.NewTicket();
   const uint64_t before = std::exchange(write.ticket, ticket);
   txn::LockRequest request{ticket, std::nullopt, std::nullopt, KeysOf(command)};
@@ -194,17 +210,17 @@ void TxnDesk::OnTurnedAway(PendingWrite write, const v1::Command& command, Monot
   if (before != 0 && aged) CarryQueue(queue_.Done(before));
   Offer(std::move(request), {std::move(write), until});
   if (before != 0 && !aged) CarryQueue(queue_.Done(before));
+  CarryEffects();
 }
 
 void TxnDesk::Offer(txn::LockRequest request, Waiting waiting) {
-  const auto* prepare = std::get_if<PrepareWaiting>(&waiting.what);
-  const bool too_many_bytes = prepare != nullptr && prepare_bytes_ > 0 &&
-                              prepare_bytes_ + prepare->bytes > kPrepareBytesMost;
+  const size_t bytes = PartBytes(waiting);
+  const bool too_many_bytes = bytes > 0 && part_bytes_ > 0 && part_bytes_ + bytes > kPartBytesMost;
   if (queue_.waiting() >= kWaitingMost || too_many_bytes) {
     TurnAway(std::move(waiting), false);
     return;
   }
-  if (prepare != nullptr) prepare_bytes_ += prepare->bytes;
+  part_bytes_ += bytes;
   const uint64_t ticket = request.request;
   waiting_.emplace(ticket, std::move(waiting));
   const size_t before = queue_.waiting();
@@ -229,6 +245,13 @@ void TxnDesk::CarryQueue(const txn::QueueEffects& effects) {
       edge_.Propose(command, prepare->command.id().issued(), ticket);
       continue;
     }
+    if (auto* decide = std::get_if<DecideWaiting>(&place->second.what)) {
+      v1::Command command;
+      *command.mutable_decide() = std::move(decide->command);
+      const Stamp floor = std::max(command.decide().id().issued(), command.decide().prepared());
+      edge_.Propose(command, floor, ticket);
+      continue;
+    }
     // From here on it is the log's; what comes of it tells OnTurnedAway or OnDone.
     auto write = std::get<PendingWrite>(std::move(place->second.what));
     waiting_.erase(place);
@@ -241,17 +264,25 @@ void TxnDesk::TurnAway(Waiting waiting, bool out_of_time) {
     edge_.AnswerLocked(*write, out_of_time);
     return;
   }
+  if (const auto* decide = std::get_if<DecideWaiting>(&waiting.what)) {
+    coordinator_.OnRefused(ToValue(decide->command.id()), ToMilliseconds(now_));
+    return;
+  }
   txn::PrepareAnswer answer;
   answer.verdict = txn::PrepareAnswer::Verdict::kLocked;
   Reply(std::get<PrepareWaiting>(waiting.what), std::move(answer));
 }
 
+size_t TxnDesk::PartBytes(const Waiting& waiting) {
+  if (const auto* prepare = std::get_if<PrepareWaiting>(&waiting.what)) return prepare->bytes;
+  if (const auto* decide = std::get_if<DecideWaiting>(&waiting.what)) return decide->bytes;
+  return 0;
+}
+
 std::optional<TxnDesk::Waiting> TxnDesk::TakeWaiting(uint64_t ticket) {
   auto place = waiting_.extract(ticket);
   if (place.empty()) return std::nullopt;
-  if (const auto* prepare = std::get_if<PrepareWaiting>(&place.mapped().what)) {
-    prepare_bytes_ -= prepare->bytes;
-  }
+  part_bytes_ -= PartBytes(place.mapped());
   return std::move(place.mapped());
 }
 
@@ -270,7 +301,10 @@ void TxnDesk::Reply(const PrepareWaiting& prepare, txn::PrepareAnswer answer) {
   edge_.SendToNode(prepare.from, std::move(message));
 }
 
-void TxnDesk::OnDone(uint64_t ticket) { CarryQueue(queue_.Done(ticket)); }
+void TxnDesk::OnDone(uint64_t ticket) {
+  CarryQueue(queue_.Done(ticket));
+  CarryEffects();
+}
 
 void TxnDesk::OnPrepared(uint64_t ticket, const txn::PrepareAnswer& answer) {
   if (const std::optional<Waiting> waiting = TakeWaiting(ticket)) {
@@ -279,16 +313,22 @@ void TxnDesk::OnPrepared(uint64_t ticket, const txn::PrepareAnswer& answer) {
   CarryQueue(queue_.Done(ticket));
 }
 
+void TxnDesk::OnDecided(const txn::TxnId& id, uint64_t ticket, const txn::DecideAnswer& answer) {
+  TakeWaiting(ticket);
+  coordinator_.OnDecided(id, answer, ToMilliseconds(now_));
+  if (answer.verdict == txn::DecideAnswer::Verdict::kDecided) {
+    Count(answer.outcome == txn::Outcome::kCommitted ? counters_.commits : counters_.aborts);
+  }
+  if (answer.verdict != txn::DecideAnswer::Verdict::kMoved) EndWaiting(id);
+  CarryQueue(queue_.Done(ticket));
+}
+
 void TxnDesk::OnApplied(const TxnAnswer& answer, uint64_t ticket, MonotonicTime now) {
+  now_ = now;
   if (const auto* prepared = std::get_if<txn::PrepareAnswer>(&answer.what)) {
     OnPrepared(ticket, *prepared);
   } else if (const auto* decided = std::get_if<txn::DecideAnswer>(&answer.what)) {
-    if (decided->verdict == txn::DecideAnswer::Verdict::kDecided) {
-      Count(decided->outcome == txn::Outcome::kCommitted ? counters_.commits : counters_.aborts);
-      EndWaiting(answer.id);
-    }
-    coordinator_.OnDecided(answer.id, *decided, ToMilliseconds(now));
-    CarryQueue(queue_.LocksChanged());
+    OnDecided(answer.id, ticket, *decided);
   } else if (const auto* resolved = std::get_if<txn::ResolveAnswer>(&answer.what)) {
     edge_.SendToOwner(answer.id.anchor, MakeResolveReply(answer.id, *resolved));
     EndWaiting(answer.id);
@@ -303,8 +343,7 @@ void TxnDesk::EndWaiting(const txn::TxnId& id) {
 }
 
 void TxnDesk::OnTick(MonotonicTime now) {
-  coordinator_.OnTick(ToMilliseconds(now));
-  inquirer_.OnTick(ToMilliseconds(now));
+  now_ = now;
   std::vector<uint64_t> late;
   for (const auto& [ticket, waiting] : waiting_) {
     if (waiting.until <= now) late.push_back(ticket);
@@ -317,6 +356,9 @@ void TxnDesk::OnTick(MonotonicTime now) {
   }
   AnswerLate(now);
   if (withdrew) CarryQueue(queue_.LocksChanged());
+  // Behind those that were turned away: or what is aborted by that might be offered again first.
+  coordinator_.OnTick(ToMilliseconds(now));
+  inquirer_.OnTick(ToMilliseconds(now));
   CarryEffects();
 }
 
@@ -334,6 +376,7 @@ void TxnDesk::AnswerLate(MonotonicTime now) {
 void TxnDesk::CarryEffects() {
   txn::CoordinatorEffects effects = coordinator_.TakeEffects();
   for (const txn::Prepare& prepare : effects.prepares) SendPrepares(prepare);
+  for (txn::DecideOffer& offer : effects.offers) Offer(std::move(offer));
   for (const txn::Decide& decide : effects.decides) Propose(decide);
   for (const txn::Resolve& resolve : effects.resolves) SendResolves(resolve);
   for (const txn::Settle& settle : effects.settles) Propose(settle);
@@ -357,6 +400,7 @@ void TxnDesk::CarryEffects() {
     edge_.SendToOwner(id.anchor, std::move(message));
   }
   for (const txn::Resolve& resolve : asked.proposals) Propose(resolve);
+  if (!effects.offers.empty()) CarryEffects();  // what was turned away is aborted
 }
 
 // By shard, as this node's map has it: a shard that does not own all that it is sent refuses, and
@@ -367,10 +411,9 @@ void TxnDesk::SendPrepares(const txn::Prepare& prepare) {
     txn::Prepare& one =
         by_shard
             .try_emplace(edge_.ShardOf(part.slot),
-                         txn::Prepare{prepare.id, prepare.age, {}, {}, prepare.compares_versions})
+                         txn::Prepare{prepare.id, prepare.age, {}, prepare.compares_versions})
             .first->second;
     one.parts.push_back(part);
-    if (part.slot == prepare.id.anchor) one.all_slots = prepare.all_slots;
   }
   for (const auto& [shard, one] : by_shard) {
     v1::TxnMessage message;
@@ -418,7 +461,7 @@ std::vector<PendingCommit> TxnDesk::TakeCommits() {
 
 std::vector<PendingWrite> TxnDesk::TakeWrites() {
   std::vector<PendingWrite> taken;
-  prepare_bytes_ = 0;
+  part_bytes_ = 0;
   for (auto& [ticket, waiting] : std::exchange(waiting_, {})) {
     if (auto* write = std::get_if<PendingWrite>(&waiting.what)) taken.push_back(std::move(*write));
   }

@@ -97,8 +97,13 @@ class TxnDesk {
     raft::NodeId from;
     size_t bytes = 0;
   };
+  // Of a decision to commit.
+  struct DecideWaiting {
+    v1::DecideCommand command;
+    size_t bytes = 0;
+  };
   struct Waiting {
-    std::variant<PrepareWaiting, PendingWrite> what;
+    std::variant<PrepareWaiting, DecideWaiting, PendingWrite> what;
     MonotonicTime until{};
   };
 
@@ -106,9 +111,12 @@ class TxnDesk {
   bool Fits(const Message& message) const;
   void On(v1::PrepareCommand prepare, raft::NodeId from, MonotonicTime now);
   void OnPrepared(uint64_t ticket, const txn::PrepareAnswer& answer);
+  void OnDecided(const txn::TxnId& id, uint64_t ticket, const txn::DecideAnswer& answer);
+  void Offer(txn::DecideOffer offer);
   void Offer(txn::LockRequest request, Waiting waiting);
   void CarryQueue(const txn::QueueEffects& effects);
   void TurnAway(Waiting waiting, bool out_of_time);
+  static size_t PartBytes(const Waiting& waiting);  // 0: it has no parts
   std::optional<Waiting> TakeWaiting(uint64_t ticket);
   void Reply(const PrepareWaiting& prepare, txn::PrepareAnswer answer);
   void AnswerLate(MonotonicTime now);
@@ -127,8 +135,9 @@ class TxnDesk {
   txn::Coordinator coordinator_;
   txn::Inquirer inquirer_;
   std::map<uint64_t, Waiting> waiting_;  // in the queue or in the log, by ticket
-  size_t prepare_bytes_ = 0;             // of the Prepares among those
+  size_t part_bytes_ = 0;                // of the Prepares and decisions among those
   Stamp heard_ = 0;                      // the highest clock that a participant told
+  MonotonicTime now_{};                  // of the last call that told it
   std::map<txn::TxnId, std::vector<PendingCommit>> commits_;
   using Asker = std::pair<raft::NodeId, uint32_t>;  // a node, and the slot that it asks for
   std::map<Asker, txn::AskerId> asker_ids_;         // who asks again is the same

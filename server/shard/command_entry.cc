@@ -59,17 +59,23 @@ bool HasUnknownFieldsWithin(const google::protobuf::Message& message) {
   return false;
 }
 
+uint64_t FloorOf(const v1::SettleCommand& settle) {
+  uint64_t floor = 0;
+  for (const v1::TxnId& id : settle.ids()) floor = std::max(floor, id.issued());
+  return floor;
+}
+
 // The stamp that the command's own must be above; 0: it names none.
 uint64_t FloorOf(const v1::Command& command) {
   switch (command.operation_case()) {
     case v1::Command::kPrepare:
       return command.prepare().id().issued();
     case v1::Command::kDecide:
-      return std::max(command.decide().id().issued(), command.decide().commit());
+      return std::max(command.decide().id().issued(), command.decide().prepared());
     case v1::Command::kResolve:
       return std::max(command.resolve().id().issued(), command.resolve().commit());
     case v1::Command::kSettle:
-      return command.settle().id().issued();
+      return FloorOf(command.settle());
     default:
       return 0;
   }
@@ -187,6 +193,10 @@ absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
       return Unknown(entry, fmt::format("command {}: {}", i, *problem));
     }
     const uint64_t stamp = batch.first_stamp() + static_cast<uint64_t>(i);
+    // It is the commit, which rows and Resolves have to name.
+    if (command.decide().outcome() == v1::TXN_OUTCOME_COMMITTED && stamp > kTxnStampMax) {
+      return Unknown(entry, fmt::format("command {}: a commit out of range", i));
+    }
     if (const uint64_t floor = FloorOf(command); floor != 0 && stamp <= floor) {
       return Unknown(entry, fmt::format("command {}: stamp {} is not above {}", i, stamp, floor));
     }

@@ -28,6 +28,7 @@ bool Looks(const v1::Command& command) {
     case v1::Command::kIncrement:
     case v1::Command::kOneShard:
     case v1::Command::kPrepare:
+    case v1::Command::kDecide:
       return true;
     default:
       return false;
@@ -52,7 +53,8 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
   BASALT_ASSIGN_OR_RETURN(versions_.retention_ms, storage::ReadRetention(engine));
   BASALT_ASSIGN_OR_RETURN(const storage::AppliedRow applied, storage::ReadAppliedRow(engine));
   if (applied.highest_stamp > versions_.horizon) ++versions_.bytes;  // there may be some
-  BASALT_ASSIGN_OR_RETURN(std::vector<txn::Row> rows, ReadTxnRows(engine));
+  BASALT_ASSIGN_OR_RETURN(std::vector<txn::Row> rows,
+                          ReadTxnRows(engine, {first_slot_, slot_count_}));
   locks_->BeginReplacement();
   published_.clear();
   locks_->Clear();
@@ -67,8 +69,8 @@ absl::Status ShardCommands::Load(storage::Engine& engine) {
 absl::Status ShardCommands::CheckLoad(storage::Engine& engine) const {
   BASALT_RETURN_IF_ERROR(storage::ReadHorizon(engine).status());
   BASALT_RETURN_IF_ERROR(storage::ReadRetention(engine).status());
-  BASALT_RETURN_IF_ERROR(ReadTxnRows(engine).status());
-  return ReadDescriptor(engine).status();
+  BASALT_ASSIGN_OR_RETURN(const v1::ShardDescriptor descriptor, ReadDescriptor(engine));
+  return ReadTxnRows(engine, {descriptor.first_slot(), descriptor.slot_count()}).status();
 }
 
 void ShardCommands::BeginRun(std::span<const v1::CommandBatch* const> batches) {
@@ -310,12 +312,12 @@ absl::StatusOr<CommandOutcome> ShardCommands::RunTransaction(const Command& comm
   Versions versions(*this, work.engine);
   CommandOutcome outcome{.verdict = Verdict::kTransaction, .version = work.stamp};
   const auto value = ToValue(command);
-  if constexpr (std::is_same_v<Command, v1::PrepareCommand>) {
-    outcome.txn = std::make_shared<const TxnAnswer>(
-        TxnAnswer{value.id, txn_.Apply(value, work.stamp, versions)});
-  } else {
+  if constexpr (std::is_same_v<Command, v1::ResolveCommand>) {
     outcome.txn =
         std::make_shared<const TxnAnswer>(TxnAnswer{value.id, txn_.Apply(value, work.stamp)});
+  } else {
+    outcome.txn = std::make_shared<const TxnAnswer>(
+        TxnAnswer{value.id, txn_.Apply(value, work.stamp, versions)});
   }
   BASALT_RETURN_IF_ERROR(versions.status());
   StageTransactions(work);
@@ -340,7 +342,7 @@ void ShardCommands::Publish(const txn::PreparedRow& row) {
   if (!keys.empty()) published_.emplace(std::pair(row.id, row.slot), std::move(keys));
 }
 
-// Versions of transactions lie below the stamp of the command that made them: their keys were
+// Versions that were prepared lie below the stamp of the command that made them: their keys were
 // locked since, so that nothing newer was written.
 void ShardCommands::StageTransactions(Work work) {
   for (txn::Staged& staged : txn_.TakeStaged()) {

@@ -128,6 +128,28 @@ std::vector<txn::Write> WritesOf(const Operations& writes) {
   return values;
 }
 
+void AddParts(const std::vector<txn::Part>& parts,
+              google::protobuf::RepeatedPtrField<v1::TxnPart>& to) {
+  for (const txn::Part& part : parts) {
+    v1::TxnPart& added = *to.Add();
+    added.set_slot(part.slot);
+    for (const txn::Read& read : part.reads) {
+      v1::TxnRead& one = *added.add_reads();
+      one.set_key(read.key);
+      one.set_version(read.version);
+    }
+    for (const txn::Write& write : part.writes) {
+      v1::TxnWrite& one = *added.add_writes();
+      one.set_key(write.key);
+      if (write.value) {
+        one.set_value(*write.value);
+      } else {
+        one.set_deletes(true);
+      }
+    }
+  }
+}
+
 template <typename Slots>
 std::vector<txn::Slot> SlotsOf(const Slots& slots) {
   return {slots.begin(), slots.end()};
@@ -204,7 +226,7 @@ struct RowBytes {
   }
   std::string operator()(const txn::RecordRow& row) const {
     v1::TxnRecordRow to;
-    if (row.record.outcome) to.set_outcome(FromOutcome(*row.record.outcome));
+    to.set_outcome(FromOutcome(row.record.outcome));
     to.set_commit(row.record.commit);
     to.set_stamp(row.record.stamp);
     to.mutable_slots()->Add(row.record.slots.begin(), row.record.slots.end());
@@ -251,12 +273,10 @@ std::optional<txn::Row> ParseResolved(const txn::RowKey& key, std::string_view b
 std::optional<txn::Row> ParseRecord(const txn::RowKey& key, std::string_view bytes) {
   v1::TxnRecordRow from;
   if (!from.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return std::nullopt;
-  const bool decided = from.outcome() != v1::TXN_OUTCOME_UNDECIDED;
-  if (decided && !IsOutcome(from.outcome(), from.commit())) return std::nullopt;
+  if (!IsOutcome(from.outcome(), from.commit())) return std::nullopt;
   if (from.stamp() <= key.id.issued || !AreSlots(from.slots())) return std::nullopt;
-  if (!decided && (from.settled() || from.commit() != 0)) return std::nullopt;
   txn::RecordRow row{key.id, {}};
-  if (decided) row.record.outcome = ToOutcome(from.outcome());
+  row.record.outcome = ToOutcome(from.outcome());
   row.record.commit = from.commit();
   row.record.stamp = from.stamp();
   row.record.slots = SlotsOf(from.slots());
@@ -281,6 +301,12 @@ std::optional<txn::Row> ParseRow(const txn::RowKey& key, std::string_view bytes)
   return std::nullopt;
 }
 
+// Locks and records are of slots that the shard owns; tombstones are of any.
+bool LiesIn(txn::SlotRange range, const txn::RowKey& key) {
+  if (key.kind == txn::RowKind::kPrepared) return range.Contains(key.slot);
+  return key.kind != txn::RowKind::kRecord || range.Contains(key.id.anchor);
+}
+
 // Whether a state can be made of them: CHECKs of server/txn hold then (T1, T2, T3).
 class Standing {
  public:
@@ -288,9 +314,8 @@ class Standing {
     return std::visit([this](const auto& one) { return Admit(one); }, row);
   }
   bool IsWhole() const {
-    return std::none_of(holders_.begin(), holders_.end(), [this](const txn::TxnId& id) {
-      return tombstones_.contains(id) || decided_.contains(id);
-    });
+    return std::none_of(holders_.begin(), holders_.end(),
+                        [this](const txn::TxnId& id) { return ended_.contains(id); });
   }
 
  private:
@@ -304,20 +329,18 @@ class Standing {
                        });
   }
   bool Admit(const txn::ResolvedRow& row) {
-    tombstones_.insert(row.id);
-    return !open_.contains(row.id);
+    ended_.insert(row.id);
+    return true;
   }
   bool Admit(const txn::RecordRow& row) {
-    (row.record.outcome ? decided_ : open_).insert(row.id);
-    return row.record.outcome || !tombstones_.contains(row.id);
+    ended_.insert(row.id);
+    return true;
   }
   bool Admit(const txn::ForgottenRow&) { return true; }
 
   std::map<std::string, txn::LockMode> modes_;
   std::set<txn::TxnId> holders_;
-  std::set<txn::TxnId> tombstones_;
-  std::set<txn::TxnId> decided_;
-  std::set<txn::TxnId> open_;
+  std::set<txn::TxnId> ended_;
 };
 
 uint64_t HashOf(const txn::Row& row) {
@@ -365,10 +388,22 @@ std::optional<std::string> TxnProblem(const v1::OneShardCommand& command) {
 
 std::optional<std::string> TxnProblem(const v1::PrepareCommand& command) {
   if (!IsTxnId(command.id())) return "its id is none";
-  if (auto problem = PartsProblem(command.parts())) return problem;
-  const auto& all = command.all_slots();
+  return PartsProblem(command.parts());
+}
+
+std::optional<std::string> TxnProblem(const v1::DecideCommand& command) {
+  if (!IsTxnId(command.id())) return "its id is none";
+  const auto& all = command.slots();
   if (!AreSlots(all)) return "its slots do not rise";
-  if (all.empty()) return std::nullopt;
+  if (command.outcome() == v1::TXN_OUTCOME_ABORTED) {
+    return command.prepared() == 0 && command.parts().empty()
+               ? std::nullopt
+               : std::optional<std::string>("an abort writes nothing");
+  }
+  if (command.outcome() != v1::TXN_OUTCOME_COMMITTED || command.prepared() > kTxnStampMax) {
+    return "its outcome is none";
+  }
+  if (auto problem = PartsProblem(command.parts())) return problem;
   const auto is_named = [&all](uint32_t slot) {
     return std::binary_search(all.begin(), all.end(), slot);
   };
@@ -376,13 +411,6 @@ std::optional<std::string> TxnProblem(const v1::PrepareCommand& command) {
   for (const v1::TxnPart& part : command.parts()) {
     if (!is_named(part.slot())) return "its slots do not name a part";
   }
-  return std::nullopt;
-}
-
-std::optional<std::string> TxnProblem(const v1::DecideCommand& command) {
-  if (!IsTxnId(command.id())) return "its id is none";
-  if (!IsOutcome(command.outcome(), command.commit())) return "its outcome is none";
-  if (!AreSlots(command.slots())) return "its slots do not rise";
   return std::nullopt;
 }
 
@@ -394,8 +422,9 @@ std::optional<std::string> TxnProblem(const v1::ResolveCommand& command) {
 }
 
 std::optional<std::string> TxnProblem(const v1::SettleCommand& command) {
-  if (!IsTxnId(command.id())) return "its id is none";
-  return std::nullopt;
+  if (command.ids().empty()) return "it names none";
+  const bool all_are = std::all_of(command.ids().begin(), command.ids().end(), IsTxnId);
+  return all_are ? std::nullopt : std::optional<std::string>("its id is none");
 }
 
 txn::TxnId ToValue(const v1::TxnId& id) {
@@ -412,12 +441,12 @@ txn::OneShard ToValue(const v1::OneShardCommand& command) {
 
 txn::Prepare ToValue(const v1::PrepareCommand& command) {
   return {ToValue(command.id()), ToValue(command.age()), ToValue(command.parts()),
-          SlotsOf(command.all_slots()), command.compares_versions()};
+          command.compares_versions()};
 }
 
 txn::Decide ToValue(const v1::DecideCommand& command) {
-  return {ToValue(command.id()), ToOutcome(command.outcome()), command.commit(),
-          SlotsOf(command.slots())};
+  return {ToValue(command.id()),    ToOutcome(command.outcome()), command.prepared(),
+          SlotsOf(command.slots()), ToValue(command.parts()),     command.compares_versions()};
 }
 
 txn::Resolve ToValue(const v1::ResolveCommand& command) {
@@ -425,7 +454,11 @@ txn::Resolve ToValue(const v1::ResolveCommand& command) {
           SlotsOf(command.slots())};
 }
 
-txn::Settle ToValue(const v1::SettleCommand& command) { return {ToValue(command.id())}; }
+txn::Settle ToValue(const v1::SettleCommand& command) {
+  txn::Settle settle;
+  for (const v1::TxnId& id : command.ids()) settle.ids.push_back(ToValue(id));
+  return settle;
+}
 
 txn::Forget ToValue(const v1::ForgetTransactionsCommand& command) {
   return {command.through(), command.kept_max()};
@@ -445,33 +478,17 @@ void ToProto(const txn::Prepare& prepare, v1::PrepareCommand& to) {
   to.mutable_age()->set_client_high(prepare.age.client.high);
   to.mutable_age()->set_client_low(prepare.age.client.low);
   to.mutable_age()->set_number(prepare.age.number);
-  for (const txn::Part& part : prepare.parts) {
-    v1::TxnPart& added = *to.add_parts();
-    added.set_slot(part.slot);
-    for (const txn::Read& read : part.reads) {
-      v1::TxnRead& one = *added.add_reads();
-      one.set_key(read.key);
-      one.set_version(read.version);
-    }
-    for (const txn::Write& write : part.writes) {
-      v1::TxnWrite& one = *added.add_writes();
-      one.set_key(write.key);
-      if (write.value) {
-        one.set_value(*write.value);
-      } else {
-        one.set_deletes(true);
-      }
-    }
-  }
-  to.mutable_all_slots()->Add(prepare.all_slots.begin(), prepare.all_slots.end());
+  AddParts(prepare.parts, *to.mutable_parts());
   to.set_compares_versions(prepare.compares_versions);
 }
 
 void ToProto(const txn::Decide& decide, v1::DecideCommand& to) {
   ToProto(decide.id, *to.mutable_id());
   to.set_outcome(FromOutcome(decide.outcome));
-  to.set_commit(decide.commit);
+  to.set_prepared(decide.prepared);
   to.mutable_slots()->Add(decide.slots.begin(), decide.slots.end());
+  AddParts(decide.parts, *to.mutable_parts());
+  to.set_compares_versions(decide.compares_versions);
 }
 
 void ToProto(const txn::Resolve& resolve, v1::ResolveCommand& to) {
@@ -482,7 +499,7 @@ void ToProto(const txn::Resolve& resolve, v1::ResolveCommand& to) {
 }
 
 void ToProto(const txn::Settle& settle, v1::SettleCommand& to) {
-  ToProto(settle.id, *to.mutable_id());
+  for (const txn::TxnId& id : settle.ids) ToProto(id, *to.add_ids());
 }
 
 void StageRow(const txn::PutRow& put, storage::Batch& batch) {
@@ -494,7 +511,7 @@ void StageRow(const txn::DeleteRow& deleted, storage::Batch& batch) {
   batch.Delete(storage::Family::kState, RowKeyBytes(deleted.key));
 }
 
-absl::StatusOr<std::vector<txn::Row>> ReadTxnRows(storage::Engine& engine) {
+absl::StatusOr<std::vector<txn::Row>> ReadTxnRows(storage::Engine& engine, txn::SlotRange range) {
   std::vector<txn::Row> rows;
   Standing standing;
   const auto stored = engine.NewIterator(storage::Family::kState, nullptr);
@@ -505,7 +522,7 @@ absl::StatusOr<std::vector<txn::Row>> ReadTxnRows(storage::Engine& engine) {
     const std::optional<txn::RowKey> key = ParseRowKey(bytes);
     if (!key) return Damaged();
     std::optional<txn::Row> row = ParseRow(*key, stored->value());
-    if (!row || !standing.Admit(*row)) return Damaged();
+    if (!row || !LiesIn(range, *key) || !standing.Admit(*row)) return Damaged();
     rows.push_back(*std::move(row));
   }
   BASALT_RETURN_IF_ERROR(stored->status());

@@ -74,7 +74,7 @@ inline constexpr std::string_view kTxnRowPrefix = "txn/";
 void StageRow(const txn::PutRow& put, storage::Batch& batch);
 void StageRow(const txn::DeleteRow& deleted, storage::Batch& batch);
 // All that are stored. DataLoss: damaged, or they cannot stand together.
-absl::StatusOr<std::vector<txn::Row>> ReadTxnRows(storage::Engine& engine);
+absl::StatusOr<std::vector<txn::Row>> ReadTxnRows(storage::Engine& engine, txn::SlotRange range);
 // Of all rows, in whatever order: equal states have equal ones.
 uint64_t TxnDigest(const txn::ShardState& state);
 

@@ -13,14 +13,11 @@
 
 namespace basalt::txn {
 
-// Validates and locks `parts`, all or nothing.
+// Validates and locks `parts`, all or nothing. The coordinator's own parts need none: see Decide.
 struct Prepare {
   TxnId id;
   Age age;
   std::vector<Part> parts;
-  // The coordinator's own Prepare, the one that holds the anchor slot: every slot of the
-  // transaction. It makes the transaction's record. Empty: another participant's.
-  std::vector<Slot> all_slots;
   // False: nothing is compared, and the answer says what the keys hold under their locks.
   bool compares_versions = true;
 };
@@ -34,18 +31,23 @@ struct Resolve {
   std::vector<Slot> slots;
 };
 
-// To the owner of the anchor slot. The first one in the log wins.
+// To the owner of the anchor slot. The first one in the log wins, and makes the transaction's
+// record. One to commit is proposed when all other participants have prepared; it validates the
+// coordinator's own parts and writes them at its own stamp, or else decides to abort: the
+// coordinator is the last agent of its two-phase commit, and locks nothing.
 struct Decide {
   TxnId id;
   Outcome outcome = Outcome::kAborted;
-  Stamp commit = 0;  // committed: the highest stamp of the prepares
-  // For an abort without a record: the slots to be told, as far as they are known.
-  std::vector<Slot> slots;
+  Stamp prepared = 0;       // to commit: the highest stamp of the prepares; 0: there were none
+  std::vector<Slot> slots;  // of the transaction: all to commit; to abort, as far as they are known
+  // To commit: those whose slots the coordinator owns.
+  std::vector<Part> parts;
+  bool compares_versions = true;  // see Prepare
 };
 
-// Every slot's owner has acknowledged Resolve as applied: the outcome's retention starts.
+// The owners of all slots have acknowledged Resolve as applied: the outcomes' retention starts.
 struct Settle {
-  TxnId id;
+  std::vector<TxnId> ids;
 };
 
 // Drops outcomes and tombstones whose stamp is at most `through`, then the oldest until at most
@@ -67,9 +69,13 @@ inline Stamp FloorOf(const Resolve& resolve) {
   return resolve.commit > resolve.id.issued ? resolve.commit : resolve.id.issued;
 }
 inline Stamp FloorOf(const Decide& decide) {
-  return decide.commit > decide.id.issued ? decide.commit : decide.id.issued;
+  return decide.prepared > decide.id.issued ? decide.prepared : decide.id.issued;
 }
-inline Stamp FloorOf(const Settle& settle) { return settle.id.issued; }
+inline Stamp FloorOf(const Settle& settle) {
+  Stamp floor = 0;
+  for (const TxnId& id : settle.ids) floor = id.issued > floor ? id.issued : floor;
+  return floor;
+}
 
 // Who is in the way.
 struct Blocker {
@@ -77,6 +83,15 @@ struct Blocker {
   TxnId holder;
 
   bool operator==(const Blocker&) const = default;
+};
+
+// What forbids a part, if anything does.
+struct Obstacle {
+  std::optional<std::string> changed;  // a key that no longer has the version that was read
+  std::optional<Blocker> blocker;      // else
+
+  bool any() const { return changed || blocker; }
+  bool operator==(const Obstacle&) const = default;
 };
 
 struct ReadValue {
@@ -115,13 +130,16 @@ struct ResolveAnswer {
 struct DecideAnswer {
   enum class Verdict : uint8_t {
     kDecided,    // `outcome` and `commit` are final, whichever command was first
-    kNoRecord,   // a commit found no live prepare record: it can never commit
     kForgotten,  // it ended long ago, or never began and never will
     kNotOwner,   // of the anchor slot; nothing was done
+    kMoved,      // one of the parts is another shard's by now; nothing was done
   };
   Verdict verdict = Verdict::kDecided;
   Outcome outcome = Outcome::kAborted;
-  Stamp commit = 0;
+  Stamp commit = 0;  // committed: this command's stamp, or that of the one that was first
+  // Of the one to commit that was first and had to abort: why.
+  Obstacle obstacle;
+  std::vector<ReadValue> values;  // of the one that committed, when versions were not compared
 
   bool operator==(const DecideAnswer&) const = default;
 };

@@ -12,7 +12,7 @@ using Verdict = PrepareAnswer::Verdict;
 
 // A Prepare may be large and its line slow: copies of it must not fill the line.
 constexpr Milliseconds kResendPauseMost = 5000;
-// Of what is read under locks, over all shards.
+// Of what is read under locks, over all shards: all of it goes back in one answer.
 constexpr size_t kValueBytesMost = size_t{32} << 20;
 
 AbortReason ReasonOf(const PrepareAnswer& answer) {
@@ -32,9 +32,12 @@ AbortReason ReasonOf(const PrepareAnswer& answer) {
 
 }  // namespace
 
-CommitDriver::CommitDriver(Transaction transaction, Milliseconds deadline,
+CommitDriver::CommitDriver(Transaction transaction, const SlotRange* own, Milliseconds deadline,
                            Milliseconds resend_after)
-    : transaction_(std::move(transaction)), deadline_(deadline), resend_after_(resend_after) {
+    : transaction_(std::move(transaction)),
+      own_(*own),
+      deadline_(deadline),
+      resend_after_(resend_after) {
   for (const Part& part : transaction_.parts) {
     const bool fresh = slots_.emplace(part.slot, Slip{}).second;
     BASALT_CHECK(fresh);
@@ -43,8 +46,20 @@ CommitDriver::CommitDriver(Transaction transaction, Milliseconds deadline,
 }
 
 CommitDriver::Step CommitDriver::Start(Milliseconds now) {
-  for (auto& [slot, slip] : slots_) slip = {0, now, resend_after_};
-  return {Slots(), std::nullopt};
+  Step step = PrepareOthers(now);
+  return step.prepare.empty() ? ProposeIfPrepared(now) : step;
+}
+
+// Those of which there is no answer, and whose turn it is.
+CommitDriver::Step CommitDriver::PrepareOthers(Milliseconds now) {
+  Step step;
+  for (auto& [slot, slip] : slots_) {
+    if (own_.Contains(slot) || slip.prepared != 0 || now - slip.sent < slip.pause) continue;
+    slip.sent = now;
+    slip.pause = slip.pause == 0 ? resend_after_ : std::min(2 * slip.pause, kResendPauseMost);
+    step.prepare.push_back(slot);
+  }
+  return step;
 }
 
 CommitDriver::Step CommitDriver::OnPrepareAnswer(const std::vector<Slot>& slots,
@@ -57,51 +72,78 @@ CommitDriver::Step CommitDriver::OnPrepareAnswer(const std::vector<Slot>& slots,
     if (place == slots_.end()) continue;
     place->second.prepared = std::max(place->second.prepared, answer.prepared);
   }
-  for (const ReadValue& value : answer.values) {
-    const bool fresh = values_.insert_or_assign(value.key, value.newest).second;
-    if (fresh && value.newest.value) value_bytes_ += value.newest.value->size();
-  }
-  // All of them go back in one answer.
-  if (value_bytes_ > kValueBytesMost) return Abort(AbortReason::kChanged, now);
+  if (!KeepValues(answer.values)) return Abort(AbortReason::kChanged, now);
   return ProposeIfPrepared(now);
 }
 
+bool CommitDriver::KeepValues(const std::vector<ReadValue>& values) {
+  for (const ReadValue& value : values) {
+    const bool fresh = values_.insert_or_assign(value.key, value.newest).second;
+    if (fresh && value.newest.value) value_bytes_ += value.newest.value->size();
+  }
+  return value_bytes_ <= kValueBytesMost;
+}
+
+std::optional<std::map<std::string, Newest>> CommitDriver::TakeValues(
+    const std::vector<ReadValue>& own) {
+  if (!KeepValues(own)) return std::nullopt;
+  return std::move(values_);
+}
+
 CommitDriver::Step CommitDriver::ProposeIfPrepared(Milliseconds now) {
-  Stamp commit = 0;
-  for (const auto& [slot, slip] : slots_) {
-    if (slip.prepared == 0) return {};
-    commit = std::max(commit, slip.prepared);
-  }
-  proposal_ = Decide{transaction_.id, Outcome::kCommitted, commit, Slots()};
-  return Propose(now);
+  const bool all_have = std::all_of(slots_.begin(), slots_.end(), [this](const auto& entry) {
+    return entry.second.prepared != 0 || own_.Contains(entry.first);
+  });
+  return all_have ? Propose(Outcome::kCommitted, now) : Step{};
 }
 
+// One to commit may wait for locks, and an abort overtakes it then. Where it is in the log already,
+// the first of the two decides.
 CommitDriver::Step CommitDriver::OnTick(Milliseconds now) {
-  if (proposal_) return now - proposed_at_ >= resend_after_ ? Propose(now) : Step{};
-  if (now >= deadline_) return Abort(AbortReason::kDeadline, now);
-  Step step;
-  for (auto& [slot, slip] : slots_) {
-    if (slip.prepared != 0 || now - slip.sent < slip.pause) continue;
-    slip.sent = now;
-    slip.pause = std::min(2 * slip.pause, kResendPauseMost);
-    step.prepare.push_back(slot);
-  }
-  return step;
+  if ((!proposal_ || Commits()) && now >= deadline_) return Abort(AbortReason::kDeadline, now);
+  return proposal_ ? ProposeAgain(now) : PrepareOthers(now);
 }
 
-CommitDriver::Step CommitDriver::OnNoRecord(Milliseconds now) {
-  return Abort(AbortReason::kNewLeader, now);
+CommitDriver::Step CommitDriver::OnRefused(Milliseconds now) {
+  return Commits() ? Abort(AbortReason::kLocked, now) : Step{};
+}
+
+CommitDriver::Step CommitDriver::OnMoved(Milliseconds now) {
+  if (!Commits()) return {};
+  proposal_.reset();
+  return Start(now);
 }
 
 CommitDriver::Step CommitDriver::Abort(AbortReason reason, Milliseconds now) {
   reason_ = reason;
-  proposal_ = Decide{transaction_.id, Outcome::kAborted, 0, Slots()};
-  return Propose(now);
+  return Propose(Outcome::kAborted, now);
 }
 
-CommitDriver::Step CommitDriver::Propose(Milliseconds now) {
+CommitDriver::Step CommitDriver::Propose(Outcome outcome, Milliseconds now) {
+  proposal_ = outcome;
   proposed_at_ = now;
-  return {{}, proposal_};
+  proposal_pause_ = resend_after_;
+  return {{}, DecideOf(outcome)};
+}
+
+// One to commit may be large, and wait for locks for long.
+CommitDriver::Step CommitDriver::ProposeAgain(Milliseconds now) {
+  if (now - proposed_at_ < proposal_pause_) return {};
+  proposed_at_ = now;
+  if (Commits()) proposal_pause_ = std::min(2 * proposal_pause_, kResendPauseMost);
+  return {{}, DecideOf(*proposal_)};
+}
+
+Decide CommitDriver::DecideOf(Outcome outcome) const {
+  Decide decide{transaction_.id, outcome, 0, Slots(), {}, transaction_.compares_versions};
+  if (outcome == Outcome::kAborted) return decide;
+  for (const auto& [slot, slip] : slots_) {
+    decide.prepared = std::max(decide.prepared, slip.prepared);
+  }
+  for (const Part& part : transaction_.parts) {
+    if (own_.Contains(part.slot)) decide.parts.push_back(part);
+  }
+  return decide;
 }
 
 std::vector<Slot> CommitDriver::Slots() const {
@@ -112,11 +154,9 @@ std::vector<Slot> CommitDriver::Slots() const {
 }
 
 Prepare CommitDriver::PrepareOf(const std::vector<Slot>& slots) const {
-  Prepare prepare{transaction_.id, transaction_.age, {}, {}, transaction_.compares_versions};
+  Prepare prepare{transaction_.id, transaction_.age, {}, transaction_.compares_versions};
   for (const Part& part : transaction_.parts) {
-    if (!std::binary_search(slots.begin(), slots.end(), part.slot)) continue;
-    if (part.slot == transaction_.id.anchor) prepare.all_slots = Slots();
-    prepare.parts.push_back(part);
+    if (std::binary_search(slots.begin(), slots.end(), part.slot)) prepare.parts.push_back(part);
   }
   return prepare;
 }

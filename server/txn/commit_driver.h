@@ -1,9 +1,10 @@
 // CommitDriver: carries one transaction over several shards to its decision; in the memory of the
 // leader that owns its anchor slot, and lost with that leadership: whoever leads next aborts it.
 //
-// All Prepares leave at once. When every slot has answered "prepared" it proposes to commit at the
-// highest of their stamps; at the first refusal, or at the deadline, to abort. Not before the
-// decision is applied is anything decided: another one may be first in the log.
+// All Prepares leave at once, to every slot that the coordinator's shard does not own. When all
+// have answered "prepared" it proposes to commit, with the shard's own parts (decide.h); at the
+// first refusal, or at the deadline, to abort. Not before the decision is applied is anything
+// decided: another one may be first in the log, and one to commit may find that it cannot.
 //
 // What has no answer is sent again: Prepare and Decide are idempotent.
 #pragma once
@@ -40,27 +41,32 @@ class CommitDriver {
   // What is to be done now.
   struct Step {
     std::vector<Slot> prepare;     // send PrepareOf(these)
-    std::optional<Decide> decide;  // propose
+    std::optional<Decide> decide;  // to commit: offer to the queue of locks; to abort: propose
   };
 
-  CommitDriver(Transaction transaction, Milliseconds deadline, Milliseconds resend_after);
+  // `own`: what the coordinator's shard owns; outlives this.
+  CommitDriver(Transaction transaction, const SlotRange* own, Milliseconds deadline,
+               Milliseconds resend_after);
 
   Step Start(Milliseconds now);
   // An answer to PrepareOf(slots). A request that was refused before it was proposed counts as
   // kLocked, one that did not reach the owner of all of its slots as kNotOwner.
   Step OnPrepareAnswer(const std::vector<Slot>& slots, const PrepareAnswer& answer,
                        Milliseconds now);
+  // The Decide to commit was refused before it was proposed.
+  Step OnRefused(Milliseconds now);
+  // The Decide to commit held a part that is another shard's by now: that has to prepare.
+  Step OnMoved(Milliseconds now);
   Step OnTick(Milliseconds now);
-  // A commit found no live prepare record.
-  Step OnNoRecord(Milliseconds now);
 
-  // The parts of these slots, which rise; the coordinator's own Prepare if the anchor is among
-  // them.
+  // The parts of these slots, which rise.
   Prepare PrepareOf(const std::vector<Slot>& slots) const;
 
+  const Age& age() const { return transaction_.age; }
   AbortReason reason() const { return reason_; }
-  // Of a transaction that compared no versions: what was read under its locks.
-  const std::map<std::string, Newest>& values() const { return values_; }
+  // Of a transaction that compared no versions: what was read under its locks, and, by the Decide
+  // that committed, of `own`. Nothing: more than goes into one answer.
+  std::optional<std::map<std::string, Newest>> TakeValues(const std::vector<ReadValue>& own);
 
  private:
   struct Slip {
@@ -70,16 +76,24 @@ class CommitDriver {
   };
 
   std::vector<Slot> Slots() const;
+  bool Commits() const { return proposal_ == Outcome::kCommitted; }
   Step Abort(AbortReason reason, Milliseconds now);
-  Step Propose(Milliseconds now);
+  Step Propose(Outcome outcome, Milliseconds now);
+  Step ProposeAgain(Milliseconds now);
+  Decide DecideOf(Outcome outcome) const;
   Step ProposeIfPrepared(Milliseconds now);
+  Step PrepareOthers(Milliseconds now);
+  // False: they are too many.
+  bool KeepValues(const std::vector<ReadValue>& values);
 
   const Transaction transaction_;
+  const SlotRange& own_;
   const Milliseconds deadline_;
   const Milliseconds resend_after_;
-  std::map<Slot, Slip> slots_;
-  std::optional<Decide> proposal_;
+  std::map<Slot, Slip> slots_;  // the shard's own too, which do not prepare
+  std::optional<Outcome> proposal_;
   Milliseconds proposed_at_ = 0;
+  Milliseconds proposal_pause_ = 0;  // until it is sent again
   AbortReason reason_ = AbortReason::kNone;
   std::map<std::string, Newest> values_;
   size_t value_bytes_ = 0;

@@ -22,4 +22,12 @@ std::optional<std::string> FindChanged(const std::vector<Read>& reads, VersionSt
   return std::nullopt;
 }
 
+Obstacle FindObstacle(const ShardState& state, const TxnId& id, const Part& part,
+                      bool compares_versions, VersionStore& store) {
+  Obstacle obstacle;
+  if (compares_versions) obstacle.changed = FindChanged(part.reads, store);
+  if (!obstacle.changed) obstacle.blocker = FindBlocker(state, part.reads, part.writes, &id);
+  return obstacle;
+}
+
 }  // namespace basalt::txn

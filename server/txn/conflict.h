@@ -17,4 +17,8 @@ std::optional<Blocker> FindBlocker(const ShardState& state, const std::vector<Re
 // A key whose newest version is not the one that was read.
 std::optional<std::string> FindChanged(const std::vector<Read>& reads, VersionStore& store);
 
+// What forbids `id` the part; versions first, for a change is final and a lock is not.
+Obstacle FindObstacle(const ShardState& state, const TxnId& id, const Part& part,
+                      bool compares_versions, VersionStore& store);
+
 }  // namespace basalt::txn

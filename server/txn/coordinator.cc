@@ -6,6 +6,8 @@
 namespace basalt::txn {
 namespace {
 
+constexpr size_t kSettledAtOnce = 1000;  // of them a command names
+
 CommitAnswer AnswerOf(const TxnId& id, const InquiryAnswer& answer) {
   using From = InquiryAnswer::Verdict;
   using To = CommitAnswer::Verdict;
@@ -15,6 +17,12 @@ CommitAnswer AnswerOf(const TxnId& id, const InquiryAnswer& answer) {
   if (answer.verdict == From::kNotOwner) to.verdict = To::kNotOwner;
   if (answer.verdict == From::kAborted) to.reason = AbortReason::kNewLeader;
   return to;
+}
+
+Decide AbortOf(const TxnId& id) { return {id, Outcome::kAborted, 0, {}, {}, true}; }
+
+AbortReason ReasonOf(const Obstacle& obstacle) {
+  return obstacle.changed ? AbortReason::kChanged : AbortReason::kLocked;
 }
 
 // What an applied Decide says; there was one, so somebody knows.
@@ -50,11 +58,6 @@ void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Millise
     return;
   }
   if (drivers_.contains(id) || aborting_.contains(id)) return;
-  // What an earlier leader of this shard began is not taken up: see OnTick.
-  if (FindRecord(state_, id) != nullptr) {
-    Abort(id, now);
-    return;
-  }
   if (IsOutdated(transaction, versions)) {
     CommitAnswer answer;
     answer.id = id;
@@ -62,15 +65,21 @@ void Coordinator::Commit(Transaction transaction, Milliseconds deadline, Millise
     effects_.answers.push_back(std::move(answer));
     return;
   }
-  const auto place =
-      drivers_.emplace(id, CommitDriver(std::move(transaction), deadline, options_.resend_after))
-          .first;
+  const auto place = drivers_
+                         .emplace(id, CommitDriver(std::move(transaction), &state_.range, deadline,
+                                                   options_.resend_after))
+                         .first;
   Carry(place->second, place->second.Start(now));
 }
 
 void Coordinator::Carry(const CommitDriver& driver, CommitDriver::Step step) {
   if (!step.prepare.empty()) effects_.prepares.push_back(driver.PrepareOf(step.prepare));
-  if (step.decide) effects_.decides.push_back(*std::move(step.decide));
+  if (!step.decide) return;
+  if (step.decide->outcome == Outcome::kCommitted) {
+    effects_.offers.push_back({driver.age(), *std::move(step.decide)});
+  } else {
+    effects_.decides.push_back(*std::move(step.decide));
+  }
 }
 
 void Coordinator::OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slots,
@@ -78,6 +87,11 @@ void Coordinator::OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slot
   const auto place = drivers_.find(id);
   if (place == drivers_.end()) return;
   Carry(place->second, place->second.OnPrepareAnswer(slots, answer, now));
+}
+
+void Coordinator::OnRefused(const TxnId& id, Milliseconds now) {
+  const auto place = drivers_.find(id);
+  if (place != drivers_.end()) Carry(place->second, place->second.OnRefused(now));
 }
 
 void Coordinator::OnInquiry(const TxnId& id, AskerId asker, Milliseconds now) {
@@ -96,20 +110,24 @@ void Coordinator::OnInquiry(const TxnId& id, AskerId asker, Milliseconds now) {
 
 void Coordinator::Abort(const TxnId& id, Milliseconds now) {
   if (!aborting_.emplace(id, now).second) return;
-  effects_.decides.push_back({id, Outcome::kAborted, 0, {}});
+  effects_.decides.push_back(AbortOf(id));
 }
 
 void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Milliseconds now) {
   const auto driver = drivers_.find(id);
-  if (answer.verdict == DecideAnswer::Verdict::kNoRecord) {
-    if (driver != drivers_.end()) Carry(driver->second, driver->second.OnNoRecord(now));
+  if (answer.verdict == DecideAnswer::Verdict::kMoved) {
+    if (driver != drivers_.end()) Carry(driver->second, driver->second.OnMoved(now));
     return;
   }
   const InquiryAnswer final = InquiryAnswerOf(answer);
   CommitAnswer to_client = AnswerOf(id, final);
   if (driver != drivers_.end()) {
-    if (driver->second.reason() != AbortReason::kNone) to_client.reason = driver->second.reason();
-    to_client.values = driver->second.values();
+    if (final.verdict == InquiryAnswer::Verdict::kAborted) {
+      const AbortReason reason = driver->second.reason();
+      if (reason != AbortReason::kNone) to_client.reason = reason;
+      if (answer.obstacle.any()) to_client.reason = ReasonOf(answer.obstacle);
+    }
+    to_client.values = driver->second.TakeValues(answer.values);
     drivers_.erase(driver);
   }
   effects_.answers.push_back(std::move(to_client));
@@ -118,14 +136,14 @@ void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Millise
     for (const AskerId asker : asked.mapped()) effects_.replies.push_back({asker, id, final});
   }
   const Record* record = FindRecord(state_, id);
-  if (record != nullptr && record->outcome && !record->settled) Tell(id, *record, now);
+  if (record != nullptr && !record->settled) Tell(id, *record, now);
 }
 
 void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) {
   const auto [place, fresh] = telling_.try_emplace(id);
   if (!fresh) return;
   Telling& telling = place->second;
-  telling = {{id, *record.outcome, record.commit, {}}, now, options_.tell_again_first};
+  telling = {{id, record.outcome, record.commit, {}}, now, options_.tell_again_first};
   for (const Slot slot : record.slots) {
     if (!state_.range.Contains(slot)) telling.resolve.slots.push_back(slot);
   }
@@ -133,7 +151,7 @@ void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) 
   // Nobody needs to know that it aborted: who still has locks of it asks, and takes no trace for an
   // abort. So its record does not wait, and age, until a shard answers that nobody leads just now.
   if (telling.resolve.outcome == Outcome::kAborted) telling.resolve.slots.clear();
-  if (telling.resolve.slots.empty()) effects_.settles.push_back({id});
+  if (telling.resolve.slots.empty()) to_settle_.push_back(id);
 }
 
 void Coordinator::OnResolved(const TxnId& id, const ResolveAnswer& answer) {
@@ -144,25 +162,17 @@ void Coordinator::OnResolved(const TxnId& id, const ResolveAnswer& answer) {
   std::erase_if(slots, [&answer](Slot slot) {
     return std::find(answer.resolved.begin(), answer.resolved.end(), slot) != answer.resolved.end();
   });
-  if (slots.empty()) effects_.settles.push_back({id});
+  if (slots.empty()) to_settle_.push_back(id);
 }
 
-// Also what this leader finds when it begins: a record that nobody drives is aborted if it is
-// undecided, and its slots are told if it is not.
 void Coordinator::OnTick(Milliseconds now) {
   for (auto& [id, driver] : drivers_) Carry(driver, driver.OnTick(now));
-  for (const TxnId& id : state_.open) {
-    const Record& record = state_.records.at(id);
-    if (record.outcome) {
-      Tell(id, record, now);
-    } else if (!drivers_.contains(id)) {
-      Abort(id, now);
-    }
-  }
+  // Also what this leader found when it began.
+  for (const TxnId& id : state_.open) Tell(id, state_.records.at(id), now);
   for (auto& [id, proposed] : aborting_) {
     if (now - proposed < options_.resend_after) continue;
     proposed = now;
-    effects_.decides.push_back({id, Outcome::kAborted, 0, {}});
+    effects_.decides.push_back(AbortOf(id));
   }
   std::erase_if(telling_, [this](const auto& entry) { return !state_.open.contains(entry.first); });
   for (auto& [id, telling] : telling_) {
@@ -170,10 +180,20 @@ void Coordinator::OnTick(Milliseconds now) {
     telling.told = now;
     telling.pause = std::min(2 * telling.pause, options_.tell_again_most);
     if (telling.resolve.slots.empty()) {
-      effects_.settles.push_back({id});
+      to_settle_.push_back(id);
     } else {
       effects_.resolves.push_back(telling.resolve);
     }
+  }
+  TakeSettles();
+}
+
+void Coordinator::TakeSettles() {
+  const std::vector<TxnId> ids = std::exchange(to_settle_, {});
+  for (size_t begin = 0; begin < ids.size(); begin += kSettledAtOnce) {
+    const size_t end = std::min(ids.size(), begin + kSettledAtOnce);
+    effects_.settles.push_back(
+        {{ids.begin() + static_cast<ptrdiff_t>(begin), ids.begin() + static_cast<ptrdiff_t>(end)}});
   }
 }
 

@@ -1,7 +1,7 @@
 // Coordinator: what a leader does for the transactions that are anchored at its shard: it drives
-// those that clients bring (commit_driver.h), aborts those that it finds undecided and does not
-// drive itself, tells every slot's owner what was decided until all have applied it, and answers
-// whoever asks what became of one.
+// those that clients bring (commit_driver.h), tells every slot's owner what was decided until all
+// have applied it, and answers whoever asks what became of one; one that nobody drives is aborted
+// then.
 //
 // It lives from the moment when this leader has applied an entry of its own term until it leads no
 // more, and then is thrown away: all that must outlive it is in the log (txn_shard.h).
@@ -11,8 +11,9 @@
 //    what can never be prepared here and has left no trace, which is refused at once;
 //  - an abort is proposed only for what this leader does not drive; of what it drives, "pending";
 //  - a record that committed is settled only when the owner of every slot has acknowledged Resolve
-//    as applied; those who do not answer are told again for ever. One that aborted is settled at
-//    once, and its slots are told once: who still has locks of it asks.
+//    as applied; those who do not answer are told again for ever. One that aborted is settled
+//    without an answer, and its slots are told once: who still has locks of it asks. Nobody waits
+//    for a Settle: those of one tick are one command.
 //
 // Pure; one owner. The caller calls OnTick some ten times a second, and carries out the effects.
 #pragma once
@@ -59,12 +60,20 @@ struct InquiryReply {
   InquiryAnswer answer;
 };
 
+// Of a Decide to commit: it waits for locks like a Prepare.
+struct DecideOffer {
+  Age age;
+  Decide decide;
+};
+
 // Carried out in any order.
 struct CoordinatorEffects {
-  std::vector<Prepare> prepares;  // each part to its slot's owner; this shard's own to its queue
-  std::vector<Decide> decides;    // propose in this shard; OnDecided when applied
-  std::vector<Resolve> resolves;  // each slot to its owner; OnResolved with the answer
-  std::vector<Settle> settles;    // propose in this shard
+  std::vector<Prepare> prepares;    // each part to its slot's owner
+  std::vector<DecideOffer> offers;  // to this shard's queue, unless one of the id is in it already;
+                                    // OnDecided when applied, OnRefused when it is turned away
+  std::vector<Decide> decides;      // aborts: propose in this shard; OnDecided when applied
+  std::vector<Resolve> resolves;    // each slot to its owner; OnResolved with the answer
+  std::vector<Settle> settles;      // propose in this shard
   std::vector<CommitAnswer> answers;  // to whoever waits for this id here; mostly one, maybe nobody
   std::vector<InquiryReply> replies;
 };
@@ -82,6 +91,8 @@ class Coordinator {
   // See CommitDriver::OnPrepareAnswer.
   void OnPrepareAnswer(const TxnId& id, const std::vector<Slot>& slots, const PrepareAnswer& answer,
                        Milliseconds now);
+  // What was offered waited for locks in vain, or may not wait for them.
+  void OnRefused(const TxnId& id, Milliseconds now);
   void OnInquiry(const TxnId& id, AskerId asker, Milliseconds now);
   // A Decide was applied here, whoever proposed it.
   void OnDecided(const TxnId& id, const DecideAnswer& answer, Milliseconds now);
@@ -105,6 +116,7 @@ class Coordinator {
   // Unless it is under way.
   void Abort(const TxnId& id, Milliseconds now);
   void Tell(const TxnId& id, const Record& record, Milliseconds now);
+  void TakeSettles();
 
   const ShardState& state_;
   const CoordinatorOptions options_;
@@ -112,6 +124,7 @@ class Coordinator {
   std::map<TxnId, Milliseconds> aborting_;  // when it was proposed
   std::map<TxnId, std::vector<AskerId>> askers_;
   std::map<TxnId, Telling> telling_;
+  std::vector<TxnId> to_settle_;
   CoordinatorEffects effects_;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "server/txn/conflict.h"
 #include "server/txn/resolve.h"
 
 namespace basalt::txn {
@@ -11,32 +12,86 @@ namespace {
 
 using Verdict = DecideAnswer::Verdict;
 
+DecideAnswer Refusal(Verdict verdict) {
+  DecideAnswer answer;
+  answer.verdict = verdict;
+  return answer;
+}
+
 DecideAnswer Final(const Decision& decision) {
-  return {Verdict::kDecided, decision.outcome, decision.commit};
+  DecideAnswer answer;
+  answer.outcome = decision.outcome;
+  answer.commit = decision.commit;
+  return answer;
+}
+
+Obstacle FindObstacle(const ShardState& state, const Decide& decide, VersionStore& store) {
+  for (const Part& part : decide.parts) {
+    // A lock has kept it as it was.
+    if (state.prepared.contains({decide.id, part.slot})) continue;
+    Obstacle obstacle = FindObstacle(state, decide.id, part, decide.compares_versions, store);
+    if (obstacle.any()) return obstacle;
+  }
+  return {};
+}
+
+void WriteParts(ShardState& state, const Decide& decide, Stamp stamp) {
+  for (const Part& part : decide.parts) {
+    if (state.prepared.contains({decide.id, part.slot})) continue;  // with its locks, ResolveHere
+    for (const Write& write : part.writes) {
+      state.staged.emplace_back(WriteVersion{write.key, stamp, write.value});
+    }
+  }
+}
+
+std::vector<ReadValue> ValuesRead(const Decide& decide, VersionStore& store) {
+  std::vector<ReadValue> values;
+  if (decide.compares_versions) return values;
+  for (const Part& part : decide.parts) {
+    for (const Read& read : part.reads) values.push_back({read.key, store.NewestOf(read.key)});
+  }
+  return values;
+}
+
+void PutDecision(ShardState& state, const Decide& decide, const Decision& decision, Stamp stamp) {
+  Record record{decision.outcome, decision.commit, stamp, decide.slots, false};
+  // There is a slot elsewhere, of a transaction that was more than named here; splits aside.
+  record.settled = std::all_of(record.slots.begin(), record.slots.end(),
+                               [&state](Slot slot) { return state.range.Contains(slot); });
+  if (record.settled) record.slots.clear();
+  PutRecord(state, decide.id, std::move(record));
+  ResolveHere(state, decide.id, decision, stamp);
 }
 
 }  // namespace
 
-DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp) {
+DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp,
+                         VersionStore& store) {
   const TxnId& id = decide.id;
-  BASALT_CHECK(stamp > id.issued && stamp > decide.commit);
-  if (!state.range.Contains(id.anchor)) return {Verdict::kNotOwner, {}, 0};
+  BASALT_CHECK(stamp > id.issued && stamp > decide.prepared);
+  if (!state.range.Contains(id.anchor)) return Refusal(Verdict::kNotOwner);
   if (const std::optional<Decision> decision = FindDecision(state, id)) return Final(*decision);
-  const Record* live = FindRecord(state, id);
-  if (live == nullptr && decide.outcome == Outcome::kCommitted) return {Verdict::kNoRecord, {}, 0};
-  if (live == nullptr && id.issued < state.forgotten) return {Verdict::kForgotten, {}, 0};
-  Record record = live != nullptr ? *live : Record{{}, 0, 0, decide.slots, false};
-  const Decision decision{decide.outcome, decide.commit};
-  record.outcome = decision.outcome;
-  record.commit = decision.commit;
-  record.stamp = stamp;
-  // Splits aside there is a slot elsewhere, of a transaction that was more than named here.
-  record.settled = std::all_of(record.slots.begin(), record.slots.end(),
-                               [&state](Slot slot) { return state.range.Contains(slot); });
-  if (record.settled) record.slots.clear();
-  PutRecord(state, id, std::move(record));
-  ResolveHere(state, id, decision, stamp);
-  return Final(decision);
+  if (id.issued < state.forgotten) return Refusal(Verdict::kForgotten);
+  if (decide.outcome == Outcome::kAborted) {
+    PutDecision(state, decide, Decision{}, stamp);
+    return Final(Decision{});
+  }
+  const bool owns_all =
+      std::all_of(decide.parts.begin(), decide.parts.end(),
+                  [&state](const Part& part) { return state.range.Contains(part.slot); });
+  if (!owns_all) return Refusal(Verdict::kMoved);
+  if (Obstacle obstacle = FindObstacle(state, decide, store); obstacle.any()) {
+    PutDecision(state, decide, Decision{}, stamp);
+    DecideAnswer answer = Final(Decision{});
+    answer.obstacle = std::move(obstacle);
+    return answer;
+  }
+  const Decision decision{Outcome::kCommitted, stamp};
+  DecideAnswer answer = Final(decision);
+  answer.values = ValuesRead(decide, store);
+  WriteParts(state, decide, stamp);
+  PutDecision(state, decide, decision, stamp);
+  return answer;
 }
 
 }  // namespace basalt::txn

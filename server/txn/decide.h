@@ -1,14 +1,19 @@
 // Decide: what becomes of a transaction; in the log of the owner of its anchor slot, where the
-// first decision wins. Applying it also ends the transaction's locks in this shard.
+// first decision wins. It makes the transaction's record.
 //
-// A commit needs a live prepare record: it is what a driver that has seen every Prepare succeed
-// proposes, while a new leader that finds the record undecided proposes an abort; whichever is
-// first in the log makes the other one an echo. An abort without a record writes one, so that the
-// coordinator's Prepare, should it still come, is refused.
+// One to commit is the coordinator's own part as well: the last agent of a two-phase commit votes
+// and decides in one step (Samaras, Britton, Citron and Mohan, "Two-phase commit optimizations and
+// tradeoffs in the commercial environment", ICDE 1993). It is proposed only when every other
+// participant has prepared. If nobody is in the way here and all that was read here is still the
+// newest, the transaction commits at the command's own stamp, which is above those of all Prepares
+// (FloorOf), and what it writes here is written at once, without ever being locked. If not, this
+// very command decides to abort.
+//
+// An abort writes a record too, so that a decision to commit that comes later is an echo.
 //
 // Of an id that has no record and was issued below `forgotten`, nothing is written: had it
-// committed with a lock left anywhere, its record would be here (T4), and no Prepare of it can
-// succeed here any more (T2). Whoever holds a lock of it may take it for aborted.
+// committed with a lock left anywhere, its record would be here (T4), and it can commit no more.
+// Whoever holds a lock of it may take it for aborted.
 #pragma once
 
 #include "server/txn/commands.h"
@@ -16,6 +21,6 @@
 
 namespace basalt::txn {
 
-DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp);
+DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp, VersionStore& store);
 
 }  // namespace basalt::txn

@@ -9,8 +9,7 @@ std::optional<InquiryAnswer> FinalAnswer(const ShardState& state, const TxnId& i
     const bool committed = decision->outcome == Outcome::kCommitted;
     return InquiryAnswer{committed ? Verdict::kCommitted : Verdict::kAborted, decision->commit};
   }
-  const bool has_record = FindRecord(state, id) != nullptr;
-  if (!has_record && id.issued < state.forgotten) return InquiryAnswer{Verdict::kForgotten, 0};
+  if (id.issued < state.forgotten) return InquiryAnswer{Verdict::kForgotten, 0};
   return std::nullopt;
 }
 

@@ -20,7 +20,7 @@ struct InquiryAnswer {
   Stamp commit = 0;
 };
 
-// What is final, or kNotOwner; nothing: undecided, with a record or without.
+// What is final, or kNotOwner; nothing: undecided.
 std::optional<InquiryAnswer> FinalAnswer(const ShardState& state, const TxnId& id);
 
 }  // namespace basalt::txn

@@ -20,27 +20,15 @@ PrepareAnswer Refusal(Verdict verdict) {
 }
 
 bool OwnsAll(const ShardState& state, const Prepare& prepare) {
-  if (!prepare.all_slots.empty() && !state.range.Contains(prepare.id.anchor)) return false;
   return std::all_of(prepare.parts.begin(), prepare.parts.end(),
                      [&state](const Part& part) { return state.range.Contains(part.slot); });
 }
 
-// What forbids the part, if anything does.
-std::optional<PrepareAnswer> Judge(const ShardState& state, const Prepare& prepare,
-                                   const Part& part, VersionStore& store) {
-  if (prepare.compares_versions) {
-    if (std::optional<std::string> changed = FindChanged(part.reads, store)) {
-      PrepareAnswer answer = Refusal(Verdict::kChanged);
-      answer.changed = *std::move(changed);
-      return answer;
-    }
-  }
-  if (std::optional<Blocker> blocker = FindBlocker(state, part.reads, part.writes, &prepare.id)) {
-    PrepareAnswer answer = Refusal(Verdict::kLocked);
-    answer.blocker = std::move(blocker);
-    return answer;
-  }
-  return std::nullopt;
+PrepareAnswer RefusalFor(Obstacle obstacle) {
+  PrepareAnswer answer = Refusal(obstacle.changed ? Verdict::kChanged : Verdict::kLocked);
+  answer.changed = std::move(obstacle.changed).value_or("");
+  answer.blocker = std::move(obstacle.blocker);
+  return answer;
 }
 
 Prepared LocksOf(const Part& part, const Age& age, Stamp stamp) {
@@ -85,20 +73,13 @@ PrepareAnswer ApplyPrepare(ShardState& state, const Prepare& prepare, Stamp stam
   for (const Part& part : prepare.parts) {
     if (!state.prepared.contains({id, part.slot})) fresh.push_back(&part);
   }
-  const bool makes_record = !prepare.all_slots.empty() && FindRecord(state, id) == nullptr;
-  if ((makes_record || !fresh.empty()) && id.issued < state.forgotten) {
-    return Refusal(Verdict::kForgotten);
-  }
+  if (!fresh.empty() && id.issued < state.forgotten) return Refusal(Verdict::kForgotten);
   for (const Part* part : fresh) {
-    if (std::optional<PrepareAnswer> refusal = Judge(state, prepare, *part, store)) {
-      return *std::move(refusal);
-    }
+    Obstacle obstacle = FindObstacle(state, id, *part, prepare.compares_versions, store);
+    if (obstacle.any()) return RefusalFor(std::move(obstacle));
   }
   for (const Part* part : fresh) {
     PutPrepared(state, id, part->slot, LocksOf(*part, prepare.age, stamp));
-  }
-  if (makes_record) {
-    PutRecord(state, id, {std::nullopt, 0, stamp, prepare.all_slots, false});
   }
   return Granted(state, prepare, store);
 }

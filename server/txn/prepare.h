@@ -1,5 +1,6 @@
 // Prepare: takes a transaction's locks in one shard, if nobody is in the way and, unless it
-// compares no versions, all that it read is still the newest.
+// compares no versions, all that it read is still the newest. The coordinator prepares nothing: its
+// own parts come with the decision (decide.h).
 //
 // Of parts that are locked already nothing is judged again: their lock has kept them as they were.
 // The rest is locked whole or not at all. A refusal leaves no trace, so a copy that comes later may

@@ -19,8 +19,6 @@ void EndLocks(ShardState& state, const TxnId& id, Slot slot, const Decision& dec
 
 void LeaveTombstone(ShardState& state, const TxnId& id, const Decision& decision, Stamp stamp) {
   if (state.resolved.contains(id)) return;
-  const Record* record = FindRecord(state, id);
-  BASALT_CHECK(record == nullptr || record->outcome.has_value());  // T3
   if (id.issued < state.forgotten) return;  // no Prepare of it takes a lock in any case
   PutResolved(state, id, {decision.outcome, decision.commit, stamp});
 }
@@ -30,9 +28,6 @@ void LeaveTombstone(ShardState& state, const TxnId& id, const Decision& decision
 ResolveAnswer ApplyResolve(ShardState& state, const Resolve& resolve, Stamp stamp) {
   const TxnId& id = resolve.id;
   BASALT_CHECK(stamp > id.issued && stamp > resolve.commit);
-  // Nobody sends one before the decision, which is made here. T3 must hold whoever does.
-  const Record* record = FindRecord(state, id);
-  if (record != nullptr && !record->outcome) return {{}, resolve.slots};
   const Decision decision =
       FindDecision(state, id).value_or(Decision{resolve.outcome, resolve.commit});
   ResolveAnswer answer;

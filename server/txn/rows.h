@@ -44,13 +44,13 @@ struct Resolved {
   bool operator==(const Resolved&) const = default;
 };
 
-// The coordinator's: what is, or will be, decided.
+// The coordinator's: what was decided.
 struct Record {
-  std::optional<Outcome> outcome;  // nothing: a live prepare record
-  Stamp commit = 0;                // committed
-  Stamp stamp = 0;                 // of the command that changed it last
-  std::vector<Slot> slots;         // whose owners have to acknowledge Resolve
-  bool settled = false;            // they have, or there are none
+  Outcome outcome = Outcome::kAborted;
+  Stamp commit = 0;         // committed
+  Stamp stamp = 0;          // of the command that changed it last
+  std::vector<Slot> slots;  // whose owners have to acknowledge Resolve
+  bool settled = false;     // they have, or there are none
 
   bool operator==(const Record&) const = default;
 };

@@ -2,19 +2,18 @@
 
 #include <utility>
 
-#include "base/check.h"
-
 namespace basalt::txn {
 
 void ApplySettle(ShardState& state, const Settle& settle, Stamp stamp) {
-  const Record* found = FindRecord(state, settle.id);
-  if (found == nullptr || found->settled) return;  // again, or the slot moved away
-  BASALT_CHECK(found->outcome.has_value());
-  Record record = *found;
-  record.stamp = stamp;
-  record.slots.clear();
-  record.settled = true;
-  PutRecord(state, settle.id, std::move(record));
+  for (const TxnId& id : settle.ids) {
+    const Record* found = FindRecord(state, id);
+    if (found == nullptr || found->settled) continue;  // again, or the slot moved away
+    Record record = *found;
+    record.stamp = stamp;
+    record.slots.clear();
+    record.settled = true;
+    PutRecord(state, id, std::move(record));
+  }
 }
 
 }  // namespace basalt::txn

@@ -1,5 +1,5 @@
-// Settle: the owners of all slots of a decided transaction have acknowledged Resolve as applied.
-// From here on its outcome is retained like a tombstone, and may be forgotten.
+// Settle: the owners of all slots of these transactions have acknowledged Resolve as applied. From
+// here on their outcomes are retained like tombstones, and may be forgotten.
 #pragma once
 
 #include "server/txn/commands.h"

@@ -107,7 +107,7 @@ const Record* FindRecord(const ShardState& state, const TxnId& id) {
 
 std::optional<Decision> FindDecision(const ShardState& state, const TxnId& id) {
   const Record* record = FindRecord(state, id);
-  if (record != nullptr && record->outcome) return Decision{*record->outcome, record->commit};
+  if (record != nullptr) return Decision{record->outcome, record->commit};
   const auto place = state.resolved.find(id);
   if (place == state.resolved.end()) return std::nullopt;
   return Decision{place->second.outcome, place->second.commit};
@@ -137,18 +137,15 @@ void CheckInvariants(const ShardState& state) {
       BASALT_CHECK(!holders.empty());
       --held;
     }
-    const Record* record = FindRecord(state, id);
-    BASALT_CHECK(record == nullptr || !record->outcome);  // T3
-    BASALT_CHECK(!state.resolved.contains(id));           // T2
+    BASALT_CHECK(FindRecord(state, id) == nullptr);  // T3
+    BASALT_CHECK(!state.resolved.contains(id));      // T2
   }
   BASALT_CHECK(held == 0 && locks.keys() == state.locks.keys());  // T1
   size_t aged = state.resolved.size();
   for (const auto& [id, record] : state.records) {
     aged += record.settled ? 1 : 0;
     BASALT_CHECK(record.stamp > id.issued && state.range.Contains(id.anchor));
-    BASALT_CHECK(!record.settled || record.outcome);
-    BASALT_CHECK(record.outcome || !state.resolved.contains(id));  // T3
-    BASALT_CHECK(record.settled != state.open.contains(id));       // T6
+    BASALT_CHECK(record.settled != state.open.contains(id));  // T6
   }
   BASALT_CHECK(aged == state.ages.size());
   BASALT_CHECK(state.open.size() + aged == state.records.size() + state.resolved.size());

@@ -3,10 +3,9 @@
 //
 // Invariants:
 //  T1 `locks` holds just the keys of `prepared`;
-//  T2 an id that has a tombstone has no locks here, and takes none; nor does one with a decided
-//     record take any, or with issued < forgotten;
-//  T3 an id with a decided record has no locks here, and keeps its outcome; one whose record is
-//     undecided has no tombstone: nobody can have been told how it ended;
+//  T2 an id that has a tombstone has no locks here, and takes none; nor does one with a record take
+//     any, or with issued < forgotten;
+//  T3 an id with a record has no locks here, and keeps its outcome;
 //  T4 a record that committed is dropped only after it was settled; every slot that it lists has
 //     then applied its Resolve;
 //  T5 whatever was dropped of an id had a stamp of at most `forgotten`, above the id's issued: so

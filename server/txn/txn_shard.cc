@@ -44,8 +44,8 @@ ResolveAnswer TxnShard::Apply(const Resolve& resolve, Stamp stamp) {
   return ApplyResolve(state_, resolve, stamp);
 }
 
-DecideAnswer TxnShard::Apply(const Decide& decide, Stamp stamp) {
-  return ApplyDecide(state_, decide, stamp);
+DecideAnswer TxnShard::Apply(const Decide& decide, Stamp stamp, VersionStore& store) {
+  return ApplyDecide(state_, decide, stamp, store);
 }
 
 void TxnShard::Apply(const Settle& settle, Stamp stamp) { ApplySettle(state_, settle, stamp); }

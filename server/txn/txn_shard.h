@@ -28,7 +28,7 @@ class TxnShard {
 
   PrepareAnswer Apply(const Prepare& prepare, Stamp stamp, VersionStore& store);
   ResolveAnswer Apply(const Resolve& resolve, Stamp stamp);
-  DecideAnswer Apply(const Decide& decide, Stamp stamp);
+  DecideAnswer Apply(const Decide& decide, Stamp stamp, VersionStore& store);
   void Apply(const Settle& settle, Stamp stamp);
   void Apply(const Forget& forget, Stamp stamp);
   OneShardAnswer Apply(const OneShard& command, Stamp stamp, VersionStore& store);

@@ -48,7 +48,7 @@ void FillTransaction(FuzzInput& input, const MakeKey& make_key, v1::Request& req
   if (input.Flag()) writes.push_back({make_key(), input.Text(3)});
   if (input.Flag() && reads[0].key < "c") reads.push_back({"c", input.Number()});
   v1::PrepareCommand made;
-  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), {}, true}, made);
+  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), true}, made);
   if (request.has_commit()) {
     request.mutable_commit()->mutable_parts()->Swap(made.mutable_parts());
   } else if (request.has_one_shard()) {
@@ -197,7 +197,7 @@ void CheckCommit(raft::GroupId group, const PendingCommit& commit, const v1::Req
   BASALT_CHECK(group.value() == (transaction.id.anchor < 8192 ? 1u : 2u));
   BASALT_CHECK(transaction.id.number == request.command_id().sequence());
   v1::PrepareCommand prepare;
-  ToProto(txn::Prepare{transaction.id, transaction.age, transaction.parts, {}, true}, prepare);
+  ToProto(txn::Prepare{transaction.id, transaction.age, transaction.parts, true}, prepare);
   BASALT_CHECK(!TxnProblem(prepare));
   BASALT_CHECK(prepare.parts_size() == request.commit().parts_size());
 }

@@ -225,10 +225,37 @@ txn::TxnId MakeTxnId(FuzzInput& input, const std::string& key) {
   return id;
 }
 
-std::vector<txn::Slot> SlotsOf(const txn::Prepare& prepare) {
-  std::set<txn::Slot> slots{prepare.id.anchor};
-  for (const txn::Part& part : prepare.parts) slots.insert(part.slot);
-  return {slots.begin(), slots.end()};
+// Mostly one that a coordinator would propose; what was prepared elsewhere: see KeepPromises.
+txn::Decide MakeDecide(FuzzInput& input, const txn::TxnId& id, std::vector<txn::Part> parts) {
+  txn::Decide decide{id, txn::Outcome::kAborted, 0, {}, {}, true};
+  std::set<txn::Slot> slots{id.anchor};
+  for (const txn::Part& part : parts) slots.insert(part.slot);
+  if (input.Flag()) slots.insert(static_cast<txn::Slot>(input.Below(base::kSlotCount)));
+  if (input.OneIn(16)) slots.erase(slots.begin());
+  if (!input.OneIn(4)) {
+    decide.outcome = txn::Outcome::kCommitted;
+  } else if (!input.OneIn(8)) {
+    if (input.Flag()) decide.slots.assign(slots.begin(), slots.end());
+    return decide;
+  }
+  decide.slots.assign(slots.begin(), slots.end());
+  decide.prepared = input.Flag() ? input.Number() : 0;
+  decide.compares_versions = input.Flag();
+  if (!input.OneIn(16)) decide.parts = std::move(parts);
+  return decide;
+}
+
+// Mostly of what was decided before it.
+txn::Settle MakeSettle(FuzzInput& input, const txn::TxnId& decided) {
+  txn::Settle settle;
+  if (!input.OneIn(16)) settle.ids.push_back(decided);
+  for (uint64_t left = input.Below(3); left > 0; --left) {
+    txn::TxnId id = decided;
+    id.issued = input.Below(8);
+    id.number = input.OneIn(16) ? 0 : 1 + input.Below(3);
+    settle.ids.push_back(id);
+  }
+  return settle;
 }
 
 // Commits are filled in by what leaders promise: see KeepPromises.
@@ -243,7 +270,7 @@ void FillTxnCommand(FuzzInput& input, const std::string& key, v1::CommandBatch& 
   switch (input.Below(6)) {
     case 0: {
       v1::PrepareCommand parts;
-      ToProto(txn::Prepare{id, {}, txn::PartsOf(reads, writes), {}, true}, parts);
+      ToProto(txn::Prepare{id, {}, txn::PartsOf(reads, writes), true}, parts);
       for (v1::TxnPart& part : *parts.mutable_parts()) {
         command.mutable_one_shard()->mutable_reads()->MergeFrom(part.reads());
         command.mutable_one_shard()->mutable_writes()->MergeFrom(part.writes());
@@ -251,16 +278,13 @@ void FillTxnCommand(FuzzInput& input, const std::string& key, v1::CommandBatch& 
       break;
     }
     case 1:
-    case 2: {
-      txn::Prepare prepare{
-          id, AgeOfFirstAttempt(id), txn::PartsOf(reads, writes), {}, input.Flag()};
-      if (input.Flag()) prepare.all_slots = SlotsOf(prepare);
-      ToProto(prepare, *command.mutable_prepare());
+    case 2:
+      ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf(reads, writes), input.Flag()},
+              *command.mutable_prepare());
       break;
-    }
     case 3:
-      ToProto(txn::Decide{id, outcome, 0, {id.anchor}}, *command.mutable_decide());
-      if (input.Flag()) ToProto(txn::Settle{id}, *batch.add_commands()->mutable_settle());
+      ToProto(MakeDecide(input, id, txn::PartsOf(reads, writes)), *command.mutable_decide());
+      if (input.Flag()) ToProto(MakeSettle(input, id), *batch.add_commands()->mutable_settle());
       break;
     case 4:
       ToProto(txn::Resolve{id, outcome, 0, {id.anchor}}, *command.mutable_resolve());
@@ -271,19 +295,15 @@ void FillTxnCommand(FuzzInput& input, const std::string& key, v1::CommandBatch& 
   }
 }
 
-// What a leader sees to, and apply CHECKs: a commit is at or above all that was prepared before,
-// and only what is decided is settled.
+// What a leader sees to, and apply CHECKs: what is told of a commit is at or above all that was
+// prepared before.
 bool Promised(const v1::CommandBatch& batch, uint64_t stamp_before) {
   for (int i = 0; i < batch.commands_size(); ++i) {
     const v1::Command& command = batch.commands(i);
     const uint64_t before =
         i == 0 ? stamp_before : batch.first_stamp() + static_cast<uint64_t>(i) - 1;
-    const uint64_t commit = std::max(command.decide().commit(), command.resolve().commit());
+    const uint64_t commit = command.resolve().commit();
     if (commit != 0 && commit < before) return false;
-    if (!command.has_settle()) continue;
-    if (i == 0 || !batch.commands(i - 1).has_decide()) return false;
-    if (ToValue(batch.commands(i - 1).decide().id()) != ToValue(command.settle().id()))
-      return false;
   }
   return true;
 }
@@ -291,9 +311,7 @@ bool Promised(const v1::CommandBatch& batch, uint64_t stamp_before) {
 void KeepPromises(v1::CommandBatch& batch) {
   uint64_t below = batch.first_stamp() - 1;
   for (v1::Command& command : *batch.mutable_commands()) {
-    if (command.decide().outcome() == v1::TXN_OUTCOME_COMMITTED) {
-      command.mutable_decide()->set_commit(below);
-    }
+    if (command.decide().prepared() > below) command.mutable_decide()->set_prepared(below);
     if (command.resolve().outcome() == v1::TXN_OUTCOME_COMMITTED) {
       command.mutable_resolve()->set_commit(below);
     }

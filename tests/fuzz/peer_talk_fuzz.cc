@@ -381,7 +381,7 @@ v1::TxnMessage MakeTxnMessage(FuzzInput& input) {
   if (message.has_prepare()) {
     const std::string key(1, static_cast<char>('a' + input.Below(4)));
     message.mutable_prepare()->Clear();
-    ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{key, "v"}}), {}, true},
+    ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{key, "v"}}), true},
             *message.mutable_prepare());
   }
   return message;

@@ -27,8 +27,8 @@ std::string_view NameOf(TxnFate fate) {
       return "a decision to abort";
     case TxnFate::kOtherwise:
       return "a decision came after another one";
-    case TxnFate::kNoRecord:
-      return "a decision to commit found no record";
+    case TxnFate::kHadToAbort:
+      return "a decision to commit had to abort";
     case TxnFate::kResolved:
       return "a Resolve ended locks";
     case TxnFate::kTombstone:
@@ -45,15 +45,18 @@ std::string_view NameOf(TxnFate fate) {
 
 void TxnMarks::OnTransactionSent(uint64_t /*node*/, const v1::TxnMessage& message) {
   if (!message.has_prepare()) return;
-  // What is sent again may be of one that has ended.
   const TxnKey id = KeyOf(message.prepare().id());
-  if (message.prepare().all_slots_size() > 0 || under_way_.contains(id)) return;
-  Progress progress;
+  if (ended_.contains(id)) return;  // it is sent again
+  Progress& progress = under_way_[id];
   progress.shards.insert(CoordinatorOf(id));
   for (const v1::TxnPart& part : message.prepare().parts()) {
     progress.shards.insert(routing_.OwnerOf(part.slot()).shard_id);
   }
-  under_way_.emplace(id, std::move(progress));
+}
+
+void TxnMarks::End(const TxnKey& id) {
+  under_way_.erase(id);
+  ended_.insert(id);
 }
 
 void TxnMarks::OnCommand(raft::GroupId group, const v1::Command& command, TxnFate fate) {
@@ -63,7 +66,6 @@ void TxnMarks::OnCommand(raft::GroupId group, const v1::Command& command, TxnFat
     const TxnKey id = KeyOf(command.prepare().id());
     if (fate != TxnFate::kPrepared) return;
     Progress& progress = under_way_[id];
-    Name(progress, command.prepare().all_slots());
     progress.shards.insert(CoordinatorOf(id));
     progress.shards.insert(shard);
     progress.prepared.emplace(shard, time_.Now());
@@ -71,16 +73,19 @@ void TxnMarks::OnCommand(raft::GroupId group, const v1::Command& command, TxnFat
     const TxnKey id = KeyOf(command.decide().id());
     const auto place = under_way_.find(id);
     if (place == under_way_.end()) return;
-    if (fate != TxnFate::kCommitted && fate != TxnFate::kAborted) return;
-    place->second.decided = true;
-    Name(place->second, command.decide().slots());
-    OnEnd(id, place->second, shard);
+    if (fate != TxnFate::kCommitted && fate != TxnFate::kAborted && fate != TxnFate::kHadToAbort) {
+      return;
+    }
+    Progress& progress = place->second;
+    Name(progress, command.decide().slots());
+    progress.to_settle = !command.decide().slots().empty() && progress.shards.size() > 1;
+    OnEnd(id, progress, shard);
   } else if (command.has_resolve()) {
     const TxnKey id = KeyOf(command.resolve().id());
     const auto place = under_way_.find(id);
     if (place != under_way_.end() && fate != TxnFate::kNone) OnEnd(id, place->second, shard);
   } else if (command.has_settle() && fate == TxnFate::kSettled) {
-    under_way_.erase(KeyOf(command.settle().id()));
+    for (const v1::TxnId& id : command.settle().ids()) End(KeyOf(id));
   }
 }
 
@@ -90,13 +95,12 @@ void TxnMarks::OnEnd(const TxnKey& id, Progress& progress, uint64_t shard) {
   if (prepared != progress.prepared.end() && time_.Now() - prepared->second > kHeldLong) {
     findings_.Mark("locks were held for more than three seconds");
   }
-  // Nobody resolves but for a decision. Without a record nothing is ever settled.
+  // Nobody resolves but for a decision.
   progress.decided = true;
-  const bool has_record = progress.prepared.contains(CoordinatorOf(id));
   const bool all_ended = std::all_of(
       progress.prepared.begin(), progress.prepared.end(),
       [&progress](const auto& entry) { return progress.resolved.contains(entry.first); });
-  if (progress.shards.size() == 1 || (!has_record && all_ended)) under_way_.erase(id);
+  if (!progress.to_settle && all_ended) End(id);
 }
 
 std::string_view TxnMarks::WhenReplaced(const Progress& progress) const {
@@ -104,9 +108,8 @@ std::string_view TxnMarks::WhenReplaced(const Progress& progress) const {
   if (!progress.decided) {
     if (progress.prepared.empty())
       return "a coordinator was replaced before any Prepare was logged";
-    return progress.prepared.size() < progress.shards.size()
-               ? "a coordinator was replaced between two Prepares"
-               : "a coordinator was replaced when all had prepared";
+    return progress.prepared.size() < others ? "a coordinator was replaced between two Prepares"
+                                             : "a coordinator was replaced when all had prepared";
   }
   if (progress.resolved.size() <= 1) return "a coordinator was replaced after its decision";
   return progress.resolved.size() - 1 < others ? "a coordinator was replaced between two Resolves"

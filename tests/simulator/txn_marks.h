@@ -32,6 +32,7 @@ class TxnMarks final : public ReplicaWatcher {
     std::set<uint64_t> shards;  // all of them, once they are known
     std::map<uint64_t, server::MonotonicTime> prepared;
     bool decided = false;
+    bool to_settle = false;  // the record names slots of others
     std::set<uint64_t> resolved;
   };
 
@@ -43,12 +44,14 @@ class TxnMarks final : public ReplicaWatcher {
     for (const uint32_t slot : slots) progress.shards.insert(routing_.OwnerOf(slot).shard_id);
   }
   void OnEnd(const TxnKey& id, Progress& progress, uint64_t shard);
+  void End(const TxnKey& id);
   std::string_view WhenReplaced(const Progress& progress) const;
 
   Findings& findings_;
   const VirtualTime& time_;
   const server::RoutingTable routing_;
   std::map<TxnKey, Progress> under_way_;
+  std::set<TxnKey> ended_;
   std::map<raft::GroupId, raft::Term> newest_term_;  // of a leader
 };
 

@@ -47,7 +47,7 @@ bool TxnModel::HasLock(const std::string& key, bool to_write, const TxnKey* spar
 
 std::optional<TxnModel::Outcome> TxnModel::OutcomeOf(const TxnKey& id) const {
   const auto record = records_.find(id);
-  if (record != records_.end() && record->second.outcome) return record->second.outcome;
+  if (record != records_.end()) return record->second.outcome;
   const auto tombstone = tombstones_.find(id);
   if (tombstone == tombstones_.end()) return std::nullopt;
   return tombstone->second;
@@ -68,38 +68,51 @@ TxnModel::OneShard TxnModel::Judge(const v1::OneShardCommand& command, const Ver
 TxnFate TxnModel::Apply(const v1::Command& command, uint64_t stamp, uint64_t horizon,
                         Versions& versions) {
   if (command.has_prepare()) return Prepare(command.prepare(), horizon, versions);
-  if (command.has_decide()) return Decide(command.decide(), stamp, versions);
+  if (command.has_decide()) return Decide(command.decide(), stamp, horizon, versions);
   if (command.has_resolve()) return Resolve(command.resolve(), stamp, versions);
-  if (!command.has_settle()) return TxnFate::kNone;
-  const auto record = records_.find(KeyOf(command.settle().id()));
-  if (record == records_.end() || record->second.settled) return TxnFate::kNone;
-  record->second.settled = true;
-  record->second.outcome->stamp = stamp;
-  return TxnFate::kSettled;
+  return command.has_settle() ? Settle(command.settle(), stamp) : TxnFate::kNone;
+}
+
+TxnFate TxnModel::Settle(const v1::SettleCommand& settle, uint64_t stamp) {
+  TxnFate fate = TxnFate::kNone;
+  for (const v1::TxnId& id : settle.ids()) {
+    const auto record = records_.find(KeyOf(id));
+    if (record == records_.end() || record->second.settled) continue;
+    record->second.settled = true;
+    record->second.outcome.stamp = stamp;
+    fate = TxnFate::kSettled;
+  }
+  return fate;
+}
+
+template <typename Command>
+std::optional<TxnFate> TxnModel::Obstacle(const Command& command, const v1::TxnPart& part,
+                                          uint64_t horizon, const Versions& versions) const {
+  const TxnKey id = KeyOf(command.id());
+  if (command.compares_versions() && HaveChanged(part.reads(), versions, horizon)) {
+    return TxnFate::kChanged;
+  }
+  const auto is_locked = [&](const auto& operations, bool to_write) {
+    return std::any_of(operations.begin(), operations.end(),
+                       [&](const auto& one) { return HasLock(one.key(), to_write, &id); });
+  };
+  if (is_locked(part.writes(), true) || is_locked(part.reads(), false)) return TxnFate::kLocked;
+  return std::nullopt;
 }
 
 TxnFate TxnModel::Prepare(const v1::PrepareCommand& prepare, uint64_t horizon,
                           const Versions& versions) {
   const TxnKey id = KeyOf(prepare.id());
   if (OutcomeOf(id)) return TxnFate::kEnded;
-  const bool makes_record = prepare.all_slots_size() > 0 && !records_.contains(id);
   std::vector<const v1::TxnPart*> fresh;
   for (const v1::TxnPart& part : prepare.parts()) {
     const auto known = prepared_.find(id);
     if (known == prepared_.end() || !known->second.contains(part.slot())) fresh.push_back(&part);
   }
-  if (!makes_record && fresh.empty()) return TxnFate::kPreparedAgain;
+  if (fresh.empty()) return TxnFate::kPreparedAgain;
   if (prepare.id().issued() < forgotten_) return TxnFate::kForgotten;
   for (const v1::TxnPart* part : fresh) {
-    if (prepare.compares_versions() && HaveChanged(part->reads(), versions, horizon)) {
-      return TxnFate::kChanged;
-    }
-    for (const v1::TxnWrite& write : part->writes()) {
-      if (HasLock(write.key(), true, &id)) return TxnFate::kLocked;
-    }
-    for (const v1::TxnRead& read : part->reads()) {
-      if (HasLock(read.key(), false, &id)) return TxnFate::kLocked;
-    }
+    if (const auto fate = Obstacle(prepare, *part, horizon, versions)) return *fate;
   }
   for (const v1::TxnPart* part : fresh) {
     std::vector<Lock>& locks = prepared_[id][part->slot()];
@@ -108,28 +121,33 @@ TxnFate TxnModel::Prepare(const v1::PrepareCommand& prepare, uint64_t horizon,
     }
     for (const v1::TxnRead& read : part->reads()) locks.push_back({read.key(), false, {}});
   }
-  if (makes_record) {
-    records_[id].slots.assign(prepare.all_slots().begin(), prepare.all_slots().end());
-  }
   return TxnFate::kPrepared;
 }
 
-TxnFate TxnModel::Decide(const v1::DecideCommand& decide, uint64_t stamp, Versions& versions) {
+TxnFate TxnModel::Decide(const v1::DecideCommand& decide, uint64_t stamp, uint64_t horizon,
+                         Versions& versions) {
   const TxnKey id = KeyOf(decide.id());
   const bool commits = decide.outcome() == v1::TXN_OUTCOME_COMMITTED;
   if (const std::optional<Outcome> first = OutcomeOf(id)) {
     return first->committed == commits ? TxnFate::kNone : TxnFate::kOtherwise;
   }
-  const auto live = records_.find(id);
-  if (live == records_.end() && commits) return TxnFate::kNoRecord;
-  if (live == records_.end() && decide.id().issued() < forgotten_) return TxnFate::kForgotten;
-  Record& record = records_[id];
-  if (record.slots.empty()) record.slots.assign(decide.slots().begin(), decide.slots().end());
-  record.outcome = Outcome{commits, decide.commit(), stamp};
-  record.settled = std::all_of(record.slots.begin(), record.slots.end(),
+  if (decide.id().issued() < forgotten_) return TxnFate::kForgotten;
+  const bool can =
+      std::none_of(decide.parts().begin(), decide.parts().end(), [&](const v1::TxnPart& part) {
+        return Obstacle(decide, part, horizon, versions).has_value();
+      });
+  Record record{{commits && can, commits && can ? stamp : 0, stamp}, false};
+  record.settled = std::all_of(decide.slots().begin(), decide.slots().end(),
                                [this](uint32_t slot) { return Owns(slot); });
-  End(id, *record.outcome, stamp, versions);
-  return commits ? TxnFate::kCommitted : TxnFate::kAborted;
+  records_.emplace(id, record);
+  if (record.outcome.committed) {
+    for (const v1::TxnPart& part : decide.parts()) {
+      for (const v1::TxnWrite& write : part.writes()) versions[write.key()][stamp] = ValueOf(write);
+    }
+  }
+  End(id, record.outcome, stamp, versions);
+  if (!commits) return TxnFate::kAborted;
+  return can ? TxnFate::kCommitted : TxnFate::kHadToAbort;
 }
 
 TxnFate TxnModel::Resolve(const v1::ResolveCommand& resolve, uint64_t stamp, Versions& versions) {
@@ -159,7 +177,7 @@ TxnModel::Ages TxnModel::FindAges() const {
   Ages ages;
   for (const auto& [id, outcome] : tombstones_) ages.emplace(outcome.stamp, false, id);
   for (const auto& [id, record] : records_) {
-    if (record.settled) ages.emplace(record.outcome->stamp, true, id);
+    if (record.settled) ages.emplace(record.outcome.stamp, true, id);
   }
   return ages;
 }

@@ -30,10 +30,10 @@ enum class TxnFate : uint8_t {
   kForgotten,  // a Prepare or Decide came whose outcome may have been forgotten
   kCommitted,
   kAborted,
-  kOtherwise,  // a Decide that was not the first, and says something else than that
-  kNoRecord,   // a Decide to commit found no live record
-  kResolved,   // locks ended
-  kTombstone,  // there was no lock, and there will be none
+  kHadToAbort,  // a Decide to commit met a lock, or another version
+  kOtherwise,   // a Decide that was not the first, and says something else than that
+  kResolved,    // locks ended
+  kTombstone,   // there was no lock, and there will be none
   kSettled,
 };
 
@@ -69,8 +69,7 @@ class TxnModel {
     uint64_t stamp = 0;  // of the command from which on its retention counts
   };
   struct Record {
-    std::optional<Outcome> outcome;
-    std::vector<uint32_t> slots;
+    Outcome outcome;
     bool settled = false;
   };
   using Ages = std::set<std::tuple<uint64_t, bool, TxnKey>>;  // stamp, is a record, id
@@ -80,7 +79,13 @@ class TxnModel {
   std::optional<Outcome> OutcomeOf(const TxnKey& id) const;
   TxnFate Prepare(const v1::PrepareCommand& prepare, uint64_t horizon,
                   const check::StoredVersions& versions);
-  TxnFate Decide(const v1::DecideCommand& decide, uint64_t stamp, check::StoredVersions& versions);
+  TxnFate Decide(const v1::DecideCommand& decide, uint64_t stamp, uint64_t horizon,
+                 check::StoredVersions& versions);
+  TxnFate Settle(const v1::SettleCommand& settle, uint64_t stamp);
+  // Nothing: nobody is in the way, and what was read is the newest.
+  template <typename Command>
+  std::optional<TxnFate> Obstacle(const Command& command, const v1::TxnPart& part, uint64_t horizon,
+                                  const check::StoredVersions& versions) const;
   TxnFate Resolve(const v1::ResolveCommand& resolve, uint64_t stamp,
                   check::StoredVersions& versions);
   bool End(const TxnKey& id, const Outcome& outcome, uint64_t stamp,

@@ -25,14 +25,8 @@ class TxnModelTest : public ::testing::Test {
     id.set_client_low(1);
     id.set_number(number);
   }
-  // Reads r at `version`, writes w.
-  TxnFate Prepare(uint64_t number, uint64_t version, const std::string& r, const std::string& w) {
-    v1::Command command;
-    v1::PrepareCommand& prepare = *command.mutable_prepare();
-    Name(number, *prepare.mutable_id());
-    prepare.set_compares_versions(true);
-    prepare.add_all_slots(base::SlotOf("a"));
-    v1::TxnPart& part = *prepare.add_parts();
+  static void Fill(uint64_t number, uint64_t version, const std::string& r, const std::string& w,
+                   v1::TxnPart& part) {
     part.set_slot(base::SlotOf("a"));
     v1::TxnRead& read = *part.add_reads();
     read.set_key(r);
@@ -40,14 +34,30 @@ class TxnModelTest : public ::testing::Test {
     v1::TxnWrite& write = *part.add_writes();
     write.set_key(w);
     write.set_value("of " + std::to_string(number));
+  }
+  // Reads r at `version`, writes w.
+  TxnFate Prepare(uint64_t number, uint64_t version, const std::string& r, const std::string& w) {
+    v1::Command command;
+    v1::PrepareCommand& prepare = *command.mutable_prepare();
+    Name(number, *prepare.mutable_id());
+    prepare.set_compares_versions(true);
+    Fill(number, version, r, w, *prepare.add_parts());
     return Apply(command);
   }
-  TxnFate Decide(uint64_t number, uint64_t commit) {
+  // Likewise, as the coordinator that commits.
+  TxnFate Commit(uint64_t number, uint64_t version, const std::string& r, const std::string& w) {
+    v1::Command command;
+    v1::DecideCommand& decide = *command.mutable_decide();
+    Name(number, *decide.mutable_id());
+    decide.set_outcome(v1::TXN_OUTCOME_COMMITTED);
+    decide.set_compares_versions(true);
+    Fill(number, version, r, w, *decide.add_parts());
+    return Apply(command);
+  }
+  TxnFate Abort(uint64_t number) {
     v1::Command command;
     Name(number, *command.mutable_decide()->mutable_id());
-    command.mutable_decide()->set_commit(commit);
-    command.mutable_decide()->set_outcome(commit == 0 ? v1::TXN_OUTCOME_ABORTED
-                                                      : v1::TXN_OUTCOME_COMMITTED);
+    command.mutable_decide()->set_outcome(v1::TXN_OUTCOME_ABORTED);
     return Apply(command);
   }
   TxnFate Resolve(uint64_t number, uint64_t commit) {
@@ -75,7 +85,7 @@ class TxnModelTest : public ::testing::Test {
   uint64_t stamp_ = 100;
 };
 
-TEST_F(TxnModelTest, LocksUntilADecisionAndWritesWhatItSays) {
+TEST_F(TxnModelTest, LocksUntilItIsResolvedAndWritesWhatThatSays) {
   EXPECT_EQ(Prepare(1, 0, "r", "w"), TxnFate::kPrepared);
   EXPECT_EQ(Prepare(1, 0, "r", "w"), TxnFate::kPreparedAgain);
   EXPECT_TRUE(model_.IsLocked("r"));
@@ -84,7 +94,7 @@ TEST_F(TxnModelTest, LocksUntilADecisionAndWritesWhatItSays) {
   EXPECT_EQ(Judge("r", 0, "x"), TxnModel::OneShard::kApplied) << "a shared lock";
   EXPECT_EQ(Prepare(2, 0, "x", "r"), TxnFate::kLocked);
   EXPECT_THAT(versions_, IsEmpty());
-  EXPECT_EQ(Decide(1, 101), TxnFate::kCommitted);
+  EXPECT_EQ(Resolve(1, 101), TxnFate::kResolved);
   EXPECT_EQ(versions_["w"][101], "of 1");
   EXPECT_FALSE(model_.IsLocked("w"));
   EXPECT_EQ(Judge("w", 0, "x"), TxnModel::OneShard::kChanged);
@@ -92,13 +102,27 @@ TEST_F(TxnModelTest, LocksUntilADecisionAndWritesWhatItSays) {
 }
 
 TEST_F(TxnModelTest, TheFirstDecisionStandsAndALatePrepareLocksNothing) {
-  EXPECT_EQ(Decide(1, 101), TxnFate::kNoRecord);
-  EXPECT_EQ(Decide(1, 0), TxnFate::kAborted);
-  EXPECT_EQ(Decide(1, 101), TxnFate::kOtherwise);
+  EXPECT_EQ(Abort(1), TxnFate::kAborted);
+  EXPECT_EQ(Commit(1, 0, "r", "w"), TxnFate::kOtherwise);
   EXPECT_EQ(Prepare(1, 0, "r", "w"), TxnFate::kEnded);
+  EXPECT_THAT(versions_, IsEmpty());
   EXPECT_EQ(Resolve(2, 0), TxnFate::kTombstone);
   EXPECT_EQ(Prepare(2, 0, "r", "w"), TxnFate::kEnded);
   EXPECT_FALSE(model_.IsLocked("w"));
+}
+
+TEST_F(TxnModelTest, ADecisionToCommitWritesOrHasToAbort) {
+  EXPECT_EQ(Commit(1, 0, "r", "w"), TxnFate::kCommitted);
+  EXPECT_EQ(versions_["w"][stamp_], "of 1");
+  EXPECT_FALSE(model_.IsLocked("w"));
+  EXPECT_EQ(Abort(1), TxnFate::kOtherwise);
+  EXPECT_EQ(Commit(2, 0, "w", "x"), TxnFate::kHadToAbort) << "w has changed";
+  EXPECT_EQ(Commit(2, stamp_ - 2, "w", "x"), TxnFate::kOtherwise) << "the first one stands";
+  EXPECT_EQ(Prepare(3, 0, "r", "y"), TxnFate::kPrepared);
+  EXPECT_EQ(Commit(4, 0, "y", "x"), TxnFate::kHadToAbort) << "y is locked";
+  EXPECT_EQ(Commit(5, 0, "x", "r"), TxnFate::kHadToAbort) << "r is locked to read";
+  EXPECT_EQ(Commit(6, 0, "r", "x"), TxnFate::kCommitted);
+  EXPECT_EQ(versions_["x"].size(), 1u);
 }
 
 TEST_F(TxnModelTest, WhatIsForgottenIsRefused) {
@@ -108,7 +132,8 @@ TEST_F(TxnModelTest, WhatIsForgottenIsRefused) {
   forget.set_kept_max(UINT64_MAX);
   EXPECT_EQ(model_.Forget(forget), 1u);
   EXPECT_EQ(Prepare(1, 0, "r", "w"), TxnFate::kForgotten);
-  EXPECT_EQ(Decide(1, 0), TxnFate::kForgotten);
+  EXPECT_EQ(Abort(1), TxnFate::kForgotten);
+  EXPECT_EQ(Commit(1, 0, "r", "w"), TxnFate::kForgotten);
 }
 
 // All four, one-shard and read-only paths, and what judges stand on.

@@ -224,6 +224,8 @@ TEST_F(ApplyTransactionsTest, OnlyALeaderThatHasAppliedAnEntryOfItsTermDrives) {
   ASSERT_THAT(post_.posted, SizeIs(1)) << "its own goes no way";
   EXPECT_EQ(post_.posted[0].first, raft::NodeId(2));
   EXPECT_TRUE(post_.posted[0].second.has_prepare());
+  EXPECT_THAT(inbox_.proposed, IsEmpty()) << "nor is it prepared";
+  EXPECT_THAT(FooIsPrepared(WritesBoth(1).id), IsEmpty());
   EXPECT_THAT(inbox_.proposed, SizeIs(1));
 }
 
@@ -244,12 +246,51 @@ TEST_F(ApplyTransactionsTest, ACommitIsAnsweredOnceItsDecisionIsApplied) {
   Lead();
   const txn::Transaction transaction = WritesBoth(1);
   Commit(3, transaction);
-  RunWhatIsProposed();
-  EXPECT_THAT(Get(4, "bar"), IsEmpty()) << "it may be committed any moment";
   EXPECT_THAT(FooIsPrepared(transaction.id), IsEmpty());
-  EXPECT_THAT(RunWhatIsProposed(), ElementsAre("3 OK APPLIED", "4 OK =new"));
-  EXPECT_EQ(loop_.counters().blocked_reads, 1u);
+  EXPECT_THAT(Get(4, "bar"), ElementsAre("4 OK -")) << "its own part is never locked";
+  EXPECT_THAT(RunWhatIsProposed(), ElementsAre("3 OK APPLIED"));
+  EXPECT_THAT(Get(5, "bar"), ElementsAre("5 OK =new"));
+  EXPECT_EQ(loop_.counters().blocked_reads, 0u);
   EXPECT_TRUE(post_.posted.back().second.has_resolve());
+}
+
+TEST_F(ApplyTransactionsTest, ADecisionIsStampedAboveAllThatWasPrepared) {
+  Lead();
+  const txn::Transaction transaction = WritesBoth(1);
+  Commit(3, transaction);
+  txn::PrepareAnswer answer;
+  answer.prepared = stamp_ + 5000;
+  Receive(MakePrepareReply(transaction.id, {kFoo}, answer));
+  EXPECT_THAT(RunWhatIsProposed(), ElementsAre("3 OK APPLIED"));
+  EXPECT_GT(machine_->txn()->state().records.at(transaction.id).commit, answer.prepared);
+}
+
+TEST_F(ApplyTransactionsTest, ADecisionWaitsForTheLockAndRuns) {
+  Lead();
+  const uint64_t prepared = Lock(IdOf("bar", 9), "bar");
+  const txn::Transaction transaction = WritesBoth(1);
+  Commit(3, transaction);
+  EXPECT_THAT(FooIsPrepared(transaction.id), IsEmpty());
+  EXPECT_THAT(inbox_.proposed, IsEmpty());
+  EXPECT_THAT(ClientPuts(4, "{bar}2", seconds(5)), ElementsAre("4 OK APPLIED")) << "another key";
+  EXPECT_THAT(Unlock(IdOf("bar", 9), prepared + 1), IsEmpty());
+  EXPECT_THAT(RunWhatIsProposed(), ElementsAre("3 OK APPLIED"));
+  EXPECT_EQ(machine_->VersionOf("bar").value_or(0), stamp_);
+}
+
+// One that is in the log already is turned away by the lock table, whatever the queue thought.
+TEST_F(ApplyTransactionsTest, ADecisionThatFindsALockInItsEntryIsAborted) {
+  Lead();
+  const txn::Transaction transaction = WritesBoth(1);
+  Commit(3, transaction);
+  FooIsPrepared(transaction.id);
+  v1::Command prepare;
+  ToProto(txn::MakePrepare(IdOf("bar", 8), {}, {"bar"}), *prepare.mutable_prepare());
+  inbox_.proposed.insert(inbox_.proposed.begin(), {nullptr, nullptr, 0, MonotonicTime::max(),
+                                                   EncodeCommandElement(prepare)});
+  EXPECT_THAT(RunWhatIsProposed(), ElementsAre("3 ABORTED NOT_APPLIED"));
+  EXPECT_EQ(machine_->VersionOf("bar").value_or(0), 0u);
+  EXPECT_THAT(Commit(4, transaction), ElementsAre("4 ABORTED NOT_APPLIED"));
 }
 
 TEST_F(ApplyTransactionsTest, AbortedMeansNotApplied) {
@@ -273,7 +314,6 @@ TEST_F(ApplyTransactionsTest, WithItsLeadershipItLosesTheOutcome) {
   Lead();
   const txn::Transaction transaction = WritesBoth(1);
   Commit(3, transaction);
-  RunWhatIsProposed();
   FooIsPrepared(transaction.id);
   ProposeWhatIsProposed();
   loop_.Handle(LeadershipTold{kGroup, std::nullopt});
@@ -374,10 +414,12 @@ TEST_F(ApplyTransactionsTest, AWriteThatWasAnsweredAndMeetsAnotherLockHoldsNothi
   EXPECT_THAT(ApplyEntry(in_log_), IsEmpty());
   Unlock(IdOf("bar", 8), 0);
   Commit(4, WritesBoth(3));
+  FooIsPrepared(WritesBoth(3).id);
   ASSERT_THAT(inbox_.proposed, SizeIs(1));
   v1::CommandBatch batch;
   ASSERT_TRUE(batch.ParseFromString(inbox_.proposed[0].encoded_command));
-  EXPECT_TRUE(batch.commands(0).has_prepare()) << "nothing that is proposed is in its way";
+  EXPECT_EQ(batch.commands(0).decide().outcome(), v1::TXN_OUTCOME_COMMITTED)
+      << "nothing that is proposed is in its way";
 }
 
 // Turned away a second time it waits no longer than it may.
@@ -553,7 +595,6 @@ TEST_F(ApplyTransactionsTest, WhatMakesNoSenseIsDropped) {
   Lead();
   const txn::Transaction transaction = WritesBoth(1);
   Commit(3, transaction);
-  RunWhatIsProposed();
   const uint64_t too_high = (uint64_t{1} << 62) + 1;
   v1::TxnMessage inquiry;
   inquiry.set_to_slot(kBar);

@@ -445,7 +445,7 @@ TEST_F(LeasedDispatchTest, GetsAreAnsweredHere) {
 TEST_F(LeasedDispatchTest, AKeyThatATransactionHoldsIsReadByTheLoop) {
   const txn::TxnId id{base::SlotOf("bar"), 5, {0, 7}, 1};
   testing::EntryBuilder lock(2, 200);
-  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{"bar", "new"}}), {}, true},
+  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({}, {{"bar", "new"}}), true},
           *lock.Add().mutable_prepare());
   ASSERT_TRUE(testing::ApplyOne(*machine_, lock.Build()).ok());
   EXPECT_THAT(Handle({Get(1, "bar"), Get(2, "{bar}no")}), ElementsAre("2 OK -"));
@@ -465,7 +465,7 @@ TEST_F(LeasedDispatchTest, AKeyThatATransactionHoldsIsReadByTheLoop) {
 TEST_F(LeasedDispatchTest, ASharedLockIsInNoReadsWay) {
   const txn::TxnId id{base::SlotOf("bar"), 5, {0, 7}, 1};
   testing::EntryBuilder lock(2, 200);
-  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({{"bar", 100}}, {}), {}, true},
+  ToProto(txn::Prepare{id, AgeOfFirstAttempt(id), txn::PartsOf({{"bar", 100}}, {}), true},
           *lock.Add().mutable_prepare());
   ASSERT_TRUE(testing::ApplyOne(*machine_, lock.Build()).ok());
   EXPECT_THAT(Handle({Get(1, "bar")}), ElementsAre("1 OK =old"));
@@ -596,7 +596,7 @@ v1::Request Commit(uint64_t id, const std::vector<txn::Read>& reads,
   request.set_id(id);
   Number(request);
   v1::PrepareCommand parts;
-  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), {}, true}, parts);
+  ToProto(txn::Prepare{{}, {}, txn::PartsOf(reads, writes), true}, parts);
   request.mutable_commit()->mutable_parts()->Swap(parts.mutable_parts());
   return request;
 }

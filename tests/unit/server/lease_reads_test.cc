@@ -246,11 +246,8 @@ TEST_F(LeaseReadsTest, NoReadMissesATransactionThatWasAcknowledged) {
   for (uint64_t number = 1; number <= kTransactions || served < 100; ++number) {
     const txn::TxnId id{slot, 5, {0, 7}, number};
     apply([&](v1::Command& command) {
-      ToProto(txn::Prepare{id,
-                           AgeOfFirstAttempt(id),
-                           txn::PartsOf({}, {{"k", std::to_string(number)}}),
-                           {},
-                           true},
+      ToProto(txn::Prepare{id, AgeOfFirstAttempt(id),
+                           txn::PartsOf({}, {{"k", std::to_string(number)}}), true},
               *command.mutable_prepare());
     });
     acknowledged = number;

@@ -162,17 +162,30 @@ class NotedOutcomes : public server::ApplyObserver {
     using Verdict = txn::DecideAnswer::Verdict;
     switch (answer.verdict) {
       case Verdict::kDecided:
-        return answer.outcome == txn::Outcome::kCommitted
-                   ? "committed-" + std::to_string(answer.commit)
-                   : "aborted";
-      case Verdict::kNoRecord:
-        return "no-record";
+        return (answer.outcome == txn::Outcome::kCommitted
+                    ? "committed-" + std::to_string(answer.commit)
+                    : "aborted") +
+               ToText(answer.obstacle) + ToText(answer.values);
       case Verdict::kForgotten:
         return "forgotten";
       case Verdict::kNotOwner:
         return "not-owner";
+      case Verdict::kMoved:
+        return "moved";
     }
     return "?";
+  }
+  static std::string ToText(const txn::Obstacle& obstacle) {
+    return (obstacle.changed ? "-changed-" + *obstacle.changed : "") +
+           (obstacle.blocker ? "-locked-" + obstacle.blocker->key : "");
+  }
+  static std::string ToText(const std::vector<txn::ReadValue>& values) {
+    std::string text;
+    for (const txn::ReadValue& value : values) {
+      text += "+" + value.key + "@" + std::to_string(value.newest.version) + "=" +
+              value.newest.value.value_or("absent");
+    }
+    return text;
   }
   static std::string ToText(const txn::ResolveAnswer& answer) {
     return "resolved-" + std::to_string(answer.resolved.size());

@@ -71,7 +71,7 @@ class TxnRows : public ::testing::Test {
   }
   // Loads what is stored, or says that it is damaged; either is an answer.
   bool Loads() {
-    auto rows = ReadTxnRows(*engine_);
+    auto rows = ReadTxnRows(*engine_, {0, base::kSlotCount});
     if (!rows.ok()) {
       EXPECT_EQ(rows.status().code(), absl::StatusCode::kDataLoss);
       return false;
@@ -126,11 +126,11 @@ TEST_F(TxnRows, AllThatIsStoredComesBack) {
   std::vector<txn::Row> rows = OneOfEach();
   rows.emplace_back(txn::ResolvedRow{{kSlot, 0x10, {1, 2}, 6}, {txn::Outcome::kAborted, 0, 0x41}});
   rows.emplace_back(
-      txn::RecordRow{{kSlot, 0x10, {1, 2}, 7}, {std::nullopt, 0, 0x42, {1, 2}, false}});
+      txn::RecordRow{{kSlot, 0x10, {1, 2}, 7}, {txn::Outcome::kAborted, 0, 0x42, {1, 2}, false}});
   rows.emplace_back(
       txn::RecordRow{{kSlot, 0x10, {1, 2}, 8}, {txn::Outcome::kAborted, 0, 0x43, {}, true}});
   for (const txn::Row& row : rows) Put(row);
-  auto read = ReadTxnRows(*engine_);
+  auto read = ReadTxnRows(*engine_, {0, base::kSlotCount});
   ASSERT_TRUE(read.ok()) << read.status();
   const txn::TxnShard shard({0, base::kSlotCount}, *read);
   shard.CheckInvariants();
@@ -145,6 +145,17 @@ TEST_F(TxnRows, AllThatIsStoredComesBack) {
     }
   }
   EXPECT_EQ(state.records.size() + state.resolved.size() + state.prepared.size() + 1, rows.size());
+}
+
+// The descriptor may be what is damaged.
+TEST_F(TxnRows, LocksAndRecordsOfSlotsThatAreNotOwnedAreDamage) {
+  for (const txn::Row& row : OneOfEach()) {
+    LoadTogether({row});
+    const txn::RowKind kind = txn::KeyOf(row).kind;
+    const bool stays = kind == txn::RowKind::kResolved || kind == txn::RowKind::kForgotten;
+    EXPECT_EQ(ReadTxnRows(*engine_, {0, 0}).ok(), stays);
+    EXPECT_TRUE(ReadTxnRows(*engine_, {kSlot, 1}).ok());
+  }
 }
 
 TEST_F(TxnRows, ADeletedRowIsGone) {
@@ -216,15 +227,30 @@ TEST_F(TxnRows, RowsThatCannotStandTogetherAreDamage) {
   const txn::RecordRow decided{kId, {txn::Outcome::kAborted, 0, 0x40, {}, true}};
   EXPECT_FALSE(LoadTogether({PreparedOf(kId), decided})) << "T3";
   EXPECT_TRUE(LoadTogether({tombstone, decided}));
-  const txn::RecordRow open{kId, {std::nullopt, 0, 0x40, {kSlot}, false}};
-  EXPECT_FALSE(LoadTogether({open, tombstone})) << "T3";
-  EXPECT_TRUE(LoadTogether({PreparedOf(kId), open}));
-  EXPECT_FALSE(LoadTogether({txn::RecordRow{kId, {std::nullopt, 0, 0x40, {2, 1}, false}}}));
-  EXPECT_FALSE(LoadTogether({txn::RecordRow{kId, {std::nullopt, 0, 0x40, {1}, true}}}));
+  const txn::RecordRow open{kId, {txn::Outcome::kCommitted, 0x30, 0x40, {kSlot, kSlot + 1}, false}};
+  EXPECT_FALSE(LoadTogether({PreparedOf(kId), open})) << "T3";
+  EXPECT_TRUE(LoadTogether({PreparedOf(other), open, tombstone}));
+  EXPECT_FALSE(
+      LoadTogether({txn::RecordRow{kId, {txn::Outcome::kAborted, 0, 0x40, {2, 1}, false}}}));
+  EXPECT_FALSE(
+      LoadTogether({txn::RecordRow{kId, {txn::Outcome::kCommitted, 0, 0x40, {1}, false}}}));
   EXPECT_FALSE(LoadTogether({txn::RecordRow{kId, {txn::Outcome::kAborted, 5, 0x40, {1}, false}}}));
   EXPECT_FALSE(LoadTogether({txn::ResolvedRow{{kSlot, 0x10, {1, 2}, 0}, tombstone.resolved}}));
   EXPECT_FALSE(
       LoadTogether({txn::ResolvedRow{{base::kSlotCount, 0x10, {1, 2}, 3}, tombstone.resolved}}));
+}
+
+// A record is of what is decided.
+TEST_F(TxnRows, ARecordWithoutAnOutcomeIsDamage) {
+  LoadTogether({txn::RecordRow{kId, {txn::Outcome::kAborted, 0, 0x40, {kSlot, kSlot + 1}, false}}});
+  const auto [key, value] = *Stored().begin();
+  EXPECT_TRUE(Loads(key, value));
+  v1::TxnRecordRow row;
+  ASSERT_TRUE(row.ParseFromString(value));
+  row.set_outcome(v1::TXN_OUTCOME_UNDECIDED);
+  EXPECT_FALSE(Loads(key, row.SerializeAsString()));
+  row.set_outcome(static_cast<v1::TxnOutcome>(3));
+  EXPECT_FALSE(Loads(key, row.SerializeAsString()));
 }
 
 TEST_F(TxnRows, ADamagedRowKeepsACheckpointFromBeingInstalled) {
@@ -311,12 +337,33 @@ TEST(TxnLimits, OfDecisions) {
   resolve.clear_slots();
   EXPECT_NE(TxnProblem(resolve), std::nullopt);
   v1::DecideCommand decide;
-  ToProto(txn::Decide{kId, txn::Outcome::kAborted, 0, {}}, decide);
+  ToProto(txn::Decide{kId, txn::Outcome::kAborted, 0, {}, {}, true}, decide);
   EXPECT_EQ(TxnProblem(decide), std::nullopt);
   decide.set_outcome(v1::TXN_OUTCOME_UNDECIDED);
   EXPECT_NE(TxnProblem(decide), std::nullopt);
   v1::SettleCommand settle;
   EXPECT_NE(TxnProblem(settle), std::nullopt) << "of nobody";
+  ToProto(txn::Settle{{kId, kId}}, settle);
+  EXPECT_EQ(TxnProblem(settle), std::nullopt);
+  settle.mutable_ids(1)->set_number(0);
+  EXPECT_NE(TxnProblem(settle), std::nullopt);
+}
+
+TEST(TxnLimits, OfADecisionsParts) {
+  const auto problem = [](const std::string& value) {
+    v1::DecideCommand decide;
+    ToProto(txn::Decide{kId,
+                        txn::Outcome::kCommitted,
+                        0x20,
+                        {kSlot},
+                        {{kSlot, {}, {{"k", value}, {"{k}2", value}, {"{k}3", "v"}}}},
+                        true},
+            decide);
+    return TxnProblem(decide);
+  };
+  EXPECT_EQ(problem("v"), std::nullopt);
+  EXPECT_NE(problem(std::string(kTxnValueMax + 1, 'v')), std::nullopt);
+  EXPECT_NE(problem(std::string(kTxnBytesMax / 2, 'v')), std::nullopt);
 }
 
 // A leader passes its clock first; the CHECKs of apply would end every replica without a word.
@@ -328,23 +375,35 @@ TEST(TxnLimits, OfStamps) {
     return DecodeEntry(entry.Build(), batch).ok();
   };
   const auto settle = [](v1::Command& command) {
-    ToProto(txn::Settle{kId}, *command.mutable_settle());
+    ToProto(txn::Settle{{kId, {kSlot, 0x18, {1, 2}, 4}, kId}}, *command.mutable_settle());
   };
-  EXPECT_FALSE(decodes(kId.issued, settle));
-  EXPECT_TRUE(decodes(kId.issued + 1, settle));
+  EXPECT_FALSE(decodes(0x18, settle)) << "above all of them";
+  EXPECT_TRUE(decodes(0x19, settle));
   const auto resolve = [](v1::Command& command) {
     ToProto(txn::Resolve{kId, txn::Outcome::kCommitted, 0x20, {kSlot}}, *command.mutable_resolve());
   };
   EXPECT_FALSE(decodes(0x20, resolve));
   EXPECT_TRUE(decodes(0x21, resolve));
   const auto decide = [](v1::Command& command) {
-    ToProto(txn::Decide{kId, txn::Outcome::kCommitted, 0x20, {}}, *command.mutable_decide());
+    ToProto(txn::Decide{kId,
+                        txn::Outcome::kCommitted,
+                        0x20,
+                        {kSlot, kSlot + 1},
+                        {{kSlot, {}, {{"k", "v"}}}},
+                        true},
+            *command.mutable_decide());
   };
-  EXPECT_FALSE(decodes(0x20, decide));
+  EXPECT_FALSE(decodes(0x20, decide)) << "above all that was prepared";
   EXPECT_TRUE(decodes(0x21, decide));
+  EXPECT_TRUE(decodes(kTxnStampMax, decide));
+  EXPECT_FALSE(decodes(kTxnStampMax + 1, decide)) << "a commit that no row can name";
+  const auto abort = [](v1::Command& command) {
+    ToProto(txn::Decide{kId, txn::Outcome::kAborted, 0, {}, {}, true}, *command.mutable_decide());
+  };
+  EXPECT_FALSE(decodes(kId.issued, abort));
+  EXPECT_TRUE(decodes(kId.issued + 1, abort));
   const auto prepare = [](v1::Command& command) {
-    ToProto(txn::Prepare{kId, {}, {{kSlot, {}, {{"k", "v"}}}}, {}, true},
-            *command.mutable_prepare());
+    ToProto(txn::Prepare{kId, {}, {{kSlot, {}, {{"k", "v"}}}}, true}, *command.mutable_prepare());
   };
   EXPECT_FALSE(decodes(kId.issued, prepare));
   EXPECT_TRUE(decodes(kId.issued + 1, prepare));

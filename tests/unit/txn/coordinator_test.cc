@@ -14,6 +14,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 
 // Owns the slot of "a" alone; "b" is another's.
 class CoordinatorTest : public testing::Test {
@@ -24,15 +25,20 @@ class CoordinatorTest : public testing::Test {
     const TxnId id = IdOf("a", number);
     return {id, AgeOfFirstAttempt(id), PartsOf({}, {{"a", "new"}, {"b", "new"}}), true};
   }
-  PrepareAnswer ApplyOwnPrepare(const Transaction& transaction) {
-    Prepare prepare = MakePrepare(transaction.id, {}, {"a"});
-    prepare.all_slots = SlotsOfKeys({"a", "b"});
-    return shard_.Apply(prepare, ++stamp_, store_);
+  // By an earlier leader.
+  DecideAnswer ApplyCommit(const Transaction& transaction) {
+    ++stamp_;
+    return shard_.Apply(MakeCommit(transaction.id, stamp_ - 1, {}, {"a"}, {"b"}), stamp_, store_);
   }
   DecideAnswer Apply(const Decide& decide, Milliseconds now) {
-    const DecideAnswer answer = shard_.Apply(decide, std::max(++stamp_, decide.commit + 1));
+    stamp_ = std::max(stamp_, decide.prepared) + 1;
+    const DecideAnswer answer = shard_.Apply(decide, stamp_, store_);
     coordinator_.OnDecided(decide.id, answer, now);
     return answer;
+  }
+  std::vector<Settle> SettlesOfATick(Milliseconds now) {
+    coordinator_.OnTick(now);
+    return coordinator_.TakeEffects().settles;
   }
   static PrepareAnswer PreparedAt(Stamp stamp) {
     PrepareAnswer answer;
@@ -46,35 +52,80 @@ class CoordinatorTest : public testing::Test {
   Stamp stamp_ = 100;
 };
 
-TEST_F(CoordinatorTest, DrivesToACommitAtTheHighestStampAndTellsUntilAllHaveApplied) {
+TEST_F(CoordinatorTest, DrivesToACommitAboveAllPreparesAndTellsUntilAllHaveApplied) {
   const Transaction transaction = WritesBoth(1);
   coordinator_.Commit(transaction, 5000, 0, store_);
   CoordinatorEffects effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.prepares, SizeIs(1));
-  EXPECT_THAT(effects.prepares[0].parts, SizeIs(2));
-  EXPECT_THAT(effects.prepares[0].all_slots, SizeIs(2));
+  ASSERT_THAT(effects.prepares[0].parts, SizeIs(1));
+  EXPECT_EQ(effects.prepares[0].parts[0].slot, base::SlotOf("b"));
+  EXPECT_THAT(effects.offers, IsEmpty());
 
-  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 1);
-  EXPECT_THAT(coordinator_.TakeEffects().decides, IsEmpty());
-  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"a"}), ApplyOwnPrepare(transaction), 2);
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 2);
   effects = coordinator_.TakeEffects();
-  ASSERT_THAT(effects.decides, SizeIs(1));
-  EXPECT_EQ(effects.decides[0].commit, 170u);
+  ASSERT_THAT(effects.offers, SizeIs(1));
+  const Decide& decide = effects.offers[0].decide;
+  EXPECT_EQ(effects.offers[0].age, transaction.age);
+  EXPECT_EQ(decide.prepared, 170u);
+  EXPECT_THAT(decide.slots, UnorderedElementsAre(base::SlotOf("a"), base::SlotOf("b")));
+  ASSERT_THAT(decide.parts, SizeIs(1));
+  EXPECT_EQ(decide.parts[0].slot, base::SlotOf("a"));
   EXPECT_THAT(effects.answers, IsEmpty());  // proposed is not decided
 
-  Apply(effects.decides[0], 3);
+  const DecideAnswer decided = Apply(decide, 3);
   effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.answers, SizeIs(1));
   EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kCommitted);
+  EXPECT_EQ(effects.answers[0].commit, decided.commit);
+  EXPECT_GT(decided.commit, 170u);
   ASSERT_THAT(effects.resolves, SizeIs(1));
   EXPECT_EQ(effects.resolves[0].slots, SlotsOfKeys({"b"}));
 
   coordinator_.OnTick(3 + 500);
   EXPECT_THAT(coordinator_.TakeEffects().resolves, SizeIs(1));  // no answer: again
   coordinator_.OnResolved(transaction.id, {{}, SlotsOfKeys({"b"})});
-  EXPECT_THAT(coordinator_.TakeEffects().settles, IsEmpty());  // asked the wrong one
+  EXPECT_THAT(SettlesOfATick(510), IsEmpty());  // asked the wrong one
   coordinator_.OnResolved(transaction.id, {SlotsOfKeys({"b"}), {}});
-  EXPECT_THAT(coordinator_.TakeEffects().settles, SizeIs(1));
+  EXPECT_THAT(coordinator_.TakeEffects().settles, IsEmpty()) << "nobody waits for it";
+  EXPECT_THAT(SettlesOfATick(520), SizeIs(1));
+}
+
+TEST_F(CoordinatorTest, WhatEndedSinceTheLastTickIsSettledByOneCommand) {
+  for (const uint64_t number : {1u, 2u, 3u}) {
+    const Transaction transaction = WritesBoth(number);
+    coordinator_.Commit(transaction, 5000, 0, store_);
+    coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 1);
+    Apply(coordinator_.TakeEffects().offers.at(0).decide, 2);
+    coordinator_.OnResolved(transaction.id, {SlotsOfKeys({"b"}), {}});
+    store_.Keep(shard_);
+  }
+  const std::vector<Settle> settles = SettlesOfATick(100);
+  ASSERT_THAT(settles, SizeIs(1));
+  EXPECT_THAT(settles[0].ids, ElementsAre(IdOf("a", 1), IdOf("a", 2), IdOf("a", 3)));
+  EXPECT_THAT(SettlesOfATick(200), IsEmpty());
+  EXPECT_THAT(SettlesOfATick(600), SizeIs(1)) << "it may have got lost";
+}
+
+// A part that has moved to this shard, or from it.
+TEST_F(CoordinatorTest, APartThatMovedAwayHasToPrepare) {
+  TxnShard wide(kAllSlots);
+  Coordinator coordinator(&wide.state(), CoordinatorOptions{});
+  const Transaction transaction = WritesBoth(1);
+  coordinator.Commit(transaction, 5000, 0, store_);
+  CoordinatorEffects effects = coordinator.TakeEffects();
+  EXPECT_THAT(effects.prepares, IsEmpty()) << "all of it is this shard's";
+  ASSERT_THAT(effects.offers, SizeIs(1));
+  wide.NarrowTo({base::SlotOf("a"), 1});
+  const DecideAnswer moved = wide.Apply(effects.offers[0].decide, ++stamp_, store_);
+  ASSERT_EQ(moved.verdict, DecideAnswer::Verdict::kMoved);
+  coordinator.OnDecided(transaction.id, moved, 1);
+  effects = coordinator.TakeEffects();
+  ASSERT_THAT(effects.prepares, SizeIs(1));
+  EXPECT_EQ(effects.prepares[0].parts.at(0).slot, base::SlotOf("b"));
+  coordinator.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 2);
+  effects = coordinator.TakeEffects();
+  ASSERT_THAT(effects.offers, SizeIs(1));
+  EXPECT_THAT(effects.offers[0].decide.parts, SizeIs(1));
 }
 
 TEST_F(CoordinatorTest, WhatCanNeverBePreparedIsRefusedBeforeItBegins) {
@@ -113,22 +164,16 @@ TEST_F(CoordinatorTest, WhatIsDrivenOrDecidedIsNotRefusedForItsVersions) {
   coordinator_.Commit(transaction, 5000, 1, store_);
   EXPECT_THAT(coordinator_.TakeEffects().answers, IsEmpty()) << "its Prepare may be in the log";
   store_.Put("a", 50);
-  Prepare prepare = MakePrepare(id, {{"a", 50}}, {"a"});
-  prepare.all_slots = SlotsOfKeys({"a", "b"});
-  shard_.Apply(prepare, ++stamp_, store_);
-  Coordinator successor(&shard_.state(), CoordinatorOptions{});
-  store_.Put("a", 60);
-  successor.Commit(transaction, 5000, 2, store_);
-  CoordinatorEffects effects = successor.TakeEffects();
-  EXPECT_THAT(effects.answers, IsEmpty()) << "it has a record: what is decided is in the log";
-  EXPECT_THAT(effects.decides, SizeIs(1));
-  Apply({id, Outcome::kCommitted, stamp_, {}}, 3);
+  Apply(MakeCommit(id, stamp_, {{"a", 50}}, {"a"}, {"b"}), 3);
   coordinator_.TakeEffects();
   store_.Keep(shard_);
-  coordinator_.Commit(transaction, 5000, 4, store_);
-  effects = coordinator_.TakeEffects();
-  ASSERT_THAT(effects.answers, SizeIs(1));
-  EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kCommitted);
+  Coordinator successor(&shard_.state(), CoordinatorOptions{});
+  for (Coordinator* asked : {&coordinator_, &successor}) {
+    asked->Commit(transaction, 5000, 4, store_);
+    const CoordinatorEffects effects = asked->TakeEffects();
+    ASSERT_THAT(effects.answers, SizeIs(1));
+    EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kCommitted);
+  }
 }
 
 TEST_F(CoordinatorTest, ARefusalOrTheDeadlineAborts) {
@@ -150,49 +195,94 @@ TEST_F(CoordinatorTest, ARefusalOrTheDeadlineAborts) {
   }
 }
 
-// Hazard 53: the leader dies between its own Prepare and the decision.
-TEST_F(CoordinatorTest, ANewLeaderAbortsWhatItFindsUndecided) {
+// The lock that it waits for may be one whose owner is cut off.
+TEST_F(CoordinatorTest, ADecisionThatWaitsForLocksIsAbortedWhenItIsRefusedOrAtTheDeadline) {
+  for (const bool refused : {true, false}) {
+    const Transaction transaction = WritesBoth(refused ? 1 : 2);
+    coordinator_.Commit(transaction, 5000, 0, store_);
+    coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 1);
+    EXPECT_THAT(coordinator_.TakeEffects().offers, SizeIs(1));
+    coordinator_.OnTick(201);
+    CoordinatorEffects effects = coordinator_.TakeEffects();
+    EXPECT_THAT(effects.offers, SizeIs(1)) << "no answer: again";
+    if (refused) coordinator_.OnRefused(transaction.id, 300);
+    if (!refused) coordinator_.OnTick(5000);
+    effects = coordinator_.TakeEffects();
+    EXPECT_THAT(effects.offers, IsEmpty());
+    ASSERT_THAT(effects.decides, SizeIs(1));
+    EXPECT_EQ(effects.decides[0].outcome, Outcome::kAborted);
+    coordinator_.OnRefused(transaction.id, 5001);
+    EXPECT_THAT(coordinator_.TakeEffects().decides, IsEmpty()) << "it is under way";
+    Apply(effects.decides[0], 5002);
+    EXPECT_EQ(coordinator_.TakeEffects().answers.at(0).reason,
+              refused ? AbortReason::kLocked : AbortReason::kDeadline);
+  }
+}
+
+TEST_F(CoordinatorTest, ADecisionThatFindsAnObstacleTellsTheClientWhich) {
   const Transaction transaction = WritesBoth(1);
-  ApplyOwnPrepare(transaction);
-  coordinator_.OnTick(0);
+  shard_.Apply(MakePrepare(IdOf("b", 9), {}, {"a"}), ++stamp_, store_);
+  coordinator_.Commit(transaction, 5000, 0, store_);
+  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 1);
+  Apply(coordinator_.TakeEffects().offers.at(0).decide, 2);
   const CoordinatorEffects effects = coordinator_.TakeEffects();
+  ASSERT_THAT(effects.answers, SizeIs(1));
+  EXPECT_EQ(effects.answers[0].verdict, CommitAnswer::Verdict::kAborted);
+  EXPECT_EQ(effects.answers[0].reason, AbortReason::kLocked);
+  ASSERT_THAT(effects.resolves, SizeIs(1));
+  EXPECT_EQ(effects.resolves[0].outcome, Outcome::kAborted);
+  EXPECT_EQ(effects.resolves[0].slots, SlotsOfKeys({"b"}));
+}
+
+// Hazard 53: the leader dies when the others have prepared, and its decision is in no log.
+TEST_F(CoordinatorTest, WhatNobodyDecidedIsDrivenAnewForItsClientAndAbortedForParticipants) {
+  const Transaction transaction = WritesBoth(1);
+  Coordinator successor(&shard_.state(), CoordinatorOptions{});
+  successor.OnTick(0);
+  EXPECT_THAT(successor.TakeEffects().decides, IsEmpty()) << "it knows of nothing";
+  successor.Commit(transaction, 5000, 1, store_);
+  EXPECT_THAT(successor.TakeEffects().prepares, SizeIs(1));
+
+  Coordinator other(&shard_.state(), CoordinatorOptions{});
+  other.OnInquiry(transaction.id, 7, 1);
+  CoordinatorEffects effects = other.TakeEffects();
   ASSERT_THAT(effects.decides, SizeIs(1));
-  EXPECT_EQ(effects.decides[0].outcome, Outcome::kAborted);
-  // The client comes back: it is told what is decided, not driven anew.
-  coordinator_.Commit(transaction, 5000, 1, store_);
-  EXPECT_THAT(coordinator_.TakeEffects().prepares, IsEmpty());
-  Apply(effects.decides[0], 2);
-  EXPECT_EQ(coordinator_.TakeEffects().answers[0].verdict, CommitAnswer::Verdict::kAborted);
+  other.Commit(transaction, 5000, 2, store_);
+  EXPECT_THAT(other.TakeEffects().prepares, IsEmpty()) << "its abort is under way";
+  const DecideAnswer aborted = shard_.Apply(effects.decides[0], ++stamp_, store_);
+  other.OnDecided(transaction.id, aborted, 3);
+  EXPECT_EQ(other.TakeEffects().answers.at(0).verdict, CommitAnswer::Verdict::kAborted);
+  // The first leader's decision comes too late.
+  EXPECT_EQ(ApplyCommit(transaction).outcome, Outcome::kAborted);
 }
 
 TEST_F(CoordinatorTest, ANewLeaderTellsWhatWasDecidedAndNotSettled) {
   const Transaction transaction = WritesBoth(1);
-  ApplyOwnPrepare(transaction);
-  shard_.Apply(Decide{transaction.id, Outcome::kCommitted, 150, {}}, 151);
+  const DecideAnswer decided = ApplyCommit(transaction);
   coordinator_.OnTick(0);
   const CoordinatorEffects effects = coordinator_.TakeEffects();
   EXPECT_THAT(effects.decides, IsEmpty());
   ASSERT_THAT(effects.resolves, SizeIs(1));
-  EXPECT_EQ(effects.resolves[0].commit, 150u);
+  EXPECT_EQ(effects.resolves[0].commit, decided.commit);
 }
 
 // The owner of the other slot may be without a leader for hours, and every attempt leaves a record.
 TEST_F(CoordinatorTest, AnAbortIsToldOnceAndSettlesWithoutAnAnswer) {
   const Transaction transaction = WritesBoth(1);
-  ApplyOwnPrepare(transaction);
+  coordinator_.Commit(transaction, 0, 0, store_);
   coordinator_.OnTick(0);
   CoordinatorEffects effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.decides, SizeIs(1));
   ASSERT_EQ(effects.decides[0].outcome, Outcome::kAborted);
-  coordinator_.OnDecided(transaction.id, Apply(effects.decides[0], 1), 1);
+  Apply(effects.decides[0], 1);
   effects = coordinator_.TakeEffects();
   ASSERT_THAT(effects.resolves, SizeIs(1));
   EXPECT_EQ(effects.resolves[0].slots, SlotsOfKeys({"b"}));
-  ASSERT_THAT(effects.settles, SizeIs(1));
+  EXPECT_THAT(SettlesOfATick(100), SizeIs(1));
   coordinator_.OnTick(700);
   effects = coordinator_.TakeEffects();
   EXPECT_THAT(effects.resolves, IsEmpty());
-  EXPECT_THAT(effects.settles, SizeIs(1)) << "the first one may have got lost with a leader";
+  ASSERT_THAT(effects.settles, SizeIs(1)) << "the first one may have got lost with a leader";
   EXPECT_FALSE(shard_.state().open.empty());
   shard_.Apply(effects.settles[0], 200);
   EXPECT_TRUE(shard_.state().open.empty());
@@ -206,17 +296,14 @@ TEST_F(CoordinatorTest, WhatWasReadUnderLocksIsKnownToItsDriverAlone) {
   Transaction transaction = WritesBoth(1);
   transaction.compares_versions = false;
   coordinator_.Commit(transaction, 5000, 0, store_);
-  coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"a"}), ApplyOwnPrepare(transaction), 1);
   coordinator_.OnPrepareAnswer(transaction.id, SlotsOfKeys({"b"}), PreparedAt(170), 2);
   const CoordinatorEffects effects = coordinator_.TakeEffects();
-  ASSERT_THAT(effects.decides, SizeIs(1));
+  ASSERT_THAT(effects.offers, SizeIs(1));
   Coordinator successor(&shard_.state(), CoordinatorOptions{});
-  successor.Commit(transaction, 5000, 3,
-                   store_);  // its client has come back; it aborts what is undecided
-  const DecideAnswer decided = Apply(effects.decides[0], 3);
-  successor.OnDecided(transaction.id, decided, 3);
+  Apply(effects.offers[0].decide, 3);
   const CommitAnswer to_driver = coordinator_.TakeEffects().answers.at(0);
   EXPECT_TRUE(to_driver.values.has_value());
+  successor.Commit(transaction, 5000, 3, store_);  // its client has come back
   const CommitAnswer to_successor = successor.TakeEffects().answers.at(0);
   EXPECT_EQ(to_successor.verdict, CommitAnswer::Verdict::kCommitted);
   EXPECT_FALSE(to_successor.values.has_value());

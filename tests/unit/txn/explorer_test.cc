@@ -30,7 +30,7 @@ void Add(Sums& sums, const World& world) {
   const Reached& reached = world.reached();
   sums.reached.applied_commits += reached.applied_commits;
   sums.reached.applied_aborts += reached.applied_aborts;
-  sums.reached.crashes_with_record += reached.crashes_with_record;
+  sums.reached.crashes_driving += reached.crashes_driving;
   sums.reached.crashes_with_locks += reached.crashes_with_locks;
   sums.reached.late_prepares += reached.late_prepares;
   sums.reached.forgotten += reached.forgotten;
@@ -39,6 +39,7 @@ void Add(Sums& sums, const World& world) {
   sums.reached.turned_away += reached.turned_away;
   sums.reached.asked += reached.asked;
   sums.reached.echoes += reached.echoes;
+  sums.reached.obstacles += reached.obstacles;
   sums.reached.reads_waited += reached.reads_waited;
   sums.reached.outdated += reached.outdated;
   const Told& told = world.told();
@@ -61,13 +62,13 @@ void Print(const Sums& sums) {
       sums.transactions, told.applied_one_shard, told.applied_many_shards, told.applied_reads,
       told.applied_locked_reads, told.refused, told.unknown, told.deadlines);
   std::printf(
-      "commits %lu, aborts %lu, crashes with a record %lu, with locks %lu, late prepares %lu, "
-      "forgotten %lu, waited %lu, died %lu, turned away %lu, asked %lu, echoes %lu, reads waited "
-      "%lu, outdated %lu\n",
-      reached.applied_commits, reached.applied_aborts, reached.crashes_with_record,
+      "commits %lu, aborts %lu, crashes driving %lu, with locks %lu, late prepares %lu, "
+      "forgotten %lu, waited %lu, died %lu, turned away %lu, asked %lu, echoes %lu, obstacles %lu, "
+      "reads waited %lu, outdated %lu\n",
+      reached.applied_commits, reached.applied_aborts, reached.crashes_driving,
       reached.crashes_with_locks, reached.late_prepares, reached.forgotten, reached.waited,
-      reached.died, reached.turned_away, reached.asked, reached.echoes, reached.reads_waited,
-      reached.outdated);
+      reached.died, reached.turned_away, reached.asked, reached.echoes, reached.obstacles,
+      reached.reads_waited, reached.outdated);
 }
 
 // A run that never came to these has proved nothing of them.
@@ -75,7 +76,7 @@ void ExpectReached(const Sums& sums) {
   const Reached& reached = sums.reached;
   EXPECT_GT(reached.applied_commits, 100u);
   EXPECT_GT(reached.applied_aborts, 100u);
-  EXPECT_GT(reached.crashes_with_record, 100u);
+  EXPECT_GT(reached.crashes_driving, 100u);
   EXPECT_GT(reached.crashes_with_locks, 100u);
   EXPECT_GT(reached.late_prepares, 100u);
   EXPECT_GT(reached.forgotten, 10u);
@@ -84,6 +85,7 @@ void ExpectReached(const Sums& sums) {
   EXPECT_GT(reached.turned_away, 10u);
   EXPECT_GT(reached.asked, 100u);
   EXPECT_GT(reached.echoes, 10u);
+  EXPECT_GT(reached.obstacles, 100u);
   EXPECT_GT(reached.reads_waited, 100u);
   EXPECT_GT(reached.outdated, 10u);
   EXPECT_GT(sums.told.applied_one_shard, 100u);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,9 +54,24 @@ inline Prepare MakePrepare(const TxnId& id, const std::vector<Read>& reads,
   std::vector<Write> writes;
   writes.reserve(written.size());
   for (const std::string& key : written) writes.push_back({key, "new"});
-  Prepare prepare{id, AgeOfFirstAttempt(id), PartsOf(reads, writes), {}, true};
+  Prepare prepare{id, AgeOfFirstAttempt(id), PartsOf(reads, writes), true};
   return prepare;
 }
+
+// A decision to commit, by the owner of these parts; `others`: more keys of the transaction.
+inline Decide MakeCommit(const TxnId& id, Stamp prepared, const std::vector<Read>& reads,
+                         const std::vector<std::string>& written,
+                         const std::vector<std::string>& others = {}) {
+  const Prepare own = MakePrepare(id, reads, written);
+  Decide decide{id, Outcome::kCommitted, prepared, {}, own.parts, true};
+  std::set<Slot> slots;
+  for (const Part& part : own.parts) slots.insert(part.slot);
+  for (const std::string& key : others) slots.insert(base::SlotOf(key));
+  decide.slots.assign(slots.begin(), slots.end());
+  return decide;
+}
+
+inline Decide MakeAbort(const TxnId& id) { return {id, Outcome::kAborted, 0, {}, {}, true}; }
 
 inline std::vector<Slot> SlotsOfKeys(const std::vector<std::string>& keys) {
   std::vector<Slot> slots;

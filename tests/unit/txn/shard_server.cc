@@ -33,6 +33,12 @@ LockRequest RequestOf(RequestId id, const Prepare& prepare) {
   return request;
 }
 
+LockRequest RequestOf(RequestId id, const DecideOffer& offer) {
+  LockRequest request{id, offer.age, offer.decide.id, {}};
+  for (const Part& part : offer.decide.parts) Want(request.keys, part.reads, part.writes);
+  return request;
+}
+
 LockRequest RequestOf(RequestId id, const OneShardRequest& one) {
   LockRequest request{id, one.age, std::nullopt, {}};
   Want(request.keys, one.command.reads, one.command.writes);
@@ -69,13 +75,11 @@ void ShardServer::Propose(Command command, Stamp floor, RequestId request) {
 void ShardServer::ProposeForget(Stamp through) { Propose(Forget{through}, 0); }
 
 void ShardServer::Meddle(base::Random& random) {
-  std::vector<TxnId> undecided;
-  for (const TxnId& id : txn_->state().open) {
-    if (!txn_->state().records.at(id).outcome) undecided.push_back(id);
-  }
-  if (undecided.empty()) return;
-  const TxnId& id = undecided[random.Below(undecided.size())];
-  Propose(Decide{id, Outcome::kAborted, 0, {}}, id.issued);
+  if (committers_.empty()) return;
+  const auto place =
+      std::next(committers_.begin(), static_cast<std::ptrdiff_t>(random.Below(committers_.size())));
+  const TxnId id = place->first;
+  Propose(Decide{id, Outcome::kAborted, 0, {}, {}, true}, id.issued);
 }
 
 void ShardServer::CommitOne() {
@@ -94,9 +98,7 @@ void ShardServer::Crash(size_t committed) {
   log_.clear();
   const ShardState& state = txn_->state();
   if (!state.prepared.empty()) ++reached_.crashes_with_locks;
-  for (const TxnId& id : state.open) {
-    if (!state.records.at(id).outcome) ++reached_.crashes_with_record;
-  }
+  reached_.crashes_driving += coordinator_->driving();
   // The next leader has the same contents, by its rows.
   std::vector<Row> rows;
   for (const auto& [key, row] : rows_) rows.push_back(row);
@@ -168,16 +170,30 @@ void ShardServer::ApplyCommand(const Resolve& resolve, const Proposal& proposal,
 }
 
 void ShardServer::ApplyCommand(const Decide& decide, const Proposal& proposal, bool leading) {
-  const DecideAnswer answer = txn_->Apply(decide, proposal.stamp);
+  const DecideAnswer answer = txn_->Apply(decide, proposal.stamp, *this);
   KeepStaged();
   const bool decided = answer.verdict == DecideAnswer::Verdict::kDecided;
-  if (decided && answer.outcome != decide.outcome) ++reached_.echoes;
+  if (answer.obstacle.any()) {
+    ++reached_.obstacles;
+  } else if (decided && answer.outcome != decide.outcome) {
+    ++reached_.echoes;
+  }
   if (decided) {
     ++(answer.outcome == Outcome::kCommitted ? reached_.applied_commits : reached_.applied_aborts);
   }
   if (!leading) return;
+  waiting_.erase(proposal.request);
   coordinator_->OnDecided(decide.id, answer, now_);
-  CarryQueue(queue_->LocksChanged());
+  if (decided) EndWaiting(decide.id);
+  CarryQueue(queue_->Done(proposal.request));
+}
+
+// Of what is decided.
+void ShardServer::EndWaiting(const TxnId& id) {
+  for (const RequestId late : queue_->WithdrawAll(id)) {
+    TurnAway(waiting_.at(late));
+    waiting_.erase(late);
+  }
 }
 
 void ShardServer::ApplyCommand(const Settle& settle, const Proposal& proposal, bool /*leading*/) {
@@ -305,7 +321,7 @@ void ShardServer::On(Address /*from*/, const AskReply& reply) {
   inquirer_->OnAnswer(reply.id, reply.answer);
 }
 
-void ShardServer::Offer(Address from, std::variant<Prepare, OneShardRequest> what) {
+void ShardServer::Offer(Address from, std::variant<Prepare, DecideOffer, OneShardRequest> what) {
   const RequestId id = ++last_request_;
   const LockRequest request =
       std::visit([id](const auto& one) { return RequestOf(id, one); }, what);
@@ -328,6 +344,8 @@ void ShardServer::CarryQueue(const QueueEffects& effects) {
     const Waiting& waiting = waiting_.at(id);
     if (const auto* prepare = std::get_if<Prepare>(&waiting.what)) {
       Propose(*prepare, FloorOf(*prepare), id);
+    } else if (const auto* offer = std::get_if<DecideOffer>(&waiting.what)) {
+      Propose(offer->decide, FloorOf(offer->decide), id);
     } else {
       const auto& one = std::get<OneShardRequest>(waiting.what);
       Propose(Numbered{one.client, one.number, one.command}, one.issued, id);
@@ -340,6 +358,8 @@ void ShardServer::TurnAway(const Waiting& waiting) {
     PrepareAnswer answer;
     answer.verdict = PrepareAnswer::Verdict::kLocked;
     network_.Send(address_, waiting.from, PrepareReply{prepare->id, SlotsOf(*prepare), answer});
+  } else if (const auto* offer = std::get_if<DecideOffer>(&waiting.what)) {
+    coordinator_->OnRefused(offer->decide.id, now_);
   } else {
     const auto& one = std::get<OneShardRequest>(waiting.what);
     network_.Send(address_, waiting.from,
@@ -350,6 +370,9 @@ void ShardServer::TurnAway(const Waiting& waiting) {
 void ShardServer::CarryEffects() {
   CoordinatorEffects effects = coordinator_->TakeEffects();
   for (const Prepare& prepare : effects.prepares) SendPrepares(prepare);
+  for (DecideOffer& offer : effects.offers) {
+    if (!queue_->Knows(offer.decide.id)) Offer(address_, std::move(offer));
+  }
   for (Decide& decide : effects.decides) {
     const Stamp floor = FloorOf(decide);
     Propose(std::move(decide), floor);
@@ -382,13 +405,11 @@ void ShardServer::CarryEffects() {
 void ShardServer::SendPrepares(const Prepare& prepare) {
   std::map<Address, Prepare> by_owner;
   for (const Part& part : prepare.parts) {
-    Prepare& one =
-        by_owner
-            .try_emplace(network_.OwnerOf(part.slot),
-                         Prepare{prepare.id, prepare.age, {}, {}, prepare.compares_versions})
-            .first->second;
+    Prepare& one = by_owner
+                       .try_emplace(network_.OwnerOf(part.slot),
+                                    Prepare{prepare.id, prepare.age, {}, prepare.compares_versions})
+                       .first->second;
     one.parts.push_back(part);
-    if (part.slot == prepare.id.anchor) one.all_slots = prepare.all_slots;
   }
   for (auto& [owner, one] : by_owner) network_.Send(address_, owner, PrepareMessage{one});
 }

@@ -26,7 +26,7 @@ namespace basalt::txn {
 struct Reached {
   uint64_t applied_commits = 0;
   uint64_t applied_aborts = 0;
-  uint64_t crashes_with_record = 0;  // a leader went, and an undecided record stayed
+  uint64_t crashes_driving = 0;  // a leader went, and what it drove was not decided
   uint64_t crashes_with_locks = 0;
   uint64_t late_prepares = 0;  // met a tombstone
   uint64_t forgotten = 0;      // refused as forgotten
@@ -35,6 +35,7 @@ struct Reached {
   uint64_t turned_away = 0;    // at apply, by a lock
   uint64_t asked = 0;          // locks that had to ask
   uint64_t echoes = 0;         // a decision that came second, and said otherwise
+  uint64_t obstacles = 0;      // decisions to commit that had to abort
   uint64_t reads_waited = 0;
   uint64_t outdated = 0;  // refused before they began
 };
@@ -62,7 +63,7 @@ class ShardServer : public VersionStore {
   // `committed` of the proposals are in the next leader's log, the rest is lost.
   void Crash(size_t committed);
   void ProposeForget(Stamp through);
-  // An abort of an undecided record, whoever drives it: the first decision in the log wins.
+  // An abort of what is driven here: the first decision in the log wins.
   void Meddle(base::Random& random);
 
   size_t proposals() const { return log_.size(); }
@@ -92,7 +93,7 @@ class ShardServer : public VersionStore {
   // What waits in the queue or in the log.
   struct Waiting {
     Address from = 0;
-    std::variant<Prepare, OneShardRequest> what;
+    std::variant<Prepare, DecideOffer, OneShardRequest> what;
     Milliseconds since = 0;
   };
 
@@ -121,9 +122,10 @@ class ShardServer : public VersionStore {
   template <typename T>
   void On(Address, const T&) {}  // for clients
 
-  void Offer(Address from, std::variant<Prepare, OneShardRequest> what);
+  void Offer(Address from, std::variant<Prepare, DecideOffer, OneShardRequest> what);
   void CarryQueue(const QueueEffects& effects);
   void TurnAway(const Waiting& waiting);
+  void EndWaiting(const TxnId& id);
   void ServeReads();
   void CarryEffects();
   void SendPrepares(const Prepare& prepare);

@@ -20,7 +20,8 @@ class TxnShardTest : public testing::Test {
   template <typename Command>
   auto Apply(const Command& command) {
     ++stamp_;
-    if constexpr (std::is_same_v<Command, Prepare> || std::is_same_v<Command, OneShard>) {
+    if constexpr (std::is_same_v<Command, Prepare> || std::is_same_v<Command, OneShard> ||
+                  std::is_same_v<Command, Decide>) {
       const auto answer = shard_.Apply(command, stamp_, store_);
       store_.Keep(shard_);
       shard_.CheckInvariants();
@@ -35,10 +36,6 @@ class TxnShardTest : public testing::Test {
       shard_.CheckInvariants();
       return answer;
     }
-  }
-  Prepare Anchored(Prepare prepare, const std::vector<std::string>& keys) {
-    prepare.all_slots = SlotsOfKeys(keys);
-    return prepare;
   }
 
   RowsStore store_;
@@ -141,33 +138,94 @@ TEST_F(TxnShardTest, OneShardObeysTheRuleOfLocks) {
 }
 
 TEST_F(TxnShardTest, TheFirstDecisionWins) {
-  const TxnId id = IdOf("a", 1);
-  const Stamp prepared = Apply(Anchored(MakePrepare(id, {}, {"a"}), {"a"})).prepared;
-  EXPECT_EQ(Apply(Decide{id, Outcome::kAborted, 0, {}}).outcome, Outcome::kAborted);
-  EXPECT_EQ(Apply(Decide{id, Outcome::kCommitted, prepared, {}}).outcome, Outcome::kAborted);
+  const TxnId aborted = IdOf("a", 1);
+  EXPECT_EQ(Apply(MakeAbort(aborted)).outcome, Outcome::kAborted);
+  const DecideAnswer late = Apply(MakeCommit(aborted, stamp_, {}, {"a"}));
+  EXPECT_EQ(late.outcome, Outcome::kAborted);
+  EXPECT_FALSE(late.obstacle.any()) << "it did not have to abort: it had been";
   EXPECT_EQ(store_.NewestOf("a").version, 0u);
+  const TxnId committed = IdOf("a", 2);
+  const DecideAnswer first = Apply(MakeCommit(committed, stamp_, {}, {"a"}));
+  EXPECT_EQ(Apply(MakeAbort(committed)), first);
+  EXPECT_EQ(Apply(MakeCommit(committed, stamp_, {}, {"a"})), first) << "nothing is written twice";
+  EXPECT_EQ(store_.NewestOf("a").version, first.commit);
 }
 
-TEST_F(TxnShardTest, ACommitNeedsALiveRecord) {
+TEST_F(TxnShardTest, ACommitWritesItsOwnPartAtItsOwnStampAndLocksNothing) {
+  store_.Put("r", 50);
+  const Decide decide = MakeCommit(IdOf("a", 1), 90, {{"r", 50}, {"a", 0}}, {"a"}, {"b"});
+  const DecideAnswer answer = Apply(decide);
+  EXPECT_EQ(answer.outcome, Outcome::kCommitted);
+  EXPECT_EQ(answer.commit, stamp_);
+  EXPECT_EQ(store_.NewestOf("a"), (Newest{stamp_, "new"}));
+  EXPECT_EQ(store_.NewestOf("r").version, 50u);
+  EXPECT_EQ(shard_.state().locks.keys(), 0u);
+  EXPECT_EQ(FindRecord(shard_.state(), decide.id)->commit, answer.commit);
+}
+
+// Hazards 47 and 48, of the coordinator's part.
+TEST_F(TxnShardTest, ACommitThatMeetsAChangeOrALockDecidesToAbort) {
+  store_.Put("r", 50);
+  const Decide outdated = MakeCommit(IdOf("a", 1), 90, {{"r", 49}}, {"a"}, {"b"});
+  const DecideAnswer changed = Apply(outdated);
+  EXPECT_EQ(changed.outcome, Outcome::kAborted);
+  EXPECT_EQ(changed.obstacle.changed, "r");
+  EXPECT_EQ(Apply(outdated).obstacle, Obstacle{}) << "an echo of what the log holds";
+
+  Apply(MakePrepare(IdOf("b", 2), {{"r", 50}}, {"w"}));
+  const DecideAnswer reads = Apply(MakeCommit(IdOf("a", 3), 90, {{"w", 0}}, {"a"}, {"b"}));
+  EXPECT_EQ(reads.outcome, Outcome::kAborted);
+  EXPECT_EQ(reads.obstacle.blocker, (Blocker{"w", IdOf("b", 2)}));
+  const DecideAnswer writes = Apply(MakeCommit(IdOf("a", 4), 90, {}, {"r", "a"}, {"b"}));
+  EXPECT_EQ(writes.outcome, Outcome::kAborted);
+  EXPECT_EQ(writes.obstacle.blocker, (Blocker{"r", IdOf("b", 2)}));
+  EXPECT_EQ(Apply(MakeCommit(IdOf("a", 5), 90, {{"r", 50}}, {"a"}, {"b"})).outcome,
+            Outcome::kCommitted)
+      << "readers do not disturb each other";
+  EXPECT_EQ(store_.NewestOf("a").version, stamp_);
+  EXPECT_EQ(store_.NewestOf("r").version, 50u);
+}
+
+TEST_F(TxnShardTest, ACommitThatComparesNothingAnswersWhatItsKeysHold) {
+  store_.Put("a", 50);
+  Decide decide = MakeCommit(IdOf("a", 1), 90, {{"a", 0}, {"c", 0}}, {}, {"b"});
+  decide.compares_versions = false;
+  const DecideAnswer answer = Apply(decide);
+  EXPECT_EQ(answer.outcome, Outcome::kCommitted);
+  ASSERT_EQ(answer.values.size(), 2u);
+  for (const ReadValue& value : answer.values) {
+    EXPECT_EQ(value.newest.version, value.key == "a" ? 50u : 0u);
+  }
+  EXPECT_THAT(Apply(decide).values, IsEmpty()) << "what they held at the decision is gone";
+}
+
+// A slot that came back to the coordinator's shard while it was prepared elsewhere.
+TEST_F(TxnShardTest, ACommitKeepsToTheLocksThatItsPartHasAlready) {
   const TxnId id = IdOf("a", 1);
-  Apply(MakePrepare(id, {}, {"a"}));  // as any participant: no record
-  EXPECT_EQ(Apply(Decide{id, Outcome::kCommitted, stamp_, {}}).verdict,
-            DecideAnswer::Verdict::kNoRecord);
-  EXPECT_EQ(Apply(Decide{id, Outcome::kAborted, 0, {}}).outcome, Outcome::kAborted);
-  EXPECT_EQ(Apply(Anchored(MakePrepare(id, {}, {"a"}), {"a"})).verdict, PrepareVerdict::kDecided);
+  const Stamp prepared = Apply(MakePrepare(id, {{"a", 0}}, {"a"})).prepared;
+  const DecideAnswer answer = Apply(MakeCommit(id, prepared, {{"a", 0}}, {"a"}, {"b"}));
+  EXPECT_EQ(answer.outcome, Outcome::kCommitted);
+  EXPECT_EQ(store_.NewestOf("a"), (Newest{answer.commit, "new"}));
+  EXPECT_EQ(shard_.state().locks.keys(), 0u);
+}
+
+TEST_F(TxnShardTest, APartThatHasMovedIsNotDecided) {
+  TxnShard owner({base::SlotOf("a"), 1});
+  const TxnId id = IdOf("a", 1);
+  EXPECT_EQ(owner.Apply(MakeCommit(id, 90, {}, {"a", "b"}), 101, store_).verdict,
+            DecideAnswer::Verdict::kMoved);
+  EXPECT_THAT(owner.TakeStaged(), IsEmpty());
+  EXPECT_EQ(FinalAnswer(owner.state(), id), std::nullopt);
 }
 
 // Hazard 63.
 TEST_F(TxnShardTest, ACommitIsKeptUntilItIsSettledHoweverOld) {
   TxnShard owner({base::SlotOf("a"), 1});
   const TxnId id = IdOf("a", 1);
-  Prepare prepare = MakePrepare(id, {}, {"a"});
-  prepare.all_slots = SlotsOfKeys({"a", "b"});
-  owner.Apply(prepare, 101, store_);
-  owner.Apply(Decide{id, Outcome::kCommitted, 150, {}}, 151);
+  owner.Apply(MakeCommit(id, 150, {}, {"a"}, {"b"}), 151, store_);
   owner.Apply(Forget{1000}, 1001);
   EXPECT_EQ(FinalAnswer(owner.state(), id)->verdict, InquiryAnswer::Verdict::kCommitted);
-  owner.Apply(Settle{id}, 1002);
+  owner.Apply(Settle{{id}}, 1002);
   owner.Apply(Forget{1001}, 1003);
   EXPECT_EQ(FinalAnswer(owner.state(), id)->verdict, InquiryAnswer::Verdict::kCommitted);
   owner.Apply(Forget{1002}, 1004);
@@ -180,8 +238,7 @@ TEST_F(TxnShardTest, WhoDoesNotOwnTheSlotSaysSoAndDoesNothing) {
   const TxnId id = IdOf("b", 1);
   EXPECT_EQ(elsewhere.Apply(MakePrepare(id, {}, {"b"}), 101, store_).verdict,
             PrepareVerdict::kNotOwner);
-  EXPECT_EQ(elsewhere.Apply(Decide{id, Outcome::kAborted, 0, {}}, 102).verdict,
-            DecideAnswer::Verdict::kNotOwner);
+  EXPECT_EQ(elsewhere.Apply(MakeAbort(id), 102, store_).verdict, DecideAnswer::Verdict::kNotOwner);
   const ResolveAnswer resolved =
       elsewhere.Apply(Resolve{id, Outcome::kAborted, 0, SlotsOfKeys({"b"})}, 103);
   EXPECT_EQ(resolved.not_owned, SlotsOfKeys({"b"}));
@@ -192,8 +249,9 @@ TEST_F(TxnShardTest, WhoDoesNotOwnTheSlotSaysSoAndDoesNothing) {
 TEST_F(TxnShardTest, RowsGiveTheStateAgainAndASplitDividesIt) {
   const TxnId here = IdOf("a", 1);
   const TxnId there = IdOf("b", 2);
-  Apply(Anchored(MakePrepare(here, {}, {"a", "b"}), {"a", "b", "c"}));
-  Apply(Anchored(MakePrepare(there, {}, {"c"}), {"b", "c"}));
+  Apply(MakePrepare(IdOf("d", 4), {}, {"a", "b"}));
+  Apply(MakeCommit(here, stamp_, {}, {"c"}, {"d"}));
+  Apply(MakeCommit(there, stamp_, {}, {"c"}, {"d"}));
   Apply(Resolve{IdOf("a", 3), Outcome::kAborted, 0, SlotsOfKeys({"a"})});
   const Slot cut = base::SlotOf("a");  // b and c lie below
   ASSERT_LT(base::SlotOf("b"), cut);
@@ -206,7 +264,7 @@ TEST_F(TxnShardTest, RowsGiveTheStateAgainAndASplitDividesIt) {
   high.NarrowTo({cut, base::kSlotCount - cut});
   for (TxnShard* half : {&low, &high}) {
     half->CheckInvariants();
-    EXPECT_EQ(half->state().resolved.size(), 1u);
+    EXPECT_EQ(half->state().resolved.size(), 3u) << "tombstones go to both";
   }
   EXPECT_TRUE(low.BlockerOfRead("b").has_value());
   EXPECT_FALSE(low.BlockerOfRead("a").has_value());
