@@ -162,6 +162,12 @@ void ApplyLoop::CloseDesk(raft::GroupId group, Replica& replica, const char* why
   for (const PendingWrite& write : replica.desk->TakeWrites()) {
     AnswerLost(group, write, "it waited for a transaction's lock, and this node leads no more");
   }
+  // What the desk has proposed and nobody has been given yet goes with it; writes have to be
+  // answered.
+  if (const auto proposed = proposals_.find(group); proposed != proposals_.end()) {
+    std::erase_if(proposed->second,
+                  [](const PendingWrite& write) { return write.sink == nullptr; });
+  }
   replica.desk = nullptr;
   replica.edge = nullptr;
 }

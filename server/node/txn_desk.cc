@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "server/node/txn_messages.h"
 #include "server/shard/txn_codec.h"
+#include "server/txn/conflict.h"
 
 namespace basalt::server {
 namespace {
@@ -19,8 +20,6 @@ constexpr MonotonicTime kPartWaitsMost = std::chrono::seconds(4);
 constexpr size_t kWaitingMost = 10'000;
 // Of those that wait or are proposed, in one shard; what comes beyond is refused as locked.
 constexpr size_t kPartBytesMost = size_t{64} << 20;
-// What may be read under locks, in one shard: it travels in one message.
-constexpr size_t kValueBytesMost = size_t{16} << 20;
 // So long before a client gives up a commit is given up here, so that it hears of it.
 constexpr MonotonicTime kAbortsBefore = std::chrono::milliseconds(200);
 // A decision in the log ends a commit soon after its deadline; without a quorum there is none.
@@ -163,9 +162,8 @@ void TxnDesk::OnMessage(v1::TxnMessage message, MonotonicTime now) {
   CarryEffects();
 }
 
-// Whether its commit lies at or above the locks that it would end: a transaction commits at the
-// highest of its prepare timestamps. What says otherwise would end every replica when it is
-// applied.
+// Whether its commit lies at or above the locks that it would end; that of a transaction lies
+// above. What says otherwise would end every replica when it is applied.
 template <typename Message>
 bool TxnDesk::Fits(const Message& message) const {
   if (message.commit() == 0) return true;
@@ -189,7 +187,7 @@ void TxnDesk::On(v1::PrepareCommand prepare, raft::NodeId from, MonotonicTime no
 void TxnDesk::Offer(txn::DecideOffer offer) {
   const txn::TxnId& id = offer.decide.id;
   if (queue_.Knows(id)) return;
-  DecideWaiting decide;
+  DecideWaiting decide{{}, txn::FloorOf(offer.decide), 0};
   ToProto(offer.decide, decide.command);
   decide.bytes = decide.command.ByteSizeLong();
   txn::LockRequest request{edge_.NewTicket(), offer.age, id, KeysOfParts(decide.command)};
@@ -230,16 +228,34 @@ void TxnDesk::Offer(txn::LockRequest request, Waiting waiting) {
 }
 
 void TxnDesk::CarryQueue(const txn::QueueEffects& effects) {
+  std::vector<uint64_t> overtaken = ProposeOrRefuse(effects);
+  while (!overtaken.empty()) {  // each lets others go on, which may have been overtaken too
+    const uint64_t ticket = overtaken.back();
+    overtaken.pop_back();
+    txn::PrepareAnswer answer;
+    answer.verdict = txn::PrepareAnswer::Verdict::kChanged;
+    Reply(std::get<PrepareWaiting>(TakeWaiting(ticket)->what), std::move(answer));
+    const std::vector<uint64_t> more = ProposeOrRefuse(queue_.Done(ticket));
+    overtaken.insert(overtaken.end(), more.begin(), more.end());
+  }
+}
+
+std::vector<uint64_t> TxnDesk::ProposeOrRefuse(const txn::QueueEffects& effects) {
   for (const txn::RequestId ticket : effects.refused) {
     std::optional<Waiting> waiting = TakeWaiting(ticket);
     if (!waiting) continue;
     Count(counters_.dies);
     TurnAway(*std::move(waiting), false);
   }
+  std::vector<uint64_t> overtaken;
   for (const txn::RequestId ticket : effects.proposed) {
     const auto place = waiting_.find(ticket);
     BASALT_CHECK(place != waiting_.end());
     if (auto* prepare = std::get_if<PrepareWaiting>(&place->second.what)) {
+      if (IsOvertaken(prepare->command)) {
+        overtaken.push_back(ticket);
+        continue;
+      }
       v1::Command command;
       *command.mutable_prepare() = prepare->command;
       edge_.Propose(command, prepare->command.id().issued(), ticket);
@@ -248,8 +264,7 @@ void TxnDesk::CarryQueue(const txn::QueueEffects& effects) {
     if (auto* decide = std::get_if<DecideWaiting>(&place->second.what)) {
       v1::Command command;
       *command.mutable_decide() = std::move(decide->command);
-      const Stamp floor = std::max(command.decide().id().issued(), command.decide().prepared());
-      edge_.Propose(command, floor, ticket);
+      edge_.Propose(command, decide->floor, ticket);
       continue;
     }
     // From here on it is the log's; what comes of it tells OnTurnedAway or OnDone.
@@ -257,6 +272,21 @@ void TxnDesk::CarryQueue(const txn::QueueEffects& effects) {
     waiting_.erase(place);
     edge_.ProposeAgain(std::move(write));
   }
+  return overtaken;
+}
+
+// Whether applying it would find a change. Most of those that have waited for a lock have been
+// overtaken by who held it; to propose them would be an entry for nothing.
+bool TxnDesk::IsOvertaken(const v1::PrepareCommand& prepare) const {
+  if (!prepare.compares_versions()) return false;
+  // A copy of what is locked: nothing of it is judged again.
+  if (!txn::PreparedSlots(shard_.state(), ToValue(prepare.id())).empty()) return false;
+  for (const v1::TxnPart& part : prepare.parts()) {
+    for (const v1::TxnRead& read : part.reads()) {
+      if (edge_.VersionOf(read.key()) != read.version()) return true;
+    }
+  }
+  return false;
 }
 
 void TxnDesk::TurnAway(Waiting waiting, bool out_of_time) {
@@ -287,11 +317,7 @@ std::optional<TxnDesk::Waiting> TxnDesk::TakeWaiting(uint64_t ticket) {
 }
 
 void TxnDesk::Reply(const PrepareWaiting& prepare, txn::PrepareAnswer answer) {
-  size_t bytes = 0;
-  for (const txn::ReadValue& value : answer.values) {
-    bytes += value.key.size() + (value.newest.value ? value.newest.value->size() : 0);
-  }
-  if (bytes > kValueBytesMost) {  // its locks end with the abort
+  if (txn::BytesOf(answer.values) > txn::kReadBytesMost) {  // its locks end with the abort
     answer = {};
     answer.verdict = txn::PrepareAnswer::Verdict::kChanged;
   }

@@ -100,6 +100,7 @@ class TxnDesk {
   // Of a decision to commit.
   struct DecideWaiting {
     v1::DecideCommand command;
+    Stamp floor = 0;
     size_t bytes = 0;
   };
   struct Waiting {
@@ -111,10 +112,13 @@ class TxnDesk {
   bool Fits(const Message& message) const;
   void On(v1::PrepareCommand prepare, raft::NodeId from, MonotonicTime now);
   void OnPrepared(uint64_t ticket, const txn::PrepareAnswer& answer);
+  bool IsOvertaken(const v1::PrepareCommand& prepare) const;
   void OnDecided(const txn::TxnId& id, uint64_t ticket, const txn::DecideAnswer& answer);
   void Offer(txn::DecideOffer offer);
   void Offer(txn::LockRequest request, Waiting waiting);
   void CarryQueue(const txn::QueueEffects& effects);
+  // Returns the Prepares that have been overtaken: neither.
+  std::vector<uint64_t> ProposeOrRefuse(const txn::QueueEffects& effects);
   void TurnAway(Waiting waiting, bool out_of_time);
   static size_t PartBytes(const Waiting& waiting);  // 0: it has no parts
   std::optional<Waiting> TakeWaiting(uint64_t ticket);

@@ -193,10 +193,6 @@ absl::Status DecodeEntry(const raft::Entry& entry, v1::CommandBatch& batch) {
       return Unknown(entry, fmt::format("command {}: {}", i, *problem));
     }
     const uint64_t stamp = batch.first_stamp() + static_cast<uint64_t>(i);
-    // It is the commit, which rows and Resolves have to name.
-    if (command.decide().outcome() == v1::TXN_OUTCOME_COMMITTED && stamp > kTxnStampMax) {
-      return Unknown(entry, fmt::format("command {}: a commit out of range", i));
-    }
     if (const uint64_t floor = FloorOf(command); floor != 0 && stamp <= floor) {
       return Unknown(entry, fmt::format("command {}: stamp {} is not above {}", i, stamp, floor));
     }

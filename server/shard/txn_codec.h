@@ -27,8 +27,7 @@ inline constexpr size_t kTxnOperationsMax = 10'000;
 inline constexpr size_t kTxnBytesMax = size_t{15} << 20;  // of keys and values
 inline constexpr size_t kTxnValueMax = size_t{8} << 20;   // as of any value
 
-// Leaves every clock that passes a transaction's stamp room to go on.
-inline constexpr uint64_t kTxnStampMax = uint64_t{1} << 62;
+inline constexpr uint64_t kTxnStampMax = txn::kStampMost;
 
 bool IsTxnId(const v1::TxnId& id);
 

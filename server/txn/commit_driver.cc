@@ -12,8 +12,6 @@ using Verdict = PrepareAnswer::Verdict;
 
 // A Prepare may be large and its line slow: copies of it must not fill the line.
 constexpr Milliseconds kResendPauseMost = 5000;
-// Of what is read under locks, over all shards: all of it goes back in one answer.
-constexpr size_t kValueBytesMost = size_t{32} << 20;
 
 AbortReason ReasonOf(const PrepareAnswer& answer) {
   switch (answer.verdict) {
@@ -72,21 +70,28 @@ CommitDriver::Step CommitDriver::OnPrepareAnswer(const std::vector<Slot>& slots,
     if (place == slots_.end()) continue;
     place->second.prepared = std::max(place->second.prepared, answer.prepared);
   }
-  if (!KeepValues(answer.values)) return Abort(AbortReason::kChanged, now);
+  KeepValues(answer.values);
+  // All of them go back in one answer, with as many of the coordinator's own.
+  if (value_bytes_ > kReadBytesMost) return Abort(AbortReason::kChanged, now);
   return ProposeIfPrepared(now);
 }
 
-bool CommitDriver::KeepValues(const std::vector<ReadValue>& values) {
+void CommitDriver::KeepValues(const std::vector<ReadValue>& values) {
   for (const ReadValue& value : values) {
     const bool fresh = values_.insert_or_assign(value.key, value.newest).second;
     if (fresh && value.newest.value) value_bytes_ += value.newest.value->size();
   }
-  return value_bytes_ <= kValueBytesMost;
 }
 
 std::optional<std::map<std::string, Newest>> CommitDriver::TakeValues(
     const std::vector<ReadValue>& own) {
-  if (!KeepValues(own)) return std::nullopt;
+  if (transaction_.compares_versions) return std::map<std::string, Newest>();
+  KeepValues(own);
+  for (const Part& part : transaction_.parts) {
+    for (const Read& read : part.reads) {
+      if (!values_.contains(read.key)) return std::nullopt;
+    }
+  }
   return std::move(values_);
 }
 
@@ -122,16 +127,12 @@ CommitDriver::Step CommitDriver::Abort(AbortReason reason, Milliseconds now) {
 CommitDriver::Step CommitDriver::Propose(Outcome outcome, Milliseconds now) {
   proposal_ = outcome;
   proposed_at_ = now;
-  proposal_pause_ = resend_after_;
   return {{}, DecideOf(outcome)};
 }
 
-// One to commit may be large, and wait for locks for long.
 CommitDriver::Step CommitDriver::ProposeAgain(Milliseconds now) {
-  if (now - proposed_at_ < proposal_pause_) return {};
-  proposed_at_ = now;
-  if (Commits()) proposal_pause_ = std::min(2 * proposal_pause_, kResendPauseMost);
-  return {{}, DecideOf(*proposal_)};
+  if (Commits() || now - proposed_at_ < resend_after_) return {};
+  return Propose(Outcome::kAborted, now);
 }
 
 Decide CommitDriver::DecideOf(Outcome outcome) const {
@@ -150,6 +151,12 @@ std::vector<Slot> CommitDriver::Slots() const {
   std::vector<Slot> slots;
   slots.reserve(slots_.size());
   for (const auto& [slot, slip] : slots_) slots.push_back(slot);
+  return slots;
+}
+
+std::vector<Slot> CommitDriver::OthersSlots() const {
+  std::vector<Slot> slots = Slots();
+  std::erase_if(slots, [this](Slot slot) { return own_.Contains(slot); });
   return slots;
 }
 

@@ -1,12 +1,14 @@
 // CommitDriver: carries one transaction over several shards to its decision; in the memory of the
-// leader that owns its anchor slot, and lost with that leadership: whoever leads next aborts it.
+// leader that owns its anchor slot, and lost with that leadership: whoever leads next knows nothing
+// of it.
 //
 // All Prepares leave at once, to every slot that the coordinator's shard does not own. When all
 // have answered "prepared" it proposes to commit, with the shard's own parts (decide.h); at the
 // first refusal, or at the deadline, to abort. Not before the decision is applied is anything
 // decided: another one may be first in the log, and one to commit may find that it cannot.
 //
-// What has no answer is sent again: Prepare and Decide are idempotent.
+// What has no answer is sent again: Prepares, and a Decide to abort. One to commit stays in the
+// leader's queue or its log until it is applied or refused, or this leader leads no more.
 #pragma once
 
 #include <map>
@@ -62,10 +64,12 @@ class CommitDriver {
   // The parts of these slots, which rise.
   Prepare PrepareOf(const std::vector<Slot>& slots) const;
 
+  // Those that the coordinator's shard does not own.
+  std::vector<Slot> OthersSlots() const;
   const Age& age() const { return transaction_.age; }
   AbortReason reason() const { return reason_; }
-  // Of a transaction that compared no versions: what was read under its locks, and, by the Decide
-  // that committed, of `own`. Nothing: more than goes into one answer.
+  // Of a transaction that compared no versions: what was read under its locks, and `own`, by the
+  // Decide that committed. Nothing: that was not this driver's, which has not heard of all keys.
   std::optional<std::map<std::string, Newest>> TakeValues(const std::vector<ReadValue>& own);
 
  private:
@@ -83,8 +87,7 @@ class CommitDriver {
   Decide DecideOf(Outcome outcome) const;
   Step ProposeIfPrepared(Milliseconds now);
   Step PrepareOthers(Milliseconds now);
-  // False: they are too many.
-  bool KeepValues(const std::vector<ReadValue>& values);
+  void KeepValues(const std::vector<ReadValue>& values);
 
   const Transaction transaction_;
   const SlotRange& own_;
@@ -93,7 +96,6 @@ class CommitDriver {
   std::map<Slot, Slip> slots_;  // the shard's own too, which do not prepare
   std::optional<Outcome> proposal_;
   Milliseconds proposed_at_ = 0;
-  Milliseconds proposal_pause_ = 0;  // until it is sent again
   AbortReason reason_ = AbortReason::kNone;
   std::map<std::string, Newest> values_;
   size_t value_bytes_ = 0;

@@ -22,6 +22,29 @@ std::optional<std::string> FindChanged(const std::vector<Read>& reads, VersionSt
   return std::nullopt;
 }
 
+size_t BytesOf(const ReadValue& value) {
+  return value.key.size() + (value.newest.value ? value.newest.value->size() : 0);
+}
+
+size_t BytesOf(const std::vector<ReadValue>& values) {
+  size_t bytes = 0;
+  for (const ReadValue& value : values) bytes += BytesOf(value);
+  return bytes;
+}
+
+std::vector<ReadValue> ReadAll(const std::vector<Part>& parts, VersionStore& store) {
+  std::vector<ReadValue> values;
+  size_t bytes = 0;
+  for (const Part& part : parts) {
+    for (const Read& read : part.reads) {
+      values.push_back({read.key, store.NewestOf(read.key)});
+      bytes += BytesOf(values.back());
+      if (bytes > kReadBytesMost) return values;
+    }
+  }
+  return values;
+}
+
 Obstacle FindObstacle(const ShardState& state, const TxnId& id, const Part& part,
                       bool compares_versions, VersionStore& store) {
   Obstacle obstacle;

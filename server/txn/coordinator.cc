@@ -38,8 +38,8 @@ InquiryAnswer InquiryAnswerOf(const DecideAnswer& answer) {
 }  // namespace
 
 // Whether a key of this shard has a newer version than the one that was read. That one never comes
-// back, so no Prepare of this id can succeed here, now or later, whoever leads. (None may come
-// back: the horizon lets deletes go.)
+// back, so no Decide to commit this id can succeed here, now or later, whoever leads. (None may
+// come back: the horizon lets deletes go.)
 bool Coordinator::IsOutdated(const Transaction& transaction, VersionStore& versions) const {
   if (!transaction.compares_versions) return false;
   return std::any_of(transaction.parts.begin(), transaction.parts.end(), [&](const Part& part) {
@@ -122,6 +122,9 @@ void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Millise
   const InquiryAnswer final = InquiryAnswerOf(answer);
   CommitAnswer to_client = AnswerOf(id, final);
   if (driver != drivers_.end()) {
+    if (final.verdict == InquiryAnswer::Verdict::kForgotten) {
+      EndForgotten(driver->second, to_client);
+    }
     if (final.verdict == InquiryAnswer::Verdict::kAborted) {
       const AbortReason reason = driver->second.reason();
       if (reason != AbortReason::kNone) to_client.reason = reason;
@@ -137,6 +140,15 @@ void Coordinator::OnDecided(const TxnId& id, const DecideAnswer& answer, Millise
   }
   const Record* record = FindRecord(state_, id);
   if (record != nullptr && !record->settled) Tell(id, *record, now);
+}
+
+// It left no trace when it was begun, and any decision since would have ended it here: so it has
+// not been decided, and never will be. There is no record that others could be told by.
+void Coordinator::EndForgotten(const CommitDriver& driver, CommitAnswer& to_client) {
+  to_client.verdict = CommitAnswer::Verdict::kAborted;
+  to_client.reason = AbortReason::kForgotten;
+  Resolve resolve{to_client.id, Outcome::kAborted, 0, driver.OthersSlots()};
+  if (!resolve.slots.empty()) effects_.resolves.push_back(std::move(resolve));
 }
 
 void Coordinator::Tell(const TxnId& id, const Record& record, Milliseconds now) {

@@ -115,6 +115,7 @@ class Coordinator {
   void Carry(const CommitDriver& driver, CommitDriver::Step step);
   // Unless it is under way.
   void Abort(const TxnId& id, Milliseconds now);
+  void EndForgotten(const CommitDriver& driver, CommitAnswer& to_client);
   void Tell(const TxnId& id, const Record& record, Milliseconds now);
   void TakeSettles();
 

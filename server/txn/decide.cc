@@ -44,15 +44,6 @@ void WriteParts(ShardState& state, const Decide& decide, Stamp stamp) {
   }
 }
 
-std::vector<ReadValue> ValuesRead(const Decide& decide, VersionStore& store) {
-  std::vector<ReadValue> values;
-  if (decide.compares_versions) return values;
-  for (const Part& part : decide.parts) {
-    for (const Read& read : part.reads) values.push_back({read.key, store.NewestOf(read.key)});
-  }
-  return values;
-}
-
 void PutDecision(ShardState& state, const Decide& decide, const Decision& decision, Stamp stamp) {
   Record record{decision.outcome, decision.commit, stamp, decide.slots, false};
   // There is a slot elsewhere, of a transaction that was more than named here; splits aside.
@@ -80,7 +71,12 @@ DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp,
       std::all_of(decide.parts.begin(), decide.parts.end(),
                   [&state](const Part& part) { return state.range.Contains(part.slot); });
   if (!owns_all) return Refusal(Verdict::kMoved);
-  if (Obstacle obstacle = FindObstacle(state, decide, store); obstacle.any()) {
+  Obstacle obstacle = FindObstacle(state, decide, store);
+  std::vector<ReadValue> values;
+  if (!decide.compares_versions) values = ReadAll(decide.parts, store);
+  // As if it had changed: it cannot be told what was there.
+  if (BytesOf(values) > kReadBytesMost) obstacle.changed = values.back().key;
+  if (obstacle.any() || stamp > kStampMost) {
     PutDecision(state, decide, Decision{}, stamp);
     DecideAnswer answer = Final(Decision{});
     answer.obstacle = std::move(obstacle);
@@ -88,7 +84,7 @@ DecideAnswer ApplyDecide(ShardState& state, const Decide& decide, Stamp stamp,
   }
   const Decision decision{Outcome::kCommitted, stamp};
   DecideAnswer answer = Final(decision);
-  answer.values = ValuesRead(decide, store);
+  answer.values = std::move(values);
   WriteParts(state, decide, stamp);
   PutDecision(state, decide, decision, stamp);
   return answer;

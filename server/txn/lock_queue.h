@@ -2,13 +2,13 @@
 // up: wait-die (Rosenkrantz, Stearns and Lewis, "System level concurrency control for distributed
 // database systems", TODS 1978).
 //
-// A request with an age (a Prepare, or a one-shard command on several keys) that meets locks or
-// must queue waits only while it is older than every holder of its keys and every aged request
-// ahead of it on any of them; it is judged anew at every change, and refused as soon as that fails.
-// So whoever waits, waits for younger ones only, over all shards together: no cycle. A request that
-// was proposed and is not applied yet counts as a holder. A write of one key has no age, holds
-// nothing and always waits. Who comes later queues behind those that wait, where both cannot hold
-// the key: new shared locks behind waiting writers.
+// A request with an age (a Prepare, a Decide to commit, or a one-shard command on several keys)
+// that meets locks or must queue waits only while it is older than every holder of its keys and
+// every aged request ahead of it on any of them; it is judged anew at every change, and refused as
+// soon as that fails. So whoever waits, waits for younger ones only, over all shards together: no
+// cycle. A request that was proposed and is not applied yet counts as a holder. A write of one key
+// has no age, holds nothing and always waits. Who comes later queues behind those that wait, where
+// both cannot hold the key: new shared locks behind waiting writers.
 //
 // Reads of one key wait for holders only (TxnShard::BlockerOfRead) and are not here.
 //
@@ -43,7 +43,7 @@ struct WantedKey {
 struct LockRequest {
   RequestId request = 0;
   std::optional<Age> age;       // nothing: a write of one key
-  std::optional<TxnId> holds;   // of a Prepare: locks of this id are its own
+  std::optional<TxnId> holds;   // of a Prepare or Decide: locks of this id are its own
   std::vector<WantedKey> keys;  // none twice
 };
 
@@ -68,11 +68,11 @@ class LockQueue {
   // A request that waits has run out of time; false: it does not wait. Others may go on then:
   // LocksChanged tells.
   bool Withdraw(RequestId request);
-  // The Prepares of this id that wait; likewise.
+  // The Prepares and Decides of this id that wait; likewise.
   std::vector<RequestId> WithdrawAll(const TxnId& id);
 
-  // A Prepare of this id waits or is proposed. A copy that comes meanwhile is not offered, it would
-  // be judged against its own first one; the answer to that one serves both.
+  // A Prepare or Decide of this id waits or is proposed. A copy that comes meanwhile is not
+  // offered, it would be judged against its own first one; the answer to that one serves both.
   bool Knows(const TxnId& id) const;
 
   // How often a request was judged: what all this has cost.

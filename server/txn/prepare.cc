@@ -49,11 +49,8 @@ PrepareAnswer Granted(const ShardState& state, const Prepare& prepare, VersionSt
   PrepareAnswer answer;
   for (const Part& part : prepare.parts) {
     answer.prepared = std::max(answer.prepared, state.prepared.at({prepare.id, part.slot}).stamp);
-    if (prepare.compares_versions) continue;
-    for (const Read& read : part.reads) {
-      answer.values.push_back({read.key, store.NewestOf(read.key)});
-    }
   }
+  if (!prepare.compares_versions) answer.values = ReadAll(prepare.parts, store);
   return answer;
 }
 

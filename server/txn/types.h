@@ -18,6 +18,13 @@ using Stamp = uint64_t;         // 0: none
 using Slot = uint32_t;          // below base::kSlotCount
 using Milliseconds = uint64_t;  // of this leader's monotonic clock
 
+// Of what transactions name: leaves every clock that passes it room to go on.
+inline constexpr Stamp kStampMost = Stamp{1} << 62;
+
+// What one shard answers of values that were read under locks, and all but the coordinator's
+// together: they travel in one message.
+inline constexpr size_t kReadBytesMost = size_t{16} << 20;
+
 struct ClientId {
   uint64_t high = 0;
   uint64_t low = 0;

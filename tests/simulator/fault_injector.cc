@@ -22,6 +22,7 @@ constexpr seconds kLongPause{1};
 constexpr microseconds kLookAgainAfter{1500};
 constexpr int kLooksForNextLeader = 1500;
 constexpr int kLooksForDeath = 12;
+constexpr raft::ReplicaId kNoReplica(UINT64_MAX);
 
 uint64_t ShardOf(const Fault& fault, uint64_t shards) {
   return fault.leader_of != 0 ? fault.leader_of : 1 + fault.amount / 65536 % shards;
@@ -205,10 +206,14 @@ void FaultInjector::ExpectPreVote(uint64_t victim, server::MonotonicTime lasts) 
       const auto then = before.find(shard);
       if (then == before.end() || IsAlone(status) || IsAlone(then->second)) continue;
       back.insert(shard);
-      // What it had heard when it was cut off it may not have taken in yet.
-      cluster_.Require(
-          status.hard_state.term <= std::max(then->second.hard_state.term + 1, known.at(shard)),
-          "a node that heard nobody raised its term");
+      // What it had been told when it was cut off it may take in afterwards: a term in which it
+      // then votes for nobody, or for who asked. Of its own accord it has an election that was won
+      // before.
+      const bool by_itself =
+          status.hard_state.voted_for == cluster_.ReplicaOf(victim, shard).value_or(kNoReplica);
+      const raft::Term told = by_itself ? raft::Term(0) : known.at(shard);
+      cluster_.Require(status.hard_state.term <= std::max(then->second.hard_state.term + 1, told),
+                       "a node that heard nobody raised its term");
     }
     if (back.empty()) return;
     cluster_.findings().Mark("a node that was cut off for long came back");
@@ -231,7 +236,7 @@ void FaultInjector::NoteRejoin(uint64_t victim, uint64_t shard) {
 void FaultInjector::ExpectStepDown(uint64_t victim, server::MonotonicTime lasts) {
   if (lasts < kLongCut) return;
   const server::MonotonicTime since = cluster_.time().Now();
-  Later(lasts, [this, victim, since, before = StatusesOf(victim), known = HighestTerms()] {
+  Later(lasts, [this, victim, since, before = StatusesOf(victim)] {
     if (cluster_.paused_since(victim, since)) return;
     for (const auto& [shard, status] : StatusesOf(victim)) {
       const auto then = before.find(shard);

@@ -229,6 +229,27 @@ TEST_F(ApplyTransactionsTest, OnlyALeaderThatHasAppliedAnEntryOfItsTermDrives) {
   EXPECT_THAT(inbox_.proposed, SizeIs(1));
 }
 
+// All in one round of a slow apply thread: the last answer, a leadership lost and won again.
+TEST_F(ApplyTransactionsTest, WhatADeskHasProposedGoesWithIt) {
+  Lead();
+  const txn::Transaction transaction = WritesBoth(1);
+  Commit(3, transaction);
+  txn::PrepareAnswer answer;
+  answer.prepared = stamp_ + 5;
+  TxnMessagesArrived arrived;
+  arrived.messages.push_back(MakePrepareReply(transaction.id, {kFoo}, answer));
+  loop_.Handle(std::move(arrived));
+  loop_.Handle(LeadershipTold{kGroup, std::nullopt});
+  term_ += 2;
+  loop_.Handle(LeadershipTold{kGroup, raft::Term(term_)});
+  raft::Entry noop = testing::NoOpEntry(++index_);
+  noop.term = raft::Term(term_);
+  loop_.Handle(ApplyEntries{kGroup, {noop}});
+  loop_.FinishRound();
+  EXPECT_THAT(replies_->Take(), ElementsAre("3 NOT_LEADER UNKNOWN"));
+  EXPECT_THAT(inbox_.proposed, IsEmpty());
+}
+
 TEST_F(ApplyTransactionsTest, WhatARoundHasForANodeGoesTogether) {
   Lead();
   CommitsAsked asked{kGroup, {}};

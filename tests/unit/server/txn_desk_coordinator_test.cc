@@ -191,6 +191,25 @@ TEST_F(TxnDeskTest, ADecisionThatWaitsIsRefusedWhenAnOlderOneGetsTheLock) {
   EXPECT_THAT(edge_.TakeAnswers(), ElementsAre(Aborted(1, txn::AbortReason::kLocked)));
 }
 
+// It waits for a write that is proposed; when that is done, somebody older has the lock.
+TEST_F(TxnDeskTest, ADecisionThatIsRefusedWhenAWriteIsDoneIsAbortedAtOnce) {
+  LockBehindItsBack(IdOf("foo", 9), "bar");
+  PendingWrite write = Write(7);
+  write.age = AgeOfFirstAttempt(IdOf("foo", 5));
+  desk_->OnTurnedAway(std::move(write), OneShardOf({"bar", "{bar}2"}), now_);
+  shard_.Apply(txn::Resolve{IdOf("foo", 9), txn::Outcome::kAborted, 0, {kBar}}, ++stamp_);
+  desk_->OnApplied({IdOf("foo", 9), txn::ResolveAnswer{{kBar}, {}}}, 0, now_);
+  ASSERT_THAT(edge_.again, SizeIs(1));
+  edge_.TakeToOwners();
+  DriveToOffer(1, WritesBoth(3));
+  EXPECT_EQ(desk_->waiting(), 1u);
+  LockBehindItsBack(IdOf("foo", 1), "bar");
+  desk_->OnDone(edge_.again[0].ticket);
+  EXPECT_EQ(desk_->waiting(), 0u);
+  ASSERT_THAT(edge_.proposed, SizeIs(1));
+  EXPECT_EQ(OutcomeProposed(0), v1::TXN_OUTCOME_ABORTED);
+}
+
 TEST_F(TxnDeskTest, ADecisionThatIsProposedHoldsItsKeys) {
   DriveToDecide(WritesBoth(5));
   ReceivePrepare(txn::MakePrepare(IdOf("foo", 9), {}, {"bar"}));

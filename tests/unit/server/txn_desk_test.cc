@@ -137,6 +137,42 @@ TEST_F(TxnDeskTest, TheOlderWaitsForTheLockTheYoungerIsRefused) {
   EXPECT_EQ(desk_->waiting(), 0u);
 }
 
+TEST_F(TxnDeskTest, PreparesThatHaveBeenOvertakenAreRefusedAndNotProposed) {
+  ReceivePrepare(txn::MakePrepare(IdOf("foo", 20000), {{"bar", 7}}, {"bar"}));
+  auto replies = edge_.TakeToNodes();
+  ASSERT_THAT(replies, SizeIs(1));
+  EXPECT_EQ(PrepareVerdictOf(replies[0].second), "CHANGED") << "there is no such version";
+  EXPECT_THAT(edge_.proposed, IsEmpty());
+
+  LockBehindItsBack(IdOf("foo", 10000), "bar");
+  for (uint64_t number = 5000; number > 0; --number) {
+    ReceivePrepare(txn::MakePrepare(IdOf("foo", number), {{"bar", 0}}, {"bar"}));
+  }
+  EXPECT_EQ(desk_->waiting(), 5000u);
+  EXPECT_THAT(edge_.TakeToNodes(), IsEmpty());
+  v1::TxnMessage resolve;
+  const txn::Stamp commit = stamp_ + 10;
+  ToProto(txn::Resolve{IdOf("foo", 10000), txn::Outcome::kCommitted, commit, {kBar}},
+          *resolve.mutable_resolve());
+  Receive(std::move(resolve));
+  edge_.versions["bar"] = commit;
+  EXPECT_EQ(Apply(), 1u);
+  EXPECT_THAT(edge_.proposed, IsEmpty()) << "of those that waited";
+  EXPECT_EQ(desk_->waiting(), 0u);
+  replies = edge_.TakeToNodes();
+  ASSERT_THAT(replies, SizeIs(5000));
+  for (const auto& reply : replies) EXPECT_EQ(PrepareVerdictOf(reply.second), "CHANGED");
+}
+
+// It answers with what is there under its locks, whatever that is.
+TEST_F(TxnDeskTest, APrepareThatComparesNothingIsNotOvertaken) {
+  txn::Prepare prepare = txn::MakePrepare(IdOf("foo", 1), {{"bar", 7}}, {});
+  prepare.compares_versions = false;
+  ReceivePrepare(prepare);
+  EXPECT_EQ(Apply(), 1u);
+  EXPECT_EQ(PrepareVerdictOf(edge_.TakeToNodes().at(0).second), "PREPARED");
+}
+
 TEST_F(TxnDeskTest, APrepareWaitsForFourSeconds) {
   LockBehindItsBack(IdOf("foo", 5), "bar");
   ReceivePrepare(txn::MakePrepare(IdOf("foo", 3), {}, {"bar"}));

@@ -42,6 +42,7 @@ void Add(Sums& sums, const World& world) {
   sums.reached.obstacles += reached.obstacles;
   sums.reached.reads_waited += reached.reads_waited;
   sums.reached.outdated += reached.outdated;
+  sums.reached.overtaken += reached.overtaken;
   const Told& told = world.told();
   sums.told.applied_one_shard += told.applied_one_shard;
   sums.told.applied_many_shards += told.applied_many_shards;
@@ -64,11 +65,11 @@ void Print(const Sums& sums) {
   std::printf(
       "commits %lu, aborts %lu, crashes driving %lu, with locks %lu, late prepares %lu, "
       "forgotten %lu, waited %lu, died %lu, turned away %lu, asked %lu, echoes %lu, obstacles %lu, "
-      "reads waited %lu, outdated %lu\n",
+      "reads waited %lu, outdated %lu, overtaken %lu\n",
       reached.applied_commits, reached.applied_aborts, reached.crashes_driving,
       reached.crashes_with_locks, reached.late_prepares, reached.forgotten, reached.waited,
       reached.died, reached.turned_away, reached.asked, reached.echoes, reached.obstacles,
-      reached.reads_waited, reached.outdated);
+      reached.reads_waited, reached.outdated, reached.overtaken);
 }
 
 // A run that never came to these has proved nothing of them.
@@ -88,6 +89,7 @@ void ExpectReached(const Sums& sums) {
   EXPECT_GT(reached.obstacles, 100u);
   EXPECT_GT(reached.reads_waited, 100u);
   EXPECT_GT(reached.outdated, 10u);
+  EXPECT_GT(reached.overtaken, 100u);
   EXPECT_GT(sums.told.applied_one_shard, 100u);
   EXPECT_GT(sums.told.applied_many_shards, 100u);
   EXPECT_GT(sums.told.applied_reads, 100u);

@@ -18,7 +18,9 @@ class RowsStore : public VersionStore {
   Newest NewestOf(const std::string& key) override { return newest_[key]; }
   Stamp VersionOf(const std::string& key) override { return newest_[key].version; }
 
-  void Put(const std::string& key, Stamp version) { newest_[key] = {version, "old"}; }
+  void Put(const std::string& key, Stamp version, const std::string& value = "old") {
+    newest_[key] = {version, value};
+  }
   void Keep(TxnShard& shard) {
     for (Staged& staged : shard.TakeStaged()) {
       if (auto* put = std::get_if<PutRow>(&staged)) {

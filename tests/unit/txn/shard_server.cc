@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/txn/conflict.h"
+
 namespace basalt::txn {
 namespace {
 
@@ -340,9 +342,14 @@ void ShardServer::CarryQueue(const QueueEffects& effects) {
     TurnAway(waiting_.at(id));
     waiting_.erase(id);
   }
+  std::vector<RequestId> overtaken;
   for (const RequestId id : effects.proposed) {
     const Waiting& waiting = waiting_.at(id);
     if (const auto* prepare = std::get_if<Prepare>(&waiting.what)) {
+      if (hasty_ == nullptr && IsOvertaken(*prepare)) {
+        overtaken.push_back(id);
+        continue;
+      }
       Propose(*prepare, FloorOf(*prepare), id);
     } else if (const auto* offer = std::get_if<DecideOffer>(&waiting.what)) {
       Propose(offer->decide, FloorOf(offer->decide), id);
@@ -351,6 +358,22 @@ void ShardServer::CarryQueue(const QueueEffects& effects) {
       Propose(Numbered{one.client, one.number, one.command}, one.issued, id);
     }
   }
+  for (const RequestId id : overtaken) {
+    ++reached_.overtaken;
+    const Waiting waiting = std::move(waiting_.extract(id).mapped());
+    const auto& prepare = std::get<Prepare>(waiting.what);
+    PrepareAnswer answer;
+    answer.verdict = PrepareAnswer::Verdict::kChanged;
+    network_.Send(address_, waiting.from, PrepareReply{prepare.id, SlotsOf(prepare), answer});
+    CarryQueue(queue_->Done(id));
+  }
+}
+
+bool ShardServer::IsOvertaken(const Prepare& prepare) {
+  return prepare.compares_versions &&
+         std::any_of(prepare.parts.begin(), prepare.parts.end(), [this](const Part& part) {
+           return FindChanged(part.reads, *this).has_value();
+         });
 }
 
 void ShardServer::TurnAway(const Waiting& waiting) {

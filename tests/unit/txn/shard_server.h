@@ -37,7 +37,8 @@ struct Reached {
   uint64_t echoes = 0;         // a decision that came second, and said otherwise
   uint64_t obstacles = 0;      // decisions to commit that had to abort
   uint64_t reads_waited = 0;
-  uint64_t outdated = 0;  // refused before they began
+  uint64_t outdated = 0;   // refused before they began
+  uint64_t overtaken = 0;  // Prepares that were refused before they were proposed
 };
 
 class ShardServer : public VersionStore {
@@ -125,6 +126,7 @@ class ShardServer : public VersionStore {
   void Offer(Address from, std::variant<Prepare, DecideOffer, OneShardRequest> what);
   void CarryQueue(const QueueEffects& effects);
   void TurnAway(const Waiting& waiting);
+  bool IsOvertaken(const Prepare& prepare);
   void EndWaiting(const TxnId& id);
   void ServeReads();
   void CarryEffects();

@@ -13,6 +13,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::SizeIs;
 using PrepareVerdict = PrepareAnswer::Verdict;
 
 class TxnShardTest : public testing::Test {
@@ -197,6 +198,35 @@ TEST_F(TxnShardTest, ACommitThatComparesNothingAnswersWhatItsKeysHold) {
     EXPECT_EQ(value.newest.version, value.key == "a" ? 50u : 0u);
   }
   EXPECT_THAT(Apply(decide).values, IsEmpty()) << "what they held at the decision is gone";
+}
+
+TEST_F(TxnShardTest, ACommitThatCouldNotTellWhatItReadDecidesToAbort) {
+  store_.Put("a", 50, std::string(kReadBytesMost, 'v'));
+  Decide decide = MakeCommit(IdOf("a", 1), 90, {{"a", 0}}, {}, {"b"});
+  decide.compares_versions = false;
+  const DecideAnswer answer = Apply(decide);
+  EXPECT_EQ(answer.outcome, Outcome::kAborted);
+  EXPECT_EQ(answer.obstacle.changed, "a");
+  EXPECT_THAT(answer.values, IsEmpty());
+}
+
+// Of a key of eight, the last is over the bound: what comes behind is not even read.
+TEST_F(TxnShardTest, APrepareReadsNoMoreThanItCanAnswer) {
+  std::vector<Read> reads;
+  for (char letter = 'a'; letter < 'i'; ++letter) {
+    store_.Put(std::string(1, letter), 50, std::string(kReadBytesMost / 4, 'v'));
+    reads.push_back({std::string(1, letter), 0});
+  }
+  Prepare prepare = MakePrepare(IdOf("a", 1), reads, {});
+  prepare.compares_versions = false;
+  EXPECT_THAT(Apply(prepare).values, SizeIs(4));
+}
+
+// No row can name its stamp as a commit, and a replica that stored it could not be opened.
+TEST_F(TxnShardTest, ACommitBeyondAllClocksDecidesToAbort) {
+  stamp_ = kStampMost;
+  EXPECT_EQ(Apply(MakeCommit(IdOf("a", 1), 90, {}, {"a"}, {"b"})).outcome, Outcome::kAborted);
+  EXPECT_EQ(store_.NewestOf("a").version, 0u);
 }
 
 // A slot that came back to the coordinator's shard while it was prepared elsewhere.
