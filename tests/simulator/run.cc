@@ -41,6 +41,8 @@ void DrawTransactions(VirtualClusterOptions& cluster, base::Random& random) {
   load.think_max = milliseconds(random.Between(8, 60));
   load.timeout = milliseconds(random.Between(1'000, 5'000));
   load.death_one_in = random.OneIn(3) ? 15 : 80;
+  // More shards than two, so that some have prepared and others have not.
+  cluster.shards = static_cast<uint32_t>(random.Between(2, 4));
   // Beside them, no more than tells that every shard can be written to.
   cluster.workload.clients = 2;
   cluster.workload.calls_per_client = 1;

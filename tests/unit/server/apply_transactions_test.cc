@@ -545,7 +545,7 @@ TEST_F(ApplyTransactionsTest, ABlockedReadGoesOnWithACheckpoint) {
   EXPECT_THAT(Get(1, "bar"), IsEmpty());
   Create("/elsewhere");
   const auto other = testing::OpenShard({files_, engines_}, "/elsewhere");
-  const auto apply = [&](EntryBuilder entry) {
+  const auto apply = [&](const EntryBuilder& entry) {
     EXPECT_TRUE(testing::ApplyOne(*other, entry.Build()).ok());
   };
   EntryBuilder lock(1, prepared);

@@ -32,7 +32,7 @@ class CoordinatorTest : public testing::Test {
   }
   DecideAnswer Apply(const Decide& decide, Milliseconds now) {
     stamp_ = std::max(stamp_, decide.prepared) + 1;
-    const DecideAnswer answer = shard_.Apply(decide, stamp_, store_);
+    DecideAnswer answer = shard_.Apply(decide, stamp_, store_);
     coordinator_.OnDecided(decide.id, answer, now);
     return answer;
   }
