@@ -11,7 +11,6 @@
 namespace basalt::txn {
 namespace {
 
-using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 using PrepareVerdict = PrepareAnswer::Verdict;
@@ -23,7 +22,7 @@ class TxnShardTest : public testing::Test {
     ++stamp_;
     if constexpr (std::is_same_v<Command, Prepare> || std::is_same_v<Command, OneShard> ||
                   std::is_same_v<Command, Decide>) {
-      const auto answer = shard_.Apply(command, stamp_, store_);
+      auto answer = shard_.Apply(command, stamp_, store_);
       store_.Keep(shard_);
       shard_.CheckInvariants();
       return answer;
@@ -32,7 +31,7 @@ class TxnShardTest : public testing::Test {
       store_.Keep(shard_);
       shard_.CheckInvariants();
     } else {
-      const auto answer = shard_.Apply(command, stamp_);
+      auto answer = shard_.Apply(command, stamp_);
       store_.Keep(shard_);
       shard_.CheckInvariants();
       return answer;
