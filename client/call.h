@@ -127,7 +127,9 @@ struct CommandNumber {
   uint64_t sequence = 0;
   uint64_t lowest_open = 0;
   uint64_t issued = 0;
-  uint64_t above = 0;  // of a request's, whose `issued` was fixed before it was sent
+  // Of a request's, whose `issued` was fixed before it was sent, and of a validation: the highest
+  // timestamp that the client knew when it was sent.
+  uint64_t above = 0;
 };
 
 // One request to one node. `send_id` is fresh for every send, so that a late answer to an earlier

@@ -188,6 +188,10 @@ void Dispatcher::SendTo(uint32_t slot, OpenSend& open, const Destination& to, Ti
   open = {.id = (next_send_++ << kSlotBits) | slot, .node_id = to.node_id, .sent_at = now};
   const OperationKind kind = call.operation->kind;
   if (KindOf(kind) == CallKind::kWrite && !IsIdempotent(kind)) Number(call, to.shard_id);
+  // What this client was told since the transaction began lies before what it reads, too.
+  if (kind == OperationKind::kValidate) {
+    call.number.above = std::max(call.number.above, highest_clock_);
+  }
   if (call.story != nullptr) {
     call.story->attempts.push_back({.node_id = to.node_id, .shard_id = to.shard_id, .sent = now});
   }

@@ -283,7 +283,7 @@ void ToRequest(const Send& send, ClientId client_id, v1::Request* request) {
     case OperationKind::kValidate:
       FillReads(operation.txn->reads, request->mutable_validate());
       request->mutable_validate()->set_clock(operation.txn->clock);
-      request->mutable_validate()->set_pass(operation.txn->pass);
+      request->mutable_validate()->set_pass(std::max(operation.txn->pass, send.number.above));
       break;
   }
 }

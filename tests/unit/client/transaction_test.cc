@@ -352,6 +352,21 @@ TEST_F(TransactTest, WhatItReadIsValidatedAtEachShard) {
   EXPECT_EQ(sent[0].validate().pass(), sent[1].validate().pass());
 }
 
+// By calls beside it, or when its runs before were refused.
+TEST_F(TransactTest, WhatTheClientIsToldMeanwhileLiesBeforeItsReads) {
+  LineUp({Valid(true), Valid(true)});
+  const uint64_t told = client_->token() + (uint64_t{1} << 40);
+  const Status status = client_->Transact([&](Transaction& t) {
+    const Status read = t.Get("bar").status();
+    client_->Observe(told);
+    return read.ok() ? t.Get("foo").status() : read;
+  });
+  EXPECT_TRUE(status.ok()) << status.message();
+  const auto sent = Arrived(v1::Request::kValidate);
+  ASSERT_THAT(sent, SizeIs(2));
+  for (const v1::Request& request : sent) EXPECT_GE(request.validate().pass(), told);
+}
+
 TEST_F(TransactTest, OneReadNeedsNoValidation) {
   const Status status = client_->Transact([&](Transaction& t) { return t.Get("bar").status(); });
   EXPECT_TRUE(status.ok());
