@@ -13,6 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr const char* kTooManyKeys = "a transaction has at most 10,000 reads and writes";
 constexpr uint32_t kValidationsMost = 3;
 constexpr Span kBackoffFirst = milliseconds(1);
 constexpr Span kBackoffMost = milliseconds(100);
@@ -105,6 +106,8 @@ TransactionStep TransactionMachine::EndRun(const Status& by_body, const Shards& 
   if (!broken_.ok()) return End(broken_);
   by_body_ = by_body;
   if (by_body.ok() && !writes_.empty()) return Commit(shards, now);
+  // So many could not be read under locks, if it came to that.
+  if (reads_.size() > kTransactionKeysMax) return End(Refused(kTooManyKeys));
   return StandTogether() ? End(by_body) : Validate(shards, now);
 }
 
@@ -194,7 +197,7 @@ bool TransactionMachine::HaveOneOwner(const std::vector<ShardView>& shards) cons
 TransactionStep TransactionMachine::Commit(const Shards& shards, Time now) {
   TxnOperation txn = Operations();
   if (txn.reads.size() + txn.writes.size() > kTransactionKeysMax) {
-    return End(Refused("a transaction has at most 10,000 reads and writes"));
+    return End(Refused(kTooManyKeys));
   }
   if (txn.bytes() > kTransactionBytesMax) {
     return End(Refused("a transaction has at most 15 MiB of keys and values"));

@@ -119,7 +119,7 @@ BenchRun::BenchRun(Target* target, BenchPlan plan, uint64_t seed, PlaceOfKey pla
       place_of_(std::move(place_of)),
       end_of_keys_(EndOfKeys(plan_.key_prefix)),
       clients_(plan_.clients),
-      keys_(std::max<uint64_t>(plan_.keys, plan_.clients)),
+      keys_(plan_.mix().transfers > 0 ? plan_.keys : std::max<uint64_t>(plan_.keys, plan_.clients)),
       random_(seed),
       chooser_(mix_, keys_.size(), plan_.clients,
                place_of_ ? [this](uint64_t key) { return place_of_(NameOf(key)).shard; }

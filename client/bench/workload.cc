@@ -93,7 +93,7 @@ OperationChooser::OperationChooser(const Mix& mix, uint64_t keys, uint32_t clien
       keys_(keys),
       next_insert_(keys),
       zipf_(ZipfOf(mix.pattern, keys)) {
-  BASALT_CHECK(clients > 0 && keys >= clients);
+  BASALT_CHECK(clients > 0 && (keys >= clients || mix.pattern != KeyPattern::kOwn));
   BASALT_CHECK(mix.transfers == 0 || keys >= 2 * uint64_t{mix.keys_each});
 }
 

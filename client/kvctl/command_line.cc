@@ -345,7 +345,9 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
       ->check(CLI::Range(1, 100'000))
       ->capture_default_str();
   bench->add_option("--value-size", raw.value_size, "Bytes: 256, 4KiB")->capture_default_str();
-  bench->add_option("--keys", plan.keys, "Different keys, at least one a client")
+  bench
+      ->add_option("--keys", plan.keys,
+                   "Different keys; of workloads but txn at least one a client")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}))
       ->capture_default_str();
   bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();

@@ -15,6 +15,8 @@ namespace {
 // word there is none: a variable of a script that was not set.
 constexpr const char* kNoValue = "the value is missing; an empty one has a space before it";
 
+constexpr size_t kWordShown = 40;  // of what is no word of a script
+
 // Up to the next space, which goes too. `more`: there was one.
 std::string_view TakeWord(std::string_view& rest, bool* more = nullptr) {
   const size_t space = rest.find(' ');
@@ -58,7 +60,10 @@ std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
   bool more = false;
   std::optional<std::string> key = ToBytes(TakeWord(rest, &more), hex);
   if (verb != "get" && verb != "put" && verb != "del" && verb != "check") {
-    return fmt::format("'{}' is none of get, put, del, check", verb);
+    if (verb == "scan" || verb == "count") {
+      return fmt::format("'{}': a transaction is of keys, not of ranges", verb);
+    }
+    return fmt::format("'{}' is none of get, put, del, check", Escape(verb.substr(0, kWordShown)));
   }
   if (!key || key->empty()) return "the key is missing or malformed";
   line.key = *std::move(key);

@@ -6,9 +6,9 @@
 // that: as entries are applied, samples are taken of the replica's own monotonic clock with the
 // highest stamp applied by then, and what a sample says has been applied for as long as it is old.
 // The horizon may rise to the stamp of any sample older than the retention that was in force when
-// it was taken, and than the one in force now: so a lower one holds for what is replaced from then
-// on. Whatever is lost on the way (a restart, a leader that applied later than another) makes it
-// rise later, never earlier.
+// it was taken, or, for what was replaced before a lower one came into force, one lower retention
+// after that. Whatever is lost on the way (a restart, a leader that applied later than another)
+// makes it rise later, never earlier.
 //
 // A bound on the bytes of versions above the horizon makes it rise before that.
 #pragma once

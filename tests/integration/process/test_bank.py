@@ -5,7 +5,7 @@ snapshot, nothing is stuck for more than 5 s after the cluster is whole, and eac
 as often as was said: once or never.
 
 BASALT_BANK_SECONDS=600 makes it the long run (docs/testing.md): so long leaders die, with a pause
-every minute in which what is stuck would show.
+every minute in which what is stuck would show. With BASALT_RECORD=1 it writes docs/runs/.
 """
 
 import json
@@ -16,10 +16,12 @@ import time
 import unittest
 
 from process_test_case import CountsOverLives, ProcessTest, binary, microseconds, wait_for
+from basalt_tools import run_record
 from basalt_tools.local_cluster import shard_list
 
 # Taken out of the environment: basaltd refuses variables that it does not know.
 SECONDS = float(os.environ.pop("BASALT_BANK_SECONDS", "15"))
+RECORDS = os.environ.pop("BASALT_RECORD", "") == "1"
 KILL_EVERY_S = 3.0
 DOWN_S = 1.0
 PAUSE_EVERY_S = 60.0
@@ -126,6 +128,11 @@ class BankTest(ProcessTest):
                  (line.split("\t") for line in self.slow_calls.read_text().splitlines())]
         audits = [call for call in calls if call[2] == "audit"]
         stuck_us, longest = longest_wait(calls, whole)
+        if RECORDS:
+            run_record.write("bank", {
+                **report, "leaders_killed": kills, "longest_wait_s": round(stuck_us / 1e6, 2),
+                "longest_wait_of_audit_s": round(longest_wait(audits, whole)[0] / 1e6, 2)},
+                {"counted": counts.totals()})
         print(f"{kills} leaders killed; {report}; longest wait while the cluster was whole "
               f"{stuck_us / 1e6:.2f} s, of an audit {longest_wait(audits, whole)[0] / 1e6:.2f} s; "
               f"{counts.totals()}")

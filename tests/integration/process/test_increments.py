@@ -4,7 +4,8 @@ back after 1 s: each increment counts once.
 Whether a death leaves writes that were applied and not answered is chance, so the short run begins
 anew, with another key, until it has seen some answered from a session, five times at most.
 
-BASALT_INCREMENTS=1000000 makes it the long run (docs/testing.md).
+BASALT_INCREMENTS=1000000 makes it the long run (docs/testing.md). With BASALT_RECORD=1 it writes
+docs/runs/.
 """
 
 import json
@@ -14,9 +15,11 @@ import time
 import unittest
 
 from process_test_case import CountsOverLives, ProcessTest, binary, wait_for
+from basalt_tools import run_record
 
 # Taken out of the environment: basaltd refuses variables that it does not know.
 COUNT = int(os.environ.pop("BASALT_INCREMENTS", "50000"))
+RECORDS = os.environ.pop("BASALT_RECORD", "") == "1"
 LONG = COUNT >= 1_000_000
 RETRIES_WANTED = 100 if LONG else 1
 ROUNDS_MAX = 1 if LONG else 5
@@ -73,6 +76,10 @@ class IncrementsTest(ProcessTest):
         self.addCleanup(load.kill)
         kills = self.kill_leaders(cluster, key, load, replays)
         report = json.loads(load.stdout.read())
+        if RECORDS:
+            run_record.write("increments", {
+                **report, "count": COUNT, "leaders_killed": kills,
+                "answered_from_a_session": replays.total("replays")}, {"counted": replays.totals()})
         print(f"{kills} leaders killed, {replays.total('replays')} writes answered from a session "
               f"so far: {report}")
         self.assertEqual(report["acknowledged"], COUNT, report)

@@ -180,6 +180,19 @@ TEST_F(TransactionMachineTest, TenThousandKeysAreTakenAndOneMoreIsNot) {
 
 // ---- which way it commits ----
 
+// They could not be read under locks, if it came to that.
+TEST_F(TransactionMachineTest, NorAreMoreThatAreOnlyRead) {
+  for (const size_t more : {0, 1}) {
+    Renew();
+    for (size_t i = 0; i < kTransactionKeysMax + more; ++i) {
+      Read("key" + std::to_string(i), Found("1", 5, 50));
+    }
+    End();
+    EXPECT_EQ(step_.kind == TransactionStep::Kind::kEnd, more == 1);
+    EXPECT_EQ(step_.status.code(), more == 1 ? Code::kInvalidArgument : Code::kOk);
+  }
+}
+
 TEST_F(TransactionMachineTest, OneShardThatOwnsAllIsAskedAlone) {
   Read("bar", Found("1", 5, 50));
   machine_->Put("{bar}2", "v");

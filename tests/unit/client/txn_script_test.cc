@@ -60,6 +60,9 @@ TEST(TxnScriptTest, WhatIsMalformedIsNamedByItsLine) {
   };
   EXPECT_THAT(problem("take a"), HasSubstr("'take'"));
   EXPECT_THAT(problem("GET a"), HasSubstr("'GET'"));
+  EXPECT_THAT(problem("scan a"), HasSubstr("of keys, not of ranges"));
+  EXPECT_THAT(problem("\x1b[2J a"), HasSubstr("'\\x1b[2J'")) << "it goes to a terminal";
+  EXPECT_LT(problem(std::string(1 << 20, 'x') + " a").size(), 100u);
   problem(" get a");
   problem("get");
   problem("get ");
