@@ -62,14 +62,14 @@ def of_this_commit(name):
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def write(name, figures, samples, commit=None):
+def write(name, figures, samples, commit=None, command=None):
     """Returns the path written. `figures` are what the docs cite, `samples` the raw values;
-    `commit` ran, by default the one that the binaries were built from. CommandFailed when it is
-    none."""
+    `commit` ran, by default the one that the binaries were built from, and `command`, by default
+    this program's. CommandFailed when the commit is none."""
     commit = whole_hash(commit) if commit is not None else built_commit()
     record = {
         "commit": commit,
-        "command": " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
+        "command": command or " ".join([os.path.relpath(sys.argv[0], ROOT), *sys.argv[1:]]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "machine": {"cpus": os.cpu_count(), "memory_gib": _memory_gib(),
                     "kernel": platform.release(), "architecture": platform.machine(),

@@ -132,7 +132,9 @@ class BankTest(ProcessTest):
             run_record.write("bank", {
                 **report, "leaders_killed": kills, "longest_wait_s": round(stuck_us / 1e6, 2),
                 "longest_wait_of_audit_s": round(longest_wait(audits, whole)[0] / 1e6, 2)},
-                {"counted": counts.totals()})
+                {"counted": counts.totals()},
+                command=f"BASALT_RECORD=1 BASALT_BANK_SECONDS={SECONDS:g} "
+                "python3 -B -m unittest -v test_bank")
         print(f"{kills} leaders killed; {report}; longest wait while the cluster was whole "
               f"{stuck_us / 1e6:.2f} s, of an audit {longest_wait(audits, whole)[0] / 1e6:.2f} s; "
               f"{counts.totals()}")

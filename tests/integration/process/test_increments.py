@@ -79,7 +79,9 @@ class IncrementsTest(ProcessTest):
         if RECORDS:
             run_record.write("increments", {
                 **report, "count": COUNT, "leaders_killed": kills,
-                "answered_from_a_session": replays.total("replays")}, {"counted": replays.totals()})
+                "answered_from_a_session": replays.total("replays")}, {"counted": replays.totals()},
+                command=f"BASALT_RECORD=1 BASALT_INCREMENTS={COUNT} "
+                "python3 -B -m unittest -v test_increments")
         print(f"{kills} leaders killed, {replays.total('replays')} writes answered from a session "
               f"so far: {report}")
         self.assertEqual(report["acknowledged"], COUNT, report)
