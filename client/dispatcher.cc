@@ -318,7 +318,8 @@ void Dispatcher::TakeAnswer(uint32_t slot, Answer& answer, Time now) {
   if ((answer.report.end == SendEnd::kOk && !Fits(kind, answer.payload)) ||
       (answer.report.end == SendEnd::kNotANumber && kind != OperationKind::kIncrement &&
        kind != OperationKind::kOutcome) ||
-      (answer.report.end == SendEnd::kFenced && !call.operation->request) ||
+      ((answer.report.end == SendEnd::kFenced || answer.report.end == SendEnd::kAnotherRan) &&
+       !call.operation->request) ||
       (answer.report.end == SendEnd::kAborted && kind != OperationKind::kCommit) ||
       (answer.report.end == SendEnd::kLocked && kind != OperationKind::kOneShard)) {
     answer.report = {.end = SendEnd::kGarbled,

@@ -37,6 +37,7 @@ bool CanComeBack(SendEnd end) {
     case SendEnd::kLocked:
     case SendEnd::kTooOld:
     case SendEnd::kFenced:
+    case SendEnd::kAnotherRan:
     case SendEnd::kForgotten:
       return false;
   }
@@ -48,6 +49,7 @@ Code CodeOf(SendEnd end) {
     case SendEnd::kOk:
       return Code::kOk;
     case SendEnd::kInvalid:
+    case SendEnd::kAnotherRan:
       return Code::kInvalidArgument;
     case SendEnd::kOverloaded:
       return Code::kOverloaded;
@@ -98,7 +100,7 @@ Verdict RetryPolicy::OnSendEnded(CallKind kind, CallHistory& history, const Send
   if (report.end == SendEnd::kOk) return verdict;
   // What the number gave is known now, whatever was in doubt before.
   if (report.end == SendEnd::kNotANumber || report.end == SendEnd::kFenced ||
-      report.end == SendEnd::kAborted) {
+      report.end == SendEnd::kAnotherRan || report.end == SendEnd::kAborted) {
     history.in_doubt = false;
   }
   if (!IsNotApplied(report)) history.in_doubt = true;

@@ -39,6 +39,7 @@ enum class SendEnd : uint8_t {
   kLocked,      // one of one shard: turned away by a lock, this time; another send may yet run
   kTooOld,      // a read at a timestamp of which nothing is kept
   kFenced,      // a result: the number never runs
+  kAnotherRan,  // another write has run under the number, so this one never does
   kForgotten,   // the shard does not remember whether it ran the number
   kNotSent,     // never left this process: no link, or no route
   kLinkBroken,  // handed to the wire, and no answer will come

@@ -68,6 +68,8 @@ SendEnd EndOf(v1::Code code) {
       return SendEnd::kNotANumber;
     case v1::CODE_FENCED:
       return SendEnd::kFenced;
+    case v1::CODE_ANOTHER_RAN:
+      return SendEnd::kAnotherRan;
     case v1::CODE_FORGOTTEN:
       return SendEnd::kForgotten;
     case v1::CODE_TOO_OLD:

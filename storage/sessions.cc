@@ -15,10 +15,12 @@
 namespace basalt::storage {
 namespace {
 
-constexpr uint8_t kLayout = 1;
-constexpr uint8_t kHasVersion = 0x80;  // beside `kinds`: it is not the result's stamp
-constexpr uint8_t kHasNumber = 0x40;   // it is not 0
-constexpr uint64_t kOfThisEntry = 0;   // Kept::index before EndEntry; no entry has it
+constexpr uint8_t kLayout = 1;            // of kForgottenRow
+constexpr uint8_t kRowLayout = 2;         // of the rows that hold results
+constexpr uint8_t kRowLayoutNoMarks = 1;  // as rows were at first
+constexpr uint8_t kHasVersion = 0x80;     // beside `kinds`: it is not the result's stamp
+constexpr uint8_t kHasNumber = 0x40;      // it is not 0
+constexpr uint64_t kOfThisEntry = 0;      // Kept::index before EndEntry; no entry has it
 
 std::string RowKey(uint64_t index) {
   std::string key(kSessionRowPrefix);
@@ -159,8 +161,8 @@ std::string SessionTable::EncodeRow(std::vector<RowItem>& items) {
     if (item.session != std::exchange(last, item.session)) ++clients;
   }
   std::string bytes;
-  bytes.reserve(13 + size_t{28} * clients + 13 * items.size());
-  AppendBigEndian<uint8_t>(kLayout, bytes);
+  bytes.reserve(13 + size_t{28} * clients + 17 * items.size());
+  AppendBigEndian<uint8_t>(kRowLayout, bytes);
   AppendBigEndian<uint64_t>(base, bytes);
   AppendBigEndian<uint32_t>(clients, bytes);
   for (auto item = items.begin(); item != items.end();) {
@@ -179,6 +181,7 @@ std::string SessionTable::EncodeRow(std::vector<RowItem>& items) {
       AppendBigEndian<uint64_t>(sequence, bytes);
       AppendBigEndian<uint32_t>(static_cast<uint32_t>(stamp - base), bytes);
       AppendBigEndian<uint8_t>(kinds, bytes);
+      AppendBigEndian<uint32_t>(result.mark, bytes);
       if ((kinds & kHasVersion) != 0) AppendBigEndian<uint64_t>(result.version, bytes);
       if ((kinds & kHasNumber) != 0) AppendBigEndian<uint64_t>(result.number, bytes);
     }
@@ -249,7 +252,7 @@ uint64_t SessionTable::Digest() const {
     digest += of_client;
     for (const auto& [sequence, index, stamp, result] : session->kept) {
       const uint64_t place = mix(mix(mix(of_client, sequence), index), stamp);
-      digest += mix(mix(mix(place, result.version), result.number), result.kinds);
+      digest += mix(mix(mix(mix(place, result.version), result.number), result.kinds), result.mark);
     }
   }
   return digest;
@@ -304,7 +307,9 @@ absl::Status SessionTable::Load(Engine& engine) {
 
 absl::Status SessionTable::TakeRow(uint64_t index, std::string_view bytes) {
   BigEndianReader reader(bytes);
-  if (reader.Take<uint8_t>() != kLayout || index == kOfThisEntry) return Damaged();
+  const auto layout = reader.Take<uint8_t>();
+  if (layout != kRowLayout && layout != kRowLayoutNoMarks) return Damaged();
+  if (index == kOfThisEntry) return Damaged();
   const auto base = reader.Take<uint64_t>();
   const auto clients = reader.Take<uint32_t>();
   for (uint32_t c = 0; c < clients && reader.ok(); ++c) {
@@ -321,6 +326,7 @@ absl::Status SessionTable::TakeRow(uint64_t index, std::string_view bytes) {
       kept.stamp = base + reader.Take<uint32_t>();
       const auto kinds = reader.Take<uint8_t>();
       kept.result.kinds = kinds & (kKindsMax - 1);
+      if (layout != kRowLayoutNoMarks) kept.result.mark = reader.Take<uint32_t>();
       kept.result.version = (kinds & kHasVersion) != 0 ? reader.Take<uint64_t>() : kept.stamp;
       kept.result.number = (kinds & kHasNumber) != 0 ? reader.Take<uint64_t>() : 0;
       session->stamp = std::max(session->stamp, kept.stamp);

@@ -7,10 +7,10 @@
 // log entry that left any, in the batch of the entry's data, and gone with the last of its results.
 //
 //   row key   = "session/" | index of the entry, u64
-//   row value = layout u8 (1) | stamp u64 | count of clients u32 | per client:
+//   row value = layout u8 (2) | stamp u64 | count of clients u32 | per client:
 //               id 16 bytes | lowest open number u64 | count of results u32 | per result:
-//               number u64 | stamp less the row's u32 | kinds u8 | version u64 | number u64
-//               (the last two only where `kinds` says so)
+//               number u64 | stamp less the row's u32 | kinds u8 | mark u32 | version u64 |
+//               number u64 (the last two only where `kinds` says so); layout 1 has no marks
 //   "sessions" = layout u8 (1) | forgotten u64
 //   All big-endian.
 //
@@ -72,6 +72,7 @@ struct CommandKey {
 struct SessionResult {
   uint64_t version = 0;
   uint64_t number = 0;
+  uint32_t mark = 0;  // of the command, the command set's; 0: not told
   uint8_t kinds = 0;  // below kKindsMax
 
   bool operator==(const SessionResult&) const = default;

@@ -51,6 +51,8 @@ std::string_view NameOf(SendEnd end) {
       return "not_a_number";
     case SendEnd::kFenced:
       return "fenced";
+    case SendEnd::kAnotherRan:
+      return "another_ran";
     case SendEnd::kForgotten:
       return "forgotten";
     case SendEnd::kNotSent:

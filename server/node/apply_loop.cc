@@ -247,6 +247,12 @@ void ApplyLoop::AnswerTurnedAway(raft::GroupId group, const PendingWrite& write,
       response.set_retry_after_ms(kRetryAfterTooManyOpenMs);
       counters_.turned_away.fetch_add(1, std::memory_order_relaxed);
       break;
+    case Verdict::kAnotherRan:
+      response = MakeWriteAnswer(write, v1::CODE_ANOTHER_RAN, v1::OUTCOME_NOT_APPLIED);
+      response.set_message(
+          "another write ran under this one's request: a request is for one write");
+      counters_.turned_away.fetch_add(1, std::memory_order_relaxed);
+      break;
     case Verdict::kForgotten:
       response = MakeWriteAnswer(write, v1::CODE_FORGOTTEN, v1::OUTCOME_UNKNOWN);
       response.set_message(

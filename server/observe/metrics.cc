@@ -27,7 +27,7 @@ constexpr std::array<std::string_view, kOperationCount> kOperationNames = {
 constexpr std::array<std::string_view, kCodeCount> kCodeNames = {
     "ok",           "invalid",   "wrong_shard", "not_leader", "unavailable", "overloaded",
     "deadline",     "read_only", "internal",    "not_formed", "forgotten",   "condition_failed",
-    "not_a_number", "too_old",   "aborted",     "locked",     "fenced"};
+    "not_a_number", "too_old",   "aborted",     "locked",     "fenced",      "another_ran"};
 constexpr size_t kInternalCode = 8;
 
 // From 50 microseconds to 10 seconds.

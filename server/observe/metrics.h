@@ -50,7 +50,7 @@ inline constexpr size_t kOperationCount = 15;
 std::string_view Name(Operation operation);
 
 // The codes of proto/client.proto, by their numbers.
-inline constexpr size_t kCodeCount = 17;
+inline constexpr size_t kCodeCount = 18;
 std::string_view CodeName(size_t code);
 
 class RequestMetrics {

@@ -5,6 +5,6 @@
 
 namespace basalt::server {
 
-inline constexpr uint32_t kWireVersion = 7;
+inline constexpr uint32_t kWireVersion = 8;
 
 }  // namespace basalt::server

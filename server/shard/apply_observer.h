@@ -32,6 +32,7 @@ struct CommandOutcome {
     kNotANumber,
     kFenced,  // its number was asked about before it ran, or by this command: it never runs
     // Turned away by what the shard remembers of the client (storage/sessions.h):
+    kAnotherRan,   // another write has run under its number: not applied, for good
     kTooManyOpen,  // not applied; the number may come again
     kForgotten,    // it may have run once, and what it gave is not known any more
     // Turned away: a transaction has locked a key. Not applied; it may be proposed again.

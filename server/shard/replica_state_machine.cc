@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "raft/core/configuration.h"
 #include "server/shard/command_entry.h"
+#include "server/shard/command_mark.h"
 #include "storage/state_rows.h"
 
 namespace basalt::server {
@@ -44,13 +45,20 @@ storage::CommandKey KeyOf(const v1::CommandId& id) {
   return {{id.client_high(), id.client_low()}, id.sequence(), id.lowest_open(), id.issued()};
 }
 
-storage::SessionResult ResultOf(const CommandOutcome& outcome) {
+storage::SessionResult ResultOf(const CommandOutcome& outcome, uint32_t mark) {
   uint8_t kinds = outcome.existed ? kExisted : 0;
   if (outcome.verdict == CommandOutcome::Verdict::kConditionFailed) kinds |= kConditionFailed;
   if (outcome.verdict == CommandOutcome::Verdict::kNotANumber) kinds |= kNotANumber;
   if (outcome.verdict == CommandOutcome::Verdict::kFenced) kinds |= kFenced;
-  return {
-      .version = outcome.version, .number = static_cast<uint64_t>(outcome.number), .kinds = kinds};
+  return {.version = outcome.version,
+          .number = static_cast<uint64_t>(outcome.number),
+          .mark = mark,
+          .kinds = kinds};
+}
+
+// 0: not told. What a fence left is every command's.
+bool IsAnother(const storage::SessionResult& first, uint32_t mark) {
+  return first.mark != 0 && mark != 0 && first.mark != mark;
 }
 
 CommandOutcome OutcomeOf(const storage::SessionResult& result) {
@@ -221,6 +229,9 @@ absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& comma
     case SessionVerdict::kRuns:
       break;
     case SessionVerdict::kRepeated:
+      if (IsAnother(judged.result, MarkOf(command))) {
+        return CommandOutcome{.verdict = CommandOutcome::Verdict::kAnotherRan};
+      }
       return OutcomeOf(judged.result);
     case SessionVerdict::kTooMany:
       return CommandOutcome{.verdict = CommandOutcome::Verdict::kTooManyOpen};
@@ -230,7 +241,7 @@ absl::StatusOr<CommandOutcome> ReplicaStateMachine::Run(const v1::Command& comma
   }
   absl::StatusOr<CommandOutcome> outcome = RunAnew(command, stamp, term, engine);
   if (outcome.ok() && Ran(*outcome)) {
-    sessions_.Record(key, stamp, ResultOf(*outcome));
+    sessions_.Record(key, stamp, ResultOf(*outcome, MarkOf(command)));
   }
   return outcome;
 }

@@ -11,8 +11,9 @@
 // late a message of it still arrives. Asking again gives the same answer.
 //
 // A write that is sent again with its request is applied once and ends as it did first: so it may
-// be repeated instead of asked about. One request is for one write; with another one of the same
-// slot it would end as the first.
+// be repeated instead of asked about. One request is for one write: another kind, key, value,
+// condition or amount with it is refused once the first one has run (kInvalidArgument, not
+// applied).
 //
 // The shard remembers a request's outcome for --session-retention (an hour) from when it last
 // decided one of the same client, less when too many clients are remembered (--session-memory).

@@ -81,16 +81,22 @@ class OutcomesTest(ProcessTest):
         for key, (token, answer) in told.items():
             # What comes late changes nothing, neither does a second question.
             late = cluster.kvctl("put", key, "late", "--request-token", token, check=False)
+            again = cluster.kvctl("put", key, f"value {key.removeprefix('once-')}",
+                                  "--request-token", token, check=False)
             self.assertEqual(self.ask(cluster, token)[1], answer, key)
             found = cluster.kvctl("-o", "json", "get", key, check=False)
             if answer["outcome"] == "applied":
-                self.assertEqual(late.returncode, 0, late.stderr)
+                # It is another write, of which nobody may believe that it was done.
+                self.assertEqual(late.returncode, 5, late.stderr)
+                self.assertIn(b"a request is for one write", late.stderr)
+                self.assertEqual(again.returncode, 0, again.stderr)
                 row = json.loads(found.stdout)
                 self.assertEqual(row["value"], "value " + key.removeprefix("once-"))
                 self.assertEqual(row["version"], answer["version"], key)
             else:
                 fenced += 1
                 self.assertEqual(late.returncode, 3, late.stderr)
+                self.assertEqual(again.returncode, 3, again.stderr)
                 self.assertEqual(found.returncode, 1, key)
         print(f"{len(told)} writes: {fenced} never applied, {len(told) - fenced} applied")
         self.assertGreaterEqual(fenced, FENCED_WANTED)

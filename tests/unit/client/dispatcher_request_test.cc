@@ -125,6 +125,18 @@ TEST_F(DispatcherRequestTest, ARefusalOfWhatIsFencedIsTheEnd) {
   EXPECT_FALSE(results_.contains(plain));
 }
 
+TEST_F(DispatcherRequestTest, ARequestThatAnotherWriteHadIsTheEndOfThisOne) {
+  const int put = StartRequest(OperationKind::kPut, {.slot = 3, .sequence = 1, .issued = 400});
+  Give(1, Refused(Turn().at(0), SendEnd::kAnotherRan));
+  Turn();
+  EXPECT_EQ(results_.at(put).status.code(), Code::kInvalidArgument);
+  EXPECT_EQ(results_.at(put).status.outcome(), Outcome::kNotApplied);
+  const int plain = Start({});  // whose number the library chose
+  Give(1, Refused(Turn().at(0), SendEnd::kAnotherRan));
+  Turn();
+  EXPECT_FALSE(results_.contains(plain));
+}
+
 TEST_F(DispatcherRequestTest, WhatIsWrittenLiesAboveATokenForOneCallOrAll) {
   Start({});
   EXPECT_EQ(Turn().at(0).number.issued, 0U);

@@ -40,18 +40,21 @@ TEST(RetryPolicyTest, AWriteInDoubtGoesOnUntilTheDeadlineAndStaysInDoubt) {
 }
 
 // It settles what was in doubt.
-TEST(RetryPolicyTest, AFencedWriteIsNotAppliedForGood) {
-  RetryPolicy policy(1);
-  CallHistory history;
-  EXPECT_TRUE(
-      policy.OnSendEnded(CallKind::kWrite, history, {.end = SendEnd::kLinkBroken}, kNow, kDeadline)
-          .retry);
-  const Verdict verdict = policy.OnSendEnded(
-      CallKind::kWrite, history, {.end = SendEnd::kFenced, .outcome = Outcome::kNotApplied}, kNow,
-      kDeadline);
-  EXPECT_FALSE(verdict.retry);
-  EXPECT_EQ(verdict.status.code(), Code::kFenced);
-  EXPECT_EQ(verdict.status.outcome(), Outcome::kNotApplied);
+TEST(RetryPolicyTest, AWriteWhoseNumberIsTakenIsNotAppliedForGood) {
+  for (const auto& [end, code] : {std::pair(SendEnd::kFenced, Code::kFenced),
+                                  std::pair(SendEnd::kAnotherRan, Code::kInvalidArgument)}) {
+    RetryPolicy policy(1);
+    CallHistory history;
+    EXPECT_TRUE(
+        policy
+            .OnSendEnded(CallKind::kWrite, history, {.end = SendEnd::kLinkBroken}, kNow, kDeadline)
+            .retry);
+    const Verdict verdict = policy.OnSendEnded(
+        CallKind::kWrite, history, {.end = end, .outcome = Outcome::kNotApplied}, kNow, kDeadline);
+    EXPECT_FALSE(verdict.retry);
+    EXPECT_EQ(verdict.status.code(), code);
+    EXPECT_EQ(verdict.status.outcome(), Outcome::kNotApplied);
+  }
 }
 
 TEST(RetryPolicyTest, AWriteGoesOnWhenTheAnswerSaysNotApplied) {

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
+
 #include "base/random.h"
 #include "storage/state_rows.h"
 #include "tests/unit/engine/engine_kinds.h"
@@ -173,7 +175,7 @@ TEST_F(SessionsTest, WhatIsAcknowledgedLeavesNoRow) {
 
 TEST_F(SessionsTest, TheRowsBytes) {
   Batch batch;
-  table_.Record({{1, 2}, 7, 6, 0}, 500, {.version = 500, .kinds = 1});
+  table_.Record({{1, 2}, 7, 6, 0}, 500, {.version = 500, .mark = 0xabcdef01, .kinds = 1});
   table_.Record({{1, 2}, 8, 6, 0}, 501, {.version = 400, .number = 9, .kinds = 2});
   table_.EndEntry(3, batch);
   std::string hex;
@@ -184,7 +186,7 @@ TEST_F(SessionsTest, TheRowsBytes) {
     for (const char byte : value) hex += fmt::format("{:02x}", static_cast<uint8_t>(byte));
   });
   EXPECT_EQ(hex,
-            "01"
+            "02"
             "00000000000001f4"
             "00000001"
             "0000000000000001"
@@ -194,11 +196,41 @@ TEST_F(SessionsTest, TheRowsBytes) {
             "0000000000000007"
             "00000000"
             "01"
+            "abcdef01"
             "0000000000000008"
             "00000001"
             "c2"
+            "00000000"
             "0000000000000190"
             "0000000000000009");
+}
+
+// They have no marks.
+TEST_F(SessionsTest, RowsOfTheFirstLayoutAreRead) {
+  std::string row = absl::HexStringToBytes(
+      "01"
+      "00000000000001f4"
+      "00000001"
+      "0000000000000001"
+      "0000000000000002"
+      "0000000000000006"
+      "00000001"
+      "0000000000000007"
+      "00000000"
+      "41"
+      "0000000000000009");
+  const std::string key("session/\0\0\0\0\0\0\0\x03", 16);
+  Batch batch;
+  batch.Put(Family::kState, key, row);
+  Write(batch);
+  ASSERT_TRUE(table_.Load(*engine_).ok());
+  const SessionTable::Judged judged = table_.Judge({{1, 2}, 7, 6, 0});
+  EXPECT_EQ(judged.verdict, Verdict::kRepeated);
+  EXPECT_EQ(judged.result, (SessionResult{.version = 500, .number = 9, .kinds = 1}));
+  row[0] = '\x03';
+  batch.Put(Family::kState, key, row);
+  Write(batch);
+  EXPECT_EQ(table_.Load(*engine_).code(), absl::StatusCode::kDataLoss);
 }
 
 }  // namespace

@@ -165,6 +165,17 @@ TEST_F(ApplyLoopTest, WhoAsksIsToldWhatTheFirstRunGave) {
                   "5 OK APPLIED", "6 NOT_A_NUMBER NOT_APPLIED", "7 NOT_A_NUMBER NOT_APPLIED"));
 }
 
+TEST_F(ApplyLoopTest, AnotherWriteOfANumberIsToldSo) {
+  Handle(Proposed(1, 1, {1, 2, 3}));
+  testing::EntryBuilder entry(1, 500);
+  entry.Put("k", "a").As(1, 1, 1).Put("k", "b").As(1, 1, 1).Put("k", "a").As(1, 1, 1);
+  loop_.Handle(ApplyEntries{kGroup, {entry.Build()}});
+  loop_.FinishRound();
+  EXPECT_THAT(replies_->all.at(1).message(), HasSubstr("a request is for one write"));
+  EXPECT_THAT(replies_->Take(),
+              ElementsAre("1 OK APPLIED", "2 ANOTHER_RAN NOT_APPLIED", "3 OK APPLIED"));
+}
+
 TEST_F(ApplyLoopTest, AnotherEntryAtThatIndexIsNotSuccess) {
   Handle(Proposed(1, 1, {7}));
   Handle(Proposed(2, 1, {8}));

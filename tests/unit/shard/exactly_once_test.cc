@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/slot.h"
+#include "server/shard/command_mark.h"
 #include "storage/state_rows.h"
 #include "tests/unit/engine/engine_kinds.h"
 #include "tests/unit/shard/shard_replica.h"
@@ -75,6 +76,80 @@ TEST_P(ExactlyOnce, OfOneEntryTheFirstCounts) {
       Apply(Next(10).Put("a", "1").As(1, 1, 1).Put("a", "2").As(1, 2, 1).Put("a", "1").As(1, 1, 1)),
       "10 11 again-10");
   EXPECT_EQ(Get("a"), "2@11");
+}
+
+// It would be told that it is done.
+TEST_P(ExactlyOnce, AnotherWriteUnderANumberThatRanIsRefused) {
+  v1::Condition absent;
+  absent.set_absent(true);
+  v1::Condition first;
+  first.set_version(10);
+  EXPECT_EQ(Apply(Next(10).Put("a", "7").As(1, 1, 1)), "10");
+  EXPECT_EQ(Apply(Next(20).Increment("n", 4).As(1, 2, 1)), "20=4");
+  EXPECT_EQ(Apply(Next(30).Set("a", absent, "x").As(1, 3, 1)), "failed-10");
+  for (int starts = 0; starts < 2; ++starts) {
+    const uint64_t stamp = 40 + 30 * static_cast<uint64_t>(starts);
+    EXPECT_EQ(Apply(Next(stamp)
+                        .Put("a", "8")
+                        .As(1, 1, 1)
+                        .Put("b", "7")
+                        .As(1, 1, 1)
+                        .Delete("a")
+                        .As(1, 1, 1)
+                        .Increment("a", 7)
+                        .As(1, 1, 1)),
+              "another-ran another-ran another-ran another-ran");
+    EXPECT_EQ(Apply(Next(stamp + 10)
+                        .Increment("n", 5)
+                        .As(1, 2, 1)
+                        .Set("a", first, "x")
+                        .As(1, 3, 1)
+                        .Set("a", absent, "y")
+                        .As(1, 3, 1)),
+              "another-ran another-ran another-ran");
+    EXPECT_EQ(Apply(Next(stamp + 20)
+                        .Put("a", "7")
+                        .As(1, 1, 1)
+                        .Increment("n", 4)
+                        .As(1, 2, 1)
+                        .Set("a", absent, "x")
+                        .As(1, 3, 1)),
+              "again-10 again-20=4 again-failed-10");
+    Restart();
+  }
+  EXPECT_EQ(Get("a"), "7@10");
+  EXPECT_EQ(Get("b"), "absent");
+}
+
+// docs/formats.md: rows hold them.
+TEST(CommandMarks, AreThoseOfEveryRelease) {
+  v1::Command put;
+  put.mutable_put()->set_key("a");
+  put.mutable_put()->set_value("7");
+  v1::Command remove;
+  remove.mutable_delete_()->set_key("a");
+  v1::Command set;
+  set.mutable_compare_and_set()->set_key("a");
+  set.mutable_compare_and_set()->set_value("7");
+  set.mutable_compare_and_set()->mutable_condition()->set_version(10);
+  v1::Command increment;
+  increment.mutable_increment()->set_key("a");
+  increment.mutable_increment()->set_by(-1);
+  v1::Command batch;
+  v1::TxnWrite* write = batch.mutable_one_shard()->add_writes();
+  write->set_key("a");
+  write->set_deletes(true);
+  EXPECT_EQ(MarkOf(put), 0x47a5433au);
+  EXPECT_EQ(MarkOf(remove), 0xa451e74cu);
+  EXPECT_EQ(MarkOf(set), 0x61b4d196u);
+  EXPECT_EQ(MarkOf(increment), 0x40b4e408u);
+  EXPECT_EQ(MarkOf(batch), 0xd3482da2u);
+  // What a transaction read may be told anew; what it writes not.
+  batch.mutable_one_shard()->add_reads()->set_key("b");
+  EXPECT_EQ(MarkOf(batch), 0xd3482da2u);
+  v1::Command fence;
+  fence.mutable_fence()->set_slot(3);
+  EXPECT_EQ(MarkOf(fence), 0u);
 }
 
 TEST_P(ExactlyOnce, WithoutAnIdEachRuns) {

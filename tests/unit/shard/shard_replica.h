@@ -123,6 +123,8 @@ class NotedOutcomes : public server::ApplyObserver {
                std::to_string(outcome.version);
       case Verdict::kFenced:
         return (outcome.repeated ? "again-fenced-" : "fenced-") + std::to_string(outcome.version);
+      case Verdict::kAnotherRan:
+        return "another-ran";
       case Verdict::kWrongShard:
         return "wrong-shard";
       case Verdict::kNoEffect:
