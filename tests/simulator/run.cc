@@ -31,6 +31,8 @@ class TraceFile {
 };
 
 constexpr uint64_t kSettingsDraws = 0x5e771465;
+// One by which the kept seeds run as they did when they found something.
+constexpr uint64_t kConditionalDraws = 202;
 
 void DrawTransactions(VirtualClusterOptions& cluster, base::Random& random) {
   TxnLoadOptions& load = cluster.transactions;
@@ -109,6 +111,11 @@ VirtualClusterOptions ClusterOf(const RunOptions& options) {
   base::Random settings(Mix(options.seed, kSettingsDraws));
   if (!options.leases_all_the_same && settings.OneIn(2)) {
     cluster.workload.settings_seed = settings.Next() | 1;
+  }
+  // In a third, likewise.
+  base::Random conditional(Mix(options.seed, kConditionalDraws));
+  if (!options.leases_all_the_same && conditional.OneIn(3)) {
+    cluster.workload.conditional_seed = conditional.Next() | 1;
   }
   return cluster;
 }

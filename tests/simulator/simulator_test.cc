@@ -160,9 +160,9 @@ TEST(SimulatorMarks, ThoseThatWereNotReachedAreNamed) {
 }
 
 // Those of Raft, its log, checkpoints, members, reads and transactions that a simulation can meet.
-constexpr int kHazards[] = {1,  2,  3,  4,  5,  6,  7,  8,  10, 11, 12, 14, 18, 19, 20, 21,
-                            25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 38, 39, 40, 41, 42, 43,
-                            44, 45, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
+constexpr int kHazards[] = {1,  2,  3,  4,  5,  6,  7,  8,  10, 11, 12, 14, 18, 19, 20, 21, 25, 26,
+                            27, 28, 29, 30, 31, 32, 33, 34, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47,
+                            48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63};
 
 std::vector<std::string> HazardsWithoutMark(const std::vector<WantedMark>& marks) {
   std::vector<std::string> without;

@@ -6,6 +6,7 @@ namespace basalt::testing {
 namespace {
 
 constexpr seconds kHeldLong{3};
+constexpr std::chrono::minutes kHeldForMinutes{5};
 
 std::string_view NameOf(TxnFate fate) {
   switch (fate) {
@@ -94,6 +95,9 @@ void TxnMarks::OnEnd(const TxnKey& id, Progress& progress, uint64_t shard) {
   const auto prepared = progress.prepared.find(shard);
   if (prepared != progress.prepared.end() && time_.Now() - prepared->second > kHeldLong) {
     findings_.Mark("locks were held for more than three seconds");
+    if (time_.Now() - prepared->second > kHeldForMinutes) {
+      findings_.Mark("locks were held for five minutes");
+    }
   }
   // Nobody resolves but for a decision.
   progress.decided = true;

@@ -62,6 +62,10 @@ bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& com
     const bool has_value = !of_key.empty() && of_key.rbegin()->second;
     const int64_t before = has_value ? std::stoll(*of_key.rbegin()->second) : 0;
     of_key[stamp] = std::to_string(before + command.increment().by());
+  } else if (command.has_compare_and_set()) {
+    if (is_locked(command.compare_and_set().key())) return false;
+    CompareAndSet(shard.versions[command.compare_and_set().key()], command.compare_and_set(),
+                  stamp);
   } else if (command.has_fence()) {
     findings_.Mark("a number was fenced");
   } else if (command.has_one_shard()) {
@@ -82,6 +86,25 @@ bool VersionModel::Run(raft::GroupId group, Shard& shard, const v1::Command& com
                      shard.transactions.Apply(command, stamp, shard.horizon, shard.versions));
   }
   return true;
+}
+
+void VersionModel::CompareAndSet(check::VersionsOfKey& of_key,
+                                 const v1::CompareAndSetCommand& command, uint64_t stamp) {
+  const bool has_value = !of_key.empty() && of_key.rbegin()->second;
+  const v1::Condition& condition = command.condition();
+  bool holds = false;
+  if (condition.has_value()) holds = has_value && *of_key.rbegin()->second == condition.value();
+  if (condition.has_absent()) holds = has_value != condition.absent();
+  if (condition.has_version()) {
+    const uint64_t version = has_value ? of_key.rbegin()->first : 0;
+    holds = version == condition.version();
+    const bool deleted_since = std::any_of(of_key.upper_bound(condition.version()), of_key.end(),
+                                           [](const auto& row) { return !row.second; });
+    if (condition.version() != 0 && has_value && deleted_since) {
+      findings_.Mark("a condition named a version from before a delete and a new value");
+    }
+  }
+  if (holds) of_key[stamp] = command.value();
 }
 
 bool VersionModel::RunOneShard(Shard& shard, const v1::OneShardCommand& command, uint64_t stamp) {

@@ -64,6 +64,8 @@ class VersionModel final : public ReplicaWatcher {
   void Commit(raft::GroupId group, Shard& shard, const raft::Entry& entry);
   // False: it is turned away.
   bool Run(raft::GroupId group, Shard& shard, const v1::Command& command, uint64_t stamp);
+  void CompareAndSet(check::VersionsOfKey& of_key, const v1::CompareAndSetCommand& command,
+                     uint64_t stamp);
   bool RunOneShard(Shard& shard, const v1::OneShardCommand& command, uint64_t stamp);
   void Advance(Shard& shard, uint64_t horizon);
   void SetRetention(Shard& shard, uint64_t retention_ms);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "check/acknowledged.h"
+#include "check/conditional_writes.h"
 #include "check/counters.h"
 #include "check/linearizability.h"
 #include "check/requests.h"
@@ -624,13 +625,19 @@ void VirtualCluster::JudgeTransactions(check::StoredVersions& stored) {
 
 void VirtualCluster::JudgeHistory(check::StoredVersions stored) {
   const check::History& history = workload_.history();
+  CountUnknown(stored);
   const std::vector<std::string> of_counters =
       check::FindCounterViolations(workload_.increments(), stored);
   for (const std::string& violation : of_counters) findings_.Violation(violation);
   for (const std::string& violation : check::FindRequestViolations(workload_.requests(), stored)) {
     findings_.Violation(violation);
   }
+  for (const std::string& violation :
+       check::FindConditionalViolations(workload_.conditional(), stored)) {
+    findings_.Violation(violation);
+  }
   for (const check::NamedRequest& request : workload_.requests()) stored.erase(request.key);
+  for (const check::ConditionalWrite& write : workload_.conditional()) stored.erase(write.key);
   for (const check::Increment& increment : workload_.increments()) stored.erase(increment.key);
   for (const auto& violations :
        {leases_.FindViolations(), check::FindVersionOrderViolations(history, &stored),
@@ -714,6 +721,22 @@ RunReport VirtualCluster::Finish() {
   for (const std::string& violation : FindViolations(seen)) findings_.Violation(violation + nodes);
   if (seen.all_equal) CompareReplicas();
   return Report();
+}
+
+// What a harness would be wrong to take for a failure, and to take for done (hazard 49).
+void VirtualCluster::CountUnknown(const check::StoredVersions& stored) {
+  for (const check::Operation& operation : workload_.history()) {
+    const bool is_unknown = operation.kind == check::OperationKind::kPut &&
+                            operation.responded_ns && !operation.applied() && !operation.refused();
+    if (!is_unknown) continue;
+    const auto of_key = stored.find(operation.key);
+    const bool is_stored =
+        of_key != stored.end() &&
+        std::any_of(of_key->second.begin(), of_key->second.end(),
+                    [&](const auto& row) { return row.second == operation.value; });
+    findings_.Mark(is_stored ? "a write of unknown outcome was stored"
+                             : "a write of unknown outcome was not stored");
+  }
 }
 
 void VirtualCluster::CountOperations() {

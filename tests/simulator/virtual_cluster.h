@@ -115,6 +115,7 @@ class VirtualCluster final : public ProcessDirectory {
   NodeClock& clock(uint64_t node) { return *nodes_.at(node).clock; }
   base::Random& random() { return random_; }
   const Workload& workload() const { return workload_; }
+  const TxnLoad& transactions() const { return transactions_; }
   // Programs that use the cluster, at places from kFirstClient on.
   uint64_t clients() const { return options_.workload.clients + options_.transactions.clients; }
   Findings& findings() { return findings_; }
@@ -191,6 +192,7 @@ class VirtualCluster final : public ProcessDirectory {
   check::StoredVersions Store(uint64_t shard_id, uint64_t node);
   void JudgeHistory(check::StoredVersions stored);
   void JudgeTransactions(check::StoredVersions& stored);
+  void CountUnknown(const check::StoredVersions& stored);
   void CountOperations();
   RunReport Report();
 

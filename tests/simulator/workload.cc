@@ -62,7 +62,9 @@ Workload::Workload(const WorkloadOptions& options, VirtualClient::Ports ports,
       requests_(ports_.time, ports_.findings, routing_, options.clients,
                 base::Random(random_.Next()), Starter()),
       settings_(ports_.time, ports_.findings, routing_, options.clients, options.settings_seed,
-                Starter()) {
+                Starter()),
+      conditional_(ports_.time, ports_.findings, SpreadKeys(routing_, 0, "if-"), options.clients,
+                   options.conditional_seed, Starter()) {
   std::map<uint64_t, std::vector<std::string>> of_shard;
   for (const std::string& key : keys_) {
     of_shard[routing_.OwnerOf(base::SlotOf(key)).shard_id].push_back(key);
@@ -86,6 +88,7 @@ SnapshotLoad::StartCall Workload::Starter() {
 
 void Workload::Start() {
   settings_.Start();
+  conditional_.Start();
   for (size_t call = 0; call < options_.clients * options_.calls_per_client; ++call) {
     ports_.time.After(milliseconds(random_.Between(0, 100)), [this, call] { Begin(call); });
   }

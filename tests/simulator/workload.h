@@ -10,6 +10,7 @@
 #include "check/counters.h"
 #include "check/history.h"
 #include "server/routing/routing_table.h"
+#include "tests/simulator/conditional_load.h"
 #include "tests/simulator/request_load.h"
 #include "tests/simulator/settings_load.h"
 #include "tests/simulator/snapshot_load.h"
@@ -36,6 +37,8 @@ struct WorkloadOptions {
   uint64_t request_one_in = 30;
   // Of draws of what is set beside (SettingsLoad), which no others depend on; 0: nothing is.
   uint64_t settings_seed = 0;
+  // Likewise, of conditional writes (ConditionalLoad).
+  uint64_t conditional_seed = 0;
   // Every other client, from the first on, only reads, and in the way that is the nodes' default.
   bool half_only_read = false;
 };
@@ -57,6 +60,7 @@ class Workload {
   const std::vector<check::Increment>& increments() const { return increments_; }
   const std::vector<check::SnapshotRead>& snapshots() const { return snapshots_.reads(); }
   const std::vector<check::NamedRequest>& requests() const { return requests_.requests(); }
+  const std::vector<check::ConditionalWrite>& conditional() const { return conditional_.writes(); }
   // Begun by clients: gets, puts, deletes, increments, keys and pages of snapshots.
   uint64_t operations() const { return history_.size() + increments_.size() + snapshots_.calls(); }
   // When the newest acknowledged write of the shard began; 0: there was none.
@@ -93,6 +97,7 @@ class Workload {
   SnapshotLoad snapshots_;
   RequestLoad requests_;
   SettingsLoad settings_;
+  ConditionalLoad conditional_;
 };
 
 }  // namespace basalt::testing
