@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -163,6 +164,11 @@ class EngineFactory {
   // Opens what lies in `directory` (an engine's or a checkpoint's), or makes it new and empty when
   // the directory does not exist. DataLoss: damaged. One engine at a time per directory.
   virtual absl::StatusOr<std::unique_ptr<Engine>> Open(const std::string& directory) = 0;
+  // Reads all of a checkpoint's rows that lie in `directory`, and changes nothing. DataLoss: some
+  // are damaged, as they may be where nobody has read since; Unavailable: `stop`, asked now and
+  // then, was true. Thread-safe.
+  virtual absl::Status VerifyCheckpoint(const std::string& directory,
+                                        const std::function<bool()>& stop) = 0;
 };
 
 }  // namespace basalt::storage

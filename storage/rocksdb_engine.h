@@ -156,6 +156,8 @@ class RocksDbEngineFactory : public EngineFactory {
   absl::StatusOr<std::unique_ptr<Engine>> Open(const std::string& directory) override {
     return RocksDbEngine::Open(resources_, directory);
   }
+  absl::Status VerifyCheckpoint(const std::string& directory,
+                                const std::function<bool()>& stop) override;
 
  private:
   const RocksDbResources& resources_;

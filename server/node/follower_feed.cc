@@ -14,6 +14,8 @@ constexpr std::chrono::milliseconds kPause{500};
 // Raft asks anew after every heartbeat that the follower answers, and a checkpoint costs a flush
 // and a reading of the whole shard: one that refuses, on a full disk say, waits for the next.
 constexpr std::chrono::seconds kPauseAfterFailure{2};
+// It reads all that there is, and damage does not mend itself.
+constexpr std::chrono::seconds kPauseAfterDamage{60};
 
 }  // namespace
 
@@ -118,13 +120,23 @@ void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_be
   } else {
     ports_.metrics.failed->Increment();
     if (Leads(work)) {
-      not_before = ports_.clock.Now() + kPauseAfterFailure;
+      not_before =
+          ports_.clock.Now() + (absl::IsDataLoss(status) ? kPauseAfterDamage : kPauseAfterFailure);
       ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
     } else {
       ports_.logger.Info(context, "checkpoint given up: this replica leads no more");
     }
   }
   ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, installed});
+}
+
+// Another replica may be sound: it shall lead, and send.
+void FollowerFeed::OnDamage(const CheckpointForFollower& work, const absl::Status& damage) {
+  ports_.metrics.damaged->Increment();
+  ports_.logger.Error({.shard = work.group.value(), .term = work.term.value()},
+                      "this replica is damaged on disk, and no other gets its rows: {}",
+                      base::Message(damage));
+  ports_.groups.Put(TransferAsked{work.group, raft::ReplicaId(0), [](raft::TransferAnswer) {}});
 }
 
 absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {
@@ -149,7 +161,11 @@ absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::
   ports_.metrics.created->Increment();
   checkpoint.base = base = *created;
   ports_.groups.Put(CheckpointMade{work.group, work.send.follower, base.index});
-  absl::Status status = ports_.send(checkpoint);
+  // What nobody has read since it was written may have rotted; the follower would give what it has
+  // away for it.
+  absl::Status status = ports_.verify(checkpoint.directory, checkpoint.called_off);
+  if (absl::IsDataLoss(status)) OnDamage(work, status);
+  if (status.ok()) status = ports_.send(checkpoint);
   (void)ports_.files.RemoveTree(checkpoint.directory).ok();  // emptied at start anyway
   return status;
 }

@@ -47,6 +47,8 @@ class FollowerFeed final : public FeedInbox {
     std::function<void(raft::GroupId)> flush;
     // Whether this replica lives here; thread-safe.
     std::function<bool(raft::GroupId, raft::ReplicaId)> has_replica;
+    // Whether what a checkpoint in this directory holds is sound (EngineFactory::VerifyCheckpoint).
+    std::function<absl::Status(const std::string&, const std::function<bool()>& stop)> verify;
     // Sends; blocks until it is installed there or refused, or soon after it is called off.
     std::function<absl::Status(const CheckpointToSend&)> send;
     // Whether there is a line to the node at all. Empty: always tried.
@@ -76,6 +78,8 @@ class FollowerFeed final : public FeedInbox {
   bool Leads(const CheckpointForFollower& work) const BASALT_EXCLUDES(mutex_);
   void Send(const CheckpointForFollower& work, MonotonicTime& not_before);
   absl::Status MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base);
+  // The replica's own rows are damaged.
+  void OnDamage(const CheckpointForFollower& work, const absl::Status& damage);
 
   Ports ports_;
   const std::string directory_;

@@ -259,6 +259,9 @@ void ShardHost::Start(raft::Transport& transport, TxnPost* post) {
                           [this](raft::GroupId group, raft::ReplicaId replica) {
                             return HasReplica(group, replica);
                           },
+                          [this](const std::string& directory, const auto& stop) {
+                            return engines_.VerifyCheckpoint(directory, stop);
+                          },
                           ports_.send_checkpoint, ports_.reachable},
       options_.checkpoints_directory);
   const size_t groups = std::max<size_t>(1, recovered_.size());

@@ -73,6 +73,8 @@ CheckpointMetrics MakeCheckpointMetrics(Registry& r) {
       .sent = MakeCounter(r, "basalt_checkpoints_sent_total", "Checkpoints sent whole."),
       .failed = MakeCounter(r, "basalt_checkpoints_failed_total",
                             "Checkpoints whose making or sending failed."),
+      .damaged = MakeCounter(r, "basalt_checkpoints_damaged_total",
+                             "Checkpoints that were not sent: rows on this disk are damaged."),
   };
 }
 

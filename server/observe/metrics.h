@@ -79,7 +79,8 @@ struct LogMetrics {
 struct CheckpointMetrics {
   prometheus::Counter* created;
   prometheus::Counter* sent;
-  prometheus::Counter* failed;  // making, sending, or refused by the receiver
+  prometheus::Counter* failed;   // making, sending, or refused by the receiver
+  prometheus::Counter* damaged;  // made of rows that had rotted on this node's disk, and not sent
 };
 
 // A value read from elsewhere at the moment of a scrape (RocksDB's counters, for one).

@@ -256,6 +256,10 @@ class SlowToCloseFactory : public EngineFactory {
     if (!engine.ok()) return engine.status();
     return std::make_unique<SlowToClose>(*std::move(engine), gates_);
   }
+  absl::Status VerifyCheckpoint(const std::string& directory,
+                                const std::function<bool()>& stop) override {
+    return engines_.VerifyCheckpoint(directory, stop);
+  }
 
  private:
   MemoryEngineFactory engines_;

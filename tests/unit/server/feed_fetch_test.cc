@@ -52,10 +52,12 @@ EntriesFetched FetchOwn(const absl::Status& status) {
   Logger logger(LoggerOptions{});
   Metrics metrics(1);
   const testing::FakeClock clock;
-  FollowerFeed feed({log, fetched, apply, *files, logger, metrics.checkpoints(), clock,
-                     [](raft::GroupId) {}, [](raft::GroupId, raft::ReplicaId) { return true; },
-                     [](const CheckpointToSend&) { return absl::OkStatus(); }},
-                    "/none");
+  FollowerFeed feed(
+      {log, fetched, apply, *files, logger, metrics.checkpoints(), clock, [](raft::GroupId) {},
+       [](raft::GroupId, raft::ReplicaId) { return true; },
+       [](const std::string&, const std::function<bool()>&) { return absl::OkStatus(); },
+       [](const CheckpointToSend&) { return absl::OkStatus(); }},
+      "/none");
   feed.Start();
   feed.Put(FeedWork(
       FetchForFollower{raft::GroupId(1),

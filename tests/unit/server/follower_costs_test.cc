@@ -105,6 +105,7 @@ class FollowerFeedCosts : public ::testing::Test {
   FollowerFeed feed_{
       {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
        [this](raft::GroupId) { ++made_; }, [](raft::GroupId, raft::ReplicaId) { return true; },
+       [](const std::string&, const std::function<bool()>&) { return absl::OkStatus(); },
        [](const CheckpointToSend&) { return base::ResourceExhausted("no space"); },
        [](raft::NodeId node) { return node != raft::NodeId(3); }},
       "/checkpoints"};

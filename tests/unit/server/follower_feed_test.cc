@@ -49,6 +49,7 @@ class CountingInbox final : public GroupInbox {
   void Put(GroupEvent event) override {
     base::MutexLock lock(mutex_);
     if (std::holds_alternative<EntriesFetched>(event)) ++fetched_;
+    if (std::holds_alternative<TransferAsked>(event)) ++transfers_asked_;
     const auto* sent = std::get_if<CheckpointSent>(&event);
     if (sent == nullptr) return;
     ++sent_;
@@ -80,6 +81,14 @@ class CountingInbox final : public GroupInbox {
     base::MutexLock lock(mutex_);
     return sent_;
   }
+  uint64_t installed() {
+    base::MutexLock lock(mutex_);
+    return installed_;
+  }
+  uint64_t transfers_asked() {
+    base::MutexLock lock(mutex_);
+    return transfers_asked_;
+  }
 
  private:
   base::Mutex mutex_;
@@ -87,6 +96,7 @@ class CountingInbox final : public GroupInbox {
   uint64_t installed_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t fetched_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t sent_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t transfers_asked_ BASALT_GUARDED_BY(mutex_) = 0;
 };
 
 class ApplyThread final : public ApplyInbox {
@@ -166,9 +176,13 @@ class FollowerFeedTest : public ::testing::Test {
   CountingInbox groups_;
   ApplyThread apply_{clock_};
   LongTransfer transfer_;
+  std::atomic<bool> damaged_{false};
   FollowerFeed feed_{
       {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_, [](raft::GroupId) {},
        [](raft::GroupId, raft::ReplicaId) { return true; },
+       [this](const std::string&, const std::function<bool()>&) {
+         return damaged_.load() ? base::DataLoss("000007.sst: a block") : absl::OkStatus();
+       },
        [this](const CheckpointToSend& checkpoint) { return transfer_.Send(checkpoint); }},
       "/checkpoints"};
 };
@@ -208,6 +222,23 @@ TEST_F(FollowerFeedTest, ANodeThatStallsHoldsUpNoOther) {
   }
   EXPECT_TRUE(groups_.AwaitInstalled(3));
   feed_.Stop();
+}
+
+// The follower may hold sound rows, and so may another replica, which shall lead.
+TEST_F(FollowerFeedTest, WhatHasRottedIsNotSent) {
+  damaged_ = true;
+  feed_.Start();
+  LeadAll();
+  feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, kQuickNode}});
+  EXPECT_TRUE(groups_.AwaitSent(1));
+  // That soon it is not even looked for.
+  damaged_ = false;
+  feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, kQuickNode}});
+  EXPECT_TRUE(groups_.AwaitSent(2));
+  EXPECT_EQ(groups_.installed(), 0u);
+  EXPECT_EQ(groups_.transfers_asked(), 1u);
+  feed_.Stop();
+  EXPECT_EQ(metrics_.checkpoints().damaged->Value(), 1);
 }
 
 // It takes minutes, and its follower refuses in the end what is of an earlier term.

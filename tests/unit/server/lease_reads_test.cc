@@ -31,6 +31,10 @@ class WatchedFactory : public storage::EngineFactory {
     if (on_open) on_open();
     return inner_.Open(directory);
   }
+  absl::Status VerifyCheckpoint(const std::string& directory,
+                                const std::function<bool()>& stop) override {
+    return inner_.VerifyCheckpoint(directory, stop);
+  }
 
   std::function<void()> on_open;
 
