@@ -17,6 +17,10 @@ namespace basalt::server {
 // How a linearizable read is confirmed when the request does not say.
 enum class ReadConfirmation : uint8_t { kLease, kReadIndex };
 
+// Below so many free bytes on the disk writes and checkpoints are refused: RocksDB and the log need
+// room to go on serving reads.
+inline constexpr uint64_t kFreeBytesMin = uint64_t{256} << 20;
+
 struct NodeConfig {
   // --- Node ---
   uint64_t node_id = 0;  // 1 to 2^32 - 1; unique in the cluster, for ever

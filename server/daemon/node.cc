@@ -265,8 +265,8 @@ absl::Status Node::JoinCluster(const v1::ClusterMap& layout) {
   }
   transport_ = std::make_unique<PeerTransport>(peers, MakeHello(), view_, *host_, time_,
                                                PlanMemory(config_).peer_link);
-  receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(), *transport_,
-                                                   *host_);
+  receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->IncomingPath(),
+                                                   kFreeBytesMin, *transport_, *host_);
   transport_->SetTransactions(host_.get());
   host_->Start(*transport_, transport_.get());
   peer_service_.Open(*transport_, *receiver_);

@@ -13,8 +13,6 @@ namespace {
 
 // A loop that has not begun a round for so long is stuck.
 constexpr std::chrono::seconds kStallLimit{10};
-// Below this writes are refused; RocksDB and the log need room to go on serving reads.
-constexpr uint64_t kFreeBytesMin = 256ull << 20;
 
 void AddStorage(const storage::RocksDbCounts& counts, std::vector<PulledSample>& samples) {
   const auto add = [&](const char* name, const char* help, double value) {

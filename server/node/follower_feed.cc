@@ -1,5 +1,6 @@
 #include "server/node/follower_feed.h"
 
+#include <algorithm>
 #include <future>
 #include <utility>
 
@@ -14,8 +15,8 @@ constexpr std::chrono::milliseconds kPause{500};
 // Raft asks anew after every heartbeat that the follower answers, and a checkpoint costs a flush
 // and a reading of the whole shard: one that refuses, on a full disk say, waits for the next.
 constexpr std::chrono::seconds kPauseAfterFailure{2};
-// It reads all that there is, and damage does not mend itself.
-constexpr std::chrono::seconds kPauseAfterDamage{60};
+// From refusal to refusal it doubles: a disk is not made larger in seconds.
+constexpr std::chrono::seconds kPauseMost{60};
 
 }  // namespace
 
@@ -53,7 +54,7 @@ FollowerFeed::Sender* FollowerFeed::SenderTo(raft::NodeId node) {
             "checkpoint-" + std::to_string(node.value() % 1000), kPause,
             [this, sender = sender.get()](std::vector<CheckpointForFollower>& works) {
               for (const CheckpointForFollower& work : works) {
-                Send(work, sender->not_before[{work.group, work.send.follower}]);
+                Send(work, sender->waits[{work.group, work.send.follower}]);
               }
             }},
         ports_.clock);
@@ -101,9 +102,18 @@ bool FollowerFeed::Leads(const CheckpointForFollower& work) const {
   return place != led_.end() && place->second == work.term;
 }
 
-void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_before) {
+std::chrono::seconds FollowerFeed::PauseAfter(const absl::Status& failure, uint32_t& refusals) {
+  if (absl::IsDataLoss(failure)) return kPauseMost;  // damage does not mend itself
+  // A stream that broke is no refusal.
+  if (!absl::IsFailedPrecondition(failure)) return kPauseAfterFailure;
+  const std::chrono::seconds pause = kPauseAfterFailure * (1u << std::min(refusals, 5u));
+  ++refusals;
+  return std::min(pause, kPauseMost);
+}
+
+void FollowerFeed::Send(const CheckpointForFollower& work, Waits& waits) {
   const bool reachable = !ports_.reachable || ports_.reachable(work.send.node);
-  if (!reachable || !Leads(work) || ports_.clock.Now() < not_before) {
+  if (!reachable || !Leads(work) || ports_.clock.Now() < waits.not_before) {
     ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, std::nullopt});
     return;
   }
@@ -115,13 +125,13 @@ void FollowerFeed::Send(const CheckpointForFollower& work, MonotonicTime& not_be
       .shard = work.group.value(), .term = work.term.value(), .peer = work.send.node.value()};
   if (status.ok()) {
     installed = base.index;
+    waits = {};
     ports_.metrics.sent->Increment();
     ports_.logger.Info(context, "checkpoint at {} sent and installed", base.index.value());
   } else {
     ports_.metrics.failed->Increment();
     if (Leads(work)) {
-      not_before =
-          ports_.clock.Now() + (absl::IsDataLoss(status) ? kPauseAfterDamage : kPauseAfterFailure);
+      waits.not_before = ports_.clock.Now() + PauseAfter(status, waits.refusals);
       ports_.logger.Warn(context, "checkpoint not installed: {}", base::Message(status));
     } else {
       ports_.logger.Info(context, "checkpoint given up: this replica leads no more");

@@ -65,10 +65,14 @@ class FollowerFeed final : public FeedInbox {
   void Put(FeedWork work) override;
 
  private:
+  // When a follower whose last one failed gets another.
+  struct Waits {
+    MonotonicTime not_before{0};
+    uint32_t refusals = 0;  // in a row
+  };
   // The checkpoints for one node.
   struct Sender {
-    // Its thread only: when a follower that refused the last one gets another.
-    std::map<std::pair<raft::GroupId, raft::ReplicaId>, MonotonicTime> not_before;
+    std::map<std::pair<raft::GroupId, raft::ReplicaId>, Waits> waits;  // its thread only
     std::unique_ptr<LoopThread<CheckpointForFollower>> thread;
   };
 
@@ -76,7 +80,8 @@ class FollowerFeed final : public FeedInbox {
   // Null once this stops.
   Sender* SenderTo(raft::NodeId node) BASALT_EXCLUDES(mutex_);
   bool Leads(const CheckpointForFollower& work) const BASALT_EXCLUDES(mutex_);
-  void Send(const CheckpointForFollower& work, MonotonicTime& not_before);
+  void Send(const CheckpointForFollower& work, Waits& waits);
+  static std::chrono::seconds PauseAfter(const absl::Status& failure, uint32_t& refusals);
   absl::Status MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base);
   // The replica's own rows are damaged.
   void OnDamage(const CheckpointForFollower& work, const absl::Status& damage);

@@ -1,5 +1,8 @@
 #include "server/rpc/checkpoint_receiver.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -47,7 +50,10 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
       if (!chunk_.has_header()) return base::InvalidArgument("the first chunk has no header");
       return TakeHeader(chunk_.header());
     }
-    return staging_->Write(chunk_.file(), chunk_.offset(), chunk_.bytes(), chunk_.crc32c());
+    BASALT_RETURN_IF_ERROR(
+        staging_->Write(chunk_.file(), chunk_.offset(), chunk_.bytes(), chunk_.crc32c()));
+    expected_ -= std::min<uint64_t>(expected_, chunk_.bytes().size());
+    return receiver_.Expect(number_, expected_);
   }
 
   absl::Status TakeHeader(const v1::CheckpointHeader& header) {
@@ -63,7 +69,11 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
+      if (__builtin_add_overflow(expected_, file.size(), &expected_)) {
+        return base::InvalidArgument("a checkpoint of more bytes than there are");
+      }
     }
+    BASALT_RETURN_IF_ERROR(receiver_.Expect(number_, expected_));
     const std::string directory =
         receiver_.directory_ + "/" + std::to_string(group_.value()) + "-" + std::to_string(number_);
     BASALT_ASSIGN_OR_RETURN(
@@ -124,6 +134,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   v1::CheckpointChunk chunk_;
   raft::GroupId group_;
   uint64_t number_ = 0;       // 0: not taken
+  uint64_t expected_ = 0;     // bytes that are yet to come
   bool handed_over_ = false;  // no more reads
   raft::Message arrived_;
   std::unique_ptr<storage::CheckpointStaging> staging_;
@@ -166,6 +177,7 @@ absl::StatusOr<uint64_t> CheckpointReceiver::Admit(const CheckpointOffer& offer,
     number = admission.number;
     by_number_[number] = reception;
     if (auto old = by_number_.extract(admission.replaced)) replaced = old.mapped().lock();
+    expected_.erase(admission.replaced);
   }
   if (replaced != nullptr) replaced->GiveWay();
   return number;
@@ -180,6 +192,26 @@ void CheckpointReceiver::Release(raft::GroupId group, uint64_t number) {
   base::MutexLock lock(mutex_);
   receptions_.End(group, number);
   by_number_.erase(number);
+  expected_.erase(number);
+}
+
+absl::Status CheckpointReceiver::Expect(uint64_t number, uint64_t bytes) {
+  const absl::StatusOr<uint64_t> free = files_.FreeBytes(directory_);
+  base::MutexLock lock(mutex_);
+  if (!by_number_.contains(number)) return absl::OkStatus();  // replaced: its read ends it
+  expected_[number] = bytes;
+  if (!free.ok()) return absl::OkStatus();
+  bool fits = *free >= kept_free_;
+  uint64_t left = fits ? *free - kept_free_ : 0;
+  for (const auto& [of_number, expected] : expected_) {
+    fits = fits && expected <= left;
+    left -= std::min(left, expected);
+  }
+  if (fits) return absl::OkStatus();
+  return base::ResourceExhausted(fmt::format(
+      "no room: {} bytes are free, of which {} are kept free, and {} are yet to come of this "
+      "checkpoint",
+      *free, kept_free_, bytes));
 }
 
 size_t CheckpointReceiver::under_way() const {

@@ -21,10 +21,16 @@ namespace basalt::server {
 // Thread-safe. Outlived by what it is given; outlives its reactors.
 class CheckpointReceiver {
  public:
-  // `directory`: where checkpoints are staged, each in a folder of its own.
-  CheckpointReceiver(storage::FileSystem& files, std::string directory, PeerTransport& transport,
-                     GroupInbox& groups)
-      : files_(files), directory_(std::move(directory)), transport_(transport), groups_(groups) {}
+  // `directory`: where checkpoints are staged, each in a folder of its own. What would leave less
+  // than `kept_free` bytes on its disk is refused: flushes need room, and a full disk ends the
+  // process.
+  CheckpointReceiver(storage::FileSystem& files, std::string directory, uint64_t kept_free,
+                     PeerTransport& transport, GroupInbox& groups)
+      : files_(files),
+        directory_(std::move(directory)),
+        kept_free_(kept_free),
+        transport_(transport),
+        groups_(groups) {}
 
   // Owned by itself until gRPC is done with it.
   grpc::ServerReadReactor<v1::CheckpointChunk>* Accept(v1::CheckpointReply* reply);
@@ -46,16 +52,21 @@ class CheckpointReceiver {
   // False: it was replaced.
   bool BeginInstall(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
   void Release(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
+  // From here on `bytes` are yet to come of it. ResourceExhausted: there is no room for that, and
+  // for what is yet to come of others.
+  absl::Status Expect(uint64_t number, uint64_t bytes) BASALT_EXCLUDES(mutex_);
   void Discard(std::string directory) BASALT_EXCLUDES(mutex_);
 
   storage::FileSystem& files_;
   const std::string directory_;
+  const uint64_t kept_free_;
   PeerTransport& transport_;
   GroupInbox& groups_;
 
   mutable base::Mutex mutex_;
   CheckpointReceptions receptions_ BASALT_GUARDED_BY(mutex_);
   std::map<uint64_t, std::weak_ptr<Reception>> by_number_ BASALT_GUARDED_BY(mutex_);
+  std::map<uint64_t, uint64_t> expected_ BASALT_GUARDED_BY(mutex_);  // bytes, likewise
   std::vector<std::string> discarded_ BASALT_GUARDED_BY(mutex_);
 };
 

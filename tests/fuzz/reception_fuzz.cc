@@ -291,7 +291,7 @@ class Node final : public GroupInbox {
   const std::array<raft::NodeId, 2> peers_ = {raft::NodeId(1), raft::NodeId(3)};
   KnownTime time_{clock_};
   PeerTransport transport_{peers_, HelloOf(2), view_, *this, time_};
-  CheckpointReceiver receiver_{files_, kIncoming, transport_, *this};
+  CheckpointReceiver receiver_{files_, kIncoming, 0, transport_, *this};
   std::array<std::unique_ptr<Stream>, 3> streams_;
   std::array<std::optional<CheckpointStaged>, 3>
       staged_;                        // of the stream; its install is under way

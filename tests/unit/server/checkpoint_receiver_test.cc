@@ -1,6 +1,7 @@
 // Checkpoints over real gRPC: senders that go away at the worst moment, and two of one shard.
 #include "server/rpc/checkpoint_receiver.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -94,6 +95,7 @@ v1::Hello HelloOf(const v1::ClusterMap& map, int node) {
 }
 
 constexpr char kContents[] = "abc";
+constexpr uint64_t kKeptFree = 1000;
 
 // What a sender does, step by step.
 class Stream {
@@ -103,11 +105,11 @@ class Stream {
     writer_ = stub.Checkpoint(&context_, &reply_);
   }
 
-  bool SendHeader(const v1::Hello& hello, uint64_t from, uint64_t term) {
+  bool SendHeader(const v1::Hello& hello, uint64_t from, uint64_t term, uint64_t group = 1) {
     v1::CheckpointChunk chunk;
     v1::CheckpointHeader& header = *chunk.mutable_header();
     *header.mutable_hello() = hello;
-    header.set_group(1);
+    header.set_group(group);
     header.set_from(from);
     header.set_to(12);
     header.set_term(term);
@@ -171,9 +173,9 @@ class CheckpointReceiverTest : public ::testing::Test {
     return stream;
   }
   // What a sender hears that sends a header and then nothing.
-  std::string Refused(uint64_t from, uint64_t term) {
+  std::string Refused(uint64_t from, uint64_t term, uint64_t group = 1) {
     Stream stream(*stub_);
-    EXPECT_TRUE(stream.SendHeader(HelloOf(map_, 1), from, term));
+    EXPECT_TRUE(stream.SendHeader(HelloOf(map_, 1), from, term, group));
     return stream.Refusal();
   }
   // Sends the rest of it, and installs it.
@@ -203,7 +205,7 @@ class CheckpointReceiverTest : public ::testing::Test {
   const raft::NodeId sender_{1};
   KnownTime time_{clock_};
   PeerTransport transport_{std::span(&sender_, 1), HelloOf(map_, 2), view_, inbox_, time_};
-  CheckpointReceiver receiver_{files_, "/incoming", transport_, inbox_};
+  CheckpointReceiver receiver_{files_, "/incoming", kKeptFree, transport_, inbox_};
   PeerService service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Peer::Stub> stub_;
@@ -275,6 +277,30 @@ TEST_F(CheckpointReceiverTest, ASenderThatComesAgainDoesNotWaitForItsDeadCall) {
   EXPECT_TRUE(Within(std::chrono::seconds(30), [&] { return !Exists(Staged(1)); }));
   Install(*again, 11);
   EXPECT_EQ(dead->Refusal(), "another stream of the shard's checkpoint took its place");
+  EXPECT_TRUE(NothingIsLeft());
+}
+
+// Hazard 16: a disk that it fills ends the process at the next flush of any shard.
+TEST_F(CheckpointReceiverTest, WhatDoesNotFitIsRefusedBeforeItIsStaged) {
+  disk_.SetFreeBytes(kKeptFree + 2);
+  EXPECT_EQ(Refused(11, 5),
+            "no room: 1002 bytes are free, of which 1000 are kept free, and 3 are yet to come of "
+            "this checkpoint");
+  EXPECT_TRUE(NothingIsLeft());
+  EXPECT_EQ(receiver_.under_way(), 0u);
+  disk_.SetFreeBytes(kKeptFree + 3);
+  ++begun_;  // a number for each that was taken up
+  const auto stream = Begin(11, 5);
+  // What that one is yet to bring is not there for another shard's.
+  EXPECT_THAT(Refused(11, 5, 2), ::testing::HasSubstr("no room"));
+  Install(*stream, 11);
+}
+
+TEST_F(CheckpointReceiverTest, WhatOutgrowsTheDiskMeanwhileIsGivenUp) {
+  const auto stream = Begin(11, 5);
+  disk_.SetFreeBytes(kKeptFree - 1);
+  (void)stream->SendRest();
+  EXPECT_THAT(stream->Refusal(), ::testing::HasSubstr("no room"));
   EXPECT_TRUE(NothingIsLeft());
 }
 

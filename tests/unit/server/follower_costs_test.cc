@@ -106,7 +106,7 @@ class FollowerFeedCosts : public ::testing::Test {
       {log_, groups_, apply_, files_, logger_, metrics_.checkpoints(), clock_,
        [this](raft::GroupId) { ++made_; }, [](raft::GroupId, raft::ReplicaId) { return true; },
        [](const std::string&, const std::function<bool()>&) { return absl::OkStatus(); },
-       [](const CheckpointToSend&) { return base::ResourceExhausted("no space"); },
+       [](const CheckpointToSend&) { return base::FailedPrecondition("no room"); },
        [](raft::NodeId node) { return node != raft::NodeId(3); }},
       "/checkpoints"};
 };
@@ -140,6 +140,14 @@ TEST_F(FollowerFeedCosts, NodeThatRefusesIsNotSentOneCheckpointAfterTheOther) {
   for (int i = 0; i < 10; ++i) EXPECT_EQ(MadeFor(2), 0);
   clock_.now_s += 3;
   EXPECT_EQ(MadeFor(2), 1);
+  // It goes on refusing: each costs a reading of the whole shard.
+  int made = 0;
+  for (int second = 0; second < 600; ++second) {
+    ++clock_.now_s;
+    made += MadeFor(2);
+  }
+  EXPECT_GE(made, 600 / 60);
+  EXPECT_LE(made, 600 / 60 + 5);
   feed_.Stop();
 }
 

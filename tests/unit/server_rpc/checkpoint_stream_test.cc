@@ -88,7 +88,7 @@ class CheckpointStreamTest : public ::testing::Test {
     const raft::NodeId peer(1);
     transport_ =
         std::make_unique<PeerTransport>(std::span(&peer, 1), Hello(2), view_, *installer_, time_);
-    receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->path() + "/incoming",
+    receiver_ = std::make_unique<CheckpointReceiver>(*files_, directory_->path() + "/incoming", 0,
                                                      *transport_, *installer_);
     service_.Open(*transport_, *receiver_);
     server_ = std::make_unique<LocalServer>(service_);
