@@ -135,6 +135,10 @@ TransactionStep TransactionMachine::Run() {
 
 TransactionStep TransactionMachine::End(Status status) {
   phase_ = Phase::kEnd;
+  // In the midst of a run, but what took the time was that others were in its way.
+  const bool in_vain = status.code() == Code::kDeadlineExceeded &&
+                       status.outcome() == Outcome::kNotApplied && !last_.ok();
+  if (in_vain) status = TimeIsUp();
   return {.kind = TransactionStep::Kind::kEnd, .status = std::move(status)};
 }
 
@@ -150,9 +154,12 @@ TransactionStep TransactionMachine::Again(Time now) {
 
 TransactionStep TransactionMachine::Resume(Time now) {
   BASALT_CHECK(phase_ == Phase::kPause);
-  if (Left(now) > milliseconds(0)) return Run();
-  return End(Aborted("others were in the transaction's way until its time was up; last: " +
-                     last_.message()));
+  return Left(now) > milliseconds(0) ? Run() : End(TimeIsUp());
+}
+
+Status TransactionMachine::TimeIsUp() const {
+  return Aborted("others were in the transaction's way until its time was up; last: " +
+                 last_.message());
 }
 
 TransactionCall TransactionMachine::Call(OperationKind kind, std::string key, TxnOperation txn,

@@ -100,6 +100,7 @@ class TransactionMachine {
   std::chrono::milliseconds Left(Time now) const;
   TransactionStep Run();
   TransactionStep End(Status status);
+  Status TimeIsUp() const;
   // The run came to nothing, for this reason.
   TransactionStep Again(Time now);
   TransactionCall Call(OperationKind kind, std::string key, TxnOperation txn, Time now);
