@@ -78,6 +78,8 @@ void TxnMarks::OnCommand(raft::GroupId group, const v1::Command& command, TxnFat
       return;
     }
     Progress& progress = place->second;
+    if (progress.in_doubt)
+      findings_.Mark("a transaction in doubt was ended by a later coordinator");
     Name(progress, command.decide().slots());
     progress.to_settle = !command.decide().slots().empty() && progress.shards.size() > 1;
     OnEnd(id, progress, shard);
@@ -124,9 +126,10 @@ void TxnMarks::OnLeader(uint64_t node, raft::GroupId group, raft::NodeId leader,
   raft::Term& newest = newest_term_[group];
   if (leader.value() != node || term <= newest) return;
   newest = term;
-  for (const auto& [id, progress] : under_way_) {
+  for (auto& [id, progress] : under_way_) {
     if (CoordinatorOf(id) == group.value()) {
       findings_.Mark(WhenReplaced(progress));
+      progress.in_doubt = !progress.decided && !progress.prepared.empty();
     } else if (progress.prepared.contains(group.value()) &&
                !progress.resolved.contains(group.value())) {
       findings_.Mark("a participant's leader was replaced while it held locks");

@@ -32,6 +32,7 @@ class TxnMarks final : public ReplicaWatcher {
     std::set<uint64_t> shards;  // all of them, once they are known
     std::map<uint64_t, server::MonotonicTime> prepared;
     bool decided = false;
+    bool in_doubt = false;   // locks are held, and their coordinator was replaced before it decided
     bool to_settle = false;  // the record names slots of others
     std::set<uint64_t> resolved;
   };
