@@ -12,7 +12,7 @@
 #include "server/node/read_answers.h"
 #include "server/node/stage_report.h"
 #include "server/shard/txn_codec.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "storage/state_rows.h"
 
 namespace basalt::server {

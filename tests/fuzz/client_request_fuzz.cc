@@ -16,7 +16,7 @@
 #include "server/rpc/dispatch.h"
 #include "server/shard/command_entry.h"
 #include "server/shard/txn_codec.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "storage/memory_engine.h"
 #include "storage/mvcc.h"
 #include "storage/state_rows.h"

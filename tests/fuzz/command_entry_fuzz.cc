@@ -21,7 +21,7 @@
 #include "server/shard/shard_commands.h"
 #include "server/shard/shard_reads.h"
 #include "server/shard/txn_codec.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "storage/memory_engine.h"
 #include "storage/state_rows.h"
 #include "tests/fakes/fake_file_system.h"

@@ -25,7 +25,7 @@
 #include "server/shard/command_entry.h"
 #include "server/shard/replica_state_machine.h"
 #include "server/shard/txn_codec.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "tests/fuzz/fuzz_message.h"
 #include "tests/unit/server/cluster_maps.h"
 #include "tests/unit/server/fake_clock.h"

@@ -12,7 +12,7 @@
 #include "base/slot.h"
 #include "server/shard/shard_reads.h"
 #include "server/shard/txn_codec.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "storage/memory_engine.h"
 #include "tests/fakes/fake_file_system.h"
 #include "tests/unit/shard/shard_replica.h"

@@ -131,7 +131,7 @@ void ExplorerClient::Commit() {
   }
   const std::vector<Part> parts = PartsOf(reads, writes);
   if (!age_) age_ = Age{known_, client_, number_};
-  if (ChoosePath(parts, InOneShard()) == CommitPath::kOneShard) {
+  if (InOneShard()) {
     one_shard_ = OneShardRequest{number_, client_, number_, known_, *age_, {reads, writes}};
   } else {
     const TxnId id{AnchorOf(parts), known_, client_, number_};

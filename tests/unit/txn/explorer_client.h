@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "base/random.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "tests/unit/txn/history_judge.h"
 #include "tests/unit/txn/messages.h"
+#include "tests/unit/txn/read_only_rounds.h"
 
 namespace basalt::txn {
 

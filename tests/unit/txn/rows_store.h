@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/slot.h"
-#include "server/txn/commit_path.h"
+#include "server/txn/parts.h"
 #include "server/txn/txn_shard.h"
 
 namespace basalt::txn {

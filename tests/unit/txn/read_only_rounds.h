@@ -1,4 +1,6 @@
-// How a transaction is to be committed, and the client's part of one that only reads.
+// A client's part of a transaction that only reads, as the explorer's clients play it. The client
+// library's own is client/transaction_machine.*, which runs in the simulator: this one goes by
+// requests of several keys, which that one does not send, and by the same rules.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +14,8 @@
 
 namespace basalt::txn {
 
-enum class CommitPath : uint8_t {
-  kOneShard,    // one entry of the shard that owns all keys (one_shard.h)
-  kReadOnly,    // two rounds of reads (ReadOnlyRounds)
-  kManyShards,  // Prepare and Decide (coordinator.h)
-};
-
-// `parts` as in Transaction. `all_in_one_shard`: one shard owns all of their slots. A reader whose
-// keys were all read by one request to one shard has no need of any path.
-CommitPath ChoosePath(const std::vector<Part>& parts, bool all_in_one_shard);
-
-// The anchor: the slot of the smallest written key, else of the smallest key.
-Slot AnchorOf(const std::vector<Part>& parts);
-
-// Parts by slot of what a transaction read and wrote.
-std::vector<Part> PartsOf(const std::vector<Read>& reads, const std::vector<Write>& writes);
-
 // ReadOnlyRounds: reads all keys, then has all of them validated (validate.h). After three failures
-// the transaction is to be committed with shared locks: as kManyShards, comparing no versions.
+// the transaction is to be committed with shared locks: by its coordinator, comparing no versions.
 //
 // Answers to an earlier round are known by its number and ignored.
 class ReadOnlyRounds {
