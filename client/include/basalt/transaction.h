@@ -17,7 +17,9 @@
 //
 // Nothing is locked while a body runs. What it read must still be there when it commits; else it
 // runs again. Transactions that are in each other's way for locks wait or give up by their age,
-// which is that of the first run: the oldest is not refused for the sake of others.
+// which is that of the first run: younger ones give up, and the oldest waits. Any may be refused
+// all the same, and runs again as old as before: one over several shards, say, that has waited in
+// one of them for some seconds, or whose entries meet a lock that was taken meanwhile.
 //
 // Limits: 10,000 gets and puts (of a key once each), 15 MiB of their keys and of the values that
 // are put; each key and value as everywhere. Keys only: there are no scans here (a snapshot has
