@@ -9,6 +9,10 @@
 
 namespace basalt::bench {
 
+// A run keeps account of each key: up to 48 bytes while it gathers what to read back, which for so
+// many is less than 1 GiB.
+inline constexpr uint64_t kKeysMax = 20'000'000;
+
 struct BenchPlan {
   Workload workload = Workload::kPut;
   uint32_t clients = 64;

@@ -346,9 +346,12 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
       ->capture_default_str();
   bench->add_option("--value-size", raw.value_size, "Bytes: 256, 4KiB")->capture_default_str();
   bench
-      ->add_option("--keys", plan.keys,
-                   "Different keys; of workloads but txn at least one a client")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}))
+      ->add_option(
+          "--keys", plan.keys,
+          fmt::format("Different keys, up to {}, for account of each is kept in memory; of "
+                      "workloads but txn at least one a client",
+                      bench::kKeysMax))
+      ->check(Decimal<uint64_t>(1, bench::kKeysMax))
       ->capture_default_str();
   bench->add_option("--key-prefix", plan.key_prefix, "How keys begin")->capture_default_str();
   bench->add_option("--duration", raw.duration, "10s, 1m")->capture_default_str();

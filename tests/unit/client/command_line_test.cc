@@ -284,6 +284,18 @@ TEST(CommandLineTest, HelpSaysWhatAScanPromises) {
   EXPECT_NE(help.text.find("Exit codes"), std::string::npos);
 }
 
+// Account of each is kept in memory.
+TEST(CommandLineTest, ABenchHasABoundOfKeysThatItsHelpNames) {
+  EXPECT_EQ(ParseWords("bench --keys 20000000").arguments->bench.keys, 20'000'000U);
+  for (const char* line : {"bench --workload txn --keys 1000000000 --no-load",
+                           "bench --workload put --keys 20000001"}) {
+    const CommandLine parsed = ParseWords(line);
+    EXPECT_EQ(parsed.code, kUsage) << line;
+    EXPECT_NE(parsed.text.find("is not in 1 to 20000000"), std::string::npos) << parsed.text;
+  }
+  EXPECT_NE(ParseWords("bench --help").text.find("20000000"), std::string::npos);
+}
+
 // All "--flag" words of a text.
 std::set<std::string> FlagsIn(const std::string& text) {
   std::set<std::string> flags;
