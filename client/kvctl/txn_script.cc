@@ -30,7 +30,16 @@ std::optional<std::string> ToBytes(std::string_view text, bool hex) {
   return hex ? FromHex(text) : Unescape(text);
 }
 
-std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
+// The rest of a line with the carriage return that ends it: bytes are kept as they came. In hex it
+// is no byte of a value.
+std::optional<std::string> ToValue(std::string_view rest, bool carriage_return, bool hex) {
+  std::optional<std::string> value = ToBytes(rest, hex);
+  if (value && carriage_return && !hex) value->push_back('\r');
+  return value;
+}
+
+std::string ParseCheck(std::string_view rest, bool carriage_return, bool hex,
+                       Condition& condition) {
   bool more = false;
   const std::string_view what = TakeWord(rest, &more);
   if (what == "absent") {
@@ -46,7 +55,7 @@ std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
   }
   if (what == "value") {
     if (!more) return kNoValue;
-    std::optional<std::string> value = ToBytes(rest, hex);
+    std::optional<std::string> value = ToValue(rest, carriage_return, hex);
     if (!value) return "the value is malformed";
     condition = Condition::ValueIs(*std::move(value));
     return "";
@@ -55,7 +64,7 @@ std::string ParseCheck(std::string_view rest, bool hex, Condition& condition) {
 }
 
 // Empty, or what is wrong.
-std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
+std::string ParseLine(std::string_view rest, bool carriage_return, bool hex, TxnLine& line) {
   const std::string_view verb = TakeWord(rest);
   bool more = false;
   std::optional<std::string> key = ToBytes(TakeWord(rest, &more), hex);
@@ -69,12 +78,12 @@ std::string ParseLine(std::string_view rest, bool hex, TxnLine& line) {
   line.key = *std::move(key);
   if (verb == "check") {
     line.kind = TxnLine::Kind::kCheck;
-    return ParseCheck(rest, hex, line.condition);
+    return ParseCheck(rest, carriage_return, hex, line.condition);
   }
   if (verb == "put") {
     if (!more) return kNoValue;
     line.kind = TxnLine::Kind::kPut;
-    std::optional<std::string> value = ToBytes(rest, hex);
+    std::optional<std::string> value = ToValue(rest, carriage_return, hex);
     if (!value) return "the value is malformed";
     line.value = *std::move(value);
     return "";
@@ -91,9 +100,10 @@ TxnScript ParseTxnScript(std::string_view text, bool hex) {
     const size_t end = text.find('\n');
     std::string_view rest = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    if (!rest.empty() && rest.back() == '\r') rest.remove_suffix(1);
+    const bool carriage_return = rest.ends_with('\r');
+    if (carriage_return) rest.remove_suffix(1);
     if (rest.empty() || rest.front() == '#') continue;
-    const std::string problem = ParseLine(rest, hex, script.lines.emplace_back());
+    const std::string problem = ParseLine(rest, carriage_return, hex, script.lines.emplace_back());
     if (problem.empty()) continue;
     script.problem = fmt::format("line {}: {}", number, problem);
     return script;

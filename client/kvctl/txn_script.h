@@ -9,7 +9,8 @@
 //
 // Words are parted by single spaces; keys and values are written as `scan` prints them (\\ \t \n \r
 // \xHH; a space in a key: \x20), or in hex with --hex. Empty lines and those that begin with #
-// count for nothing.
+// count for nothing. A carriage return at the end of a line is of V, but in hex; on lines without V
+// it counts for nothing.
 #pragma once
 
 #include <cstdint>

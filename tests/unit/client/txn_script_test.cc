@@ -42,6 +42,38 @@ TEST(TxnScriptTest, EachVerb) {
   EXPECT_EQ(script.lines[7].condition.kind, Condition::Kind::kAbsent);
 }
 
+// V is the rest of the line, whoever ends lines how.
+TEST(TxnScriptTest, ACarriageReturnIsOfTheValueWhereThereIsOne) {
+  const TxnScript script = ParseTxnScript(
+      "put a v\r\n"
+      "put b \r\n"
+      "put c v\r\r\n"
+      "check d value v\r\n"
+      "put e v\r",
+      false);
+  ASSERT_EQ(script.problem, "");
+  EXPECT_EQ(script.lines[0].value, "v\r");
+  EXPECT_EQ(script.lines[1].value, "\r");
+  EXPECT_EQ(script.lines[2].value, "v\r\r");
+  EXPECT_EQ(script.lines[3].condition.value, "v\r");
+  EXPECT_EQ(script.lines[4].value, "v\r");
+
+  const TxnScript others = ParseTxnScript(
+      "# a comment\r\n\r\nget a\r\ndel b\r\ncheck c absent\r\ncheck d version 7\r\n", false);
+  ASSERT_EQ(others.problem, "");
+  ASSERT_EQ(others.lines.size(), 4u);
+  EXPECT_EQ(others.lines[0].key, "a");
+  EXPECT_EQ(others.lines[1].key, "b");
+  EXPECT_EQ(others.lines[3].condition.version, 7u);
+  EXPECT_THAT(ParseTxnScript("put a\r\n", false).problem, HasSubstr("the value is missing"));
+  EXPECT_THAT(ParseTxnScript("check a value\r\n", false).problem,
+              HasSubstr("the value is missing"));
+
+  const TxnScript hex = ParseTxnScript("put 6b 00ff\r\n", true);
+  ASSERT_EQ(hex.problem, "");
+  EXPECT_EQ(hex.lines[0].value, std::string("\0\xff", 2));
+}
+
 TEST(TxnScriptTest, InHex) {
   const TxnScript script = ParseTxnScript("put 6b 00ff\ncheck 6b value 00\n", true);
   ASSERT_EQ(script.problem, "");
