@@ -117,10 +117,7 @@ ExitCode RunMget(const Arguments& arguments) {
 
 namespace {
 
-ExitCode DeleteByPrefix(const Arguments& arguments, Client& client) {
-  const DeletePrefixResult result = client.DeletePrefix(
-      arguments.scan.prefix,
-      {.every_key = arguments.every_key, .one_transaction = arguments.one_transaction});
+ExitCode ReportDeleted(const Arguments& arguments, const DeletePrefixResult& result) {
   if (arguments.output == OutputFormat::kJson) {
     Print(
         fmt::format("{{\"outcome\":\"{}\",\"deleted\":{},\"unknown\":{},\"transactions\":{},"
@@ -139,10 +136,14 @@ ExitCode DeleteByPrefix(const Arguments& arguments, Client& client) {
 
 ExitCode RunDel(const Arguments& arguments) {
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
-  if (!client.ok()) return ReportUnreached(arguments, client.status());
   if (arguments.every_key || !arguments.scan.prefix.empty()) {
-    return DeleteByPrefix(arguments, *client);
+    if (!client.ok()) return ReportDeleted(arguments, {.status = client.status()});
+    return ReportDeleted(arguments,
+                         client->DeletePrefix(arguments.scan.prefix,
+                                              {.every_key = arguments.every_key,
+                                               .one_transaction = arguments.one_transaction}));
   }
+  if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Result<bool> existed = client->Delete(arguments.key, CallOptionsOf(arguments));
   if (!existed.ok()) return Report(existed.status());
   if (arguments.output == OutputFormat::kJson) {

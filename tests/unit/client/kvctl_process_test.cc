@@ -305,6 +305,19 @@ TEST_F(KvctlProcessTest, OfARequestNobodyReachedNothingIsKnown) {
   }
 }
 
+TEST_F(KvctlProcessTest, ADeletionThatReachesNoNodeTellsThatNothingIsDeleted) {
+  server_.Stop();
+  for (const char* which : {"--prefix=p", "--all"}) {
+    const Ended ended = Run({"--timeout", "300ms", "-o", "json", "del", which});
+    EXPECT_EQ(ended.code, 3) << ended.err;
+    EXPECT_EQ(
+        ended.out,
+        R"({"outcome":"not applied","deleted":0,"unknown":0,"transactions":0,"timestamp":"0"})"
+        "\n");
+  }
+  EXPECT_EQ(Run({"--timeout", "300ms", "del", "--all"}).out, "");
+}
+
 TEST_F(KvctlProcessTest, RefusedIsFiveAndNamesTheLimit) {
   const Ended empty = Run({"put", "", "v"});
   EXPECT_EQ(empty.code, 5);
