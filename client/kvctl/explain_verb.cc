@@ -1,7 +1,6 @@
 // explain get, explain put: where the time of one request went.
 #include <fmt/format.h>
 
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -51,14 +50,10 @@ ExitCode RunExplainGet(const Arguments& arguments) {
 ExitCode RunExplainPut(const Arguments& arguments) {
   Result<client::Explainer> explainer = client::Explainer::Connect(ClientOptionsOf(arguments));
   if (!explainer.ok()) return Report(explainer.status());
-  std::optional<std::string> value =
-      arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
-  if (!value.has_value()) {
-    Complain("standard input cannot be read; nothing was written");
-    return kUsage;
-  }
+  std::string value;
+  if (const ExitCode wrong = TakeValue(arguments, value); wrong != kDone) return wrong;
   return Explain(*explainer,
-                 {.kind = OperationKind::kPut, .key = arguments.key, .value = *std::move(value)},
+                 {.kind = OperationKind::kPut, .key = arguments.key, .value = std::move(value)},
                  arguments);
 }
 

@@ -32,15 +32,22 @@ std::string Shown(const Arguments& arguments, std::string_view bytes) {
   return arguments.output == OutputFormat::kRaw ? std::string(bytes) : Escape(bytes);
 }
 
-std::optional<std::string> ReadStandardInput() {
-  std::string bytes;
+ExitCode TakeValue(const Arguments& arguments, std::string& value) {
+  value = arguments.value;
+  if (!arguments.value_from_stdin) return kDone;
   char block[1 << 16];
   size_t n = 0;
-  while (bytes.size() <= kValueBytesMax && (n = std::fread(block, 1, sizeof block, stdin)) > 0) {
-    bytes.append(block, n);
+  while (value.size() <= kValueBytesMax && (n = std::fread(block, 1, sizeof block, stdin)) > 0) {
+    value.append(block, n);
   }
-  if (std::ferror(stdin) != 0) return std::nullopt;
-  return bytes;
+  if (std::ferror(stdin) != 0) {
+    Complain("standard input cannot be read; nothing was written");
+    return kUsage;
+  }
+  if (value.size() <= kValueBytesMax) return kDone;
+  // Not how many: nobody has counted the rest.
+  return Report(Status(Code::kInvalidArgument, Outcome::kNotApplied,
+                       "the value on standard input has more than 8 MiB, the limit"));
 }
 
 void Print(std::string_view bytes) { std::fwrite(bytes.data(), 1, bytes.size(), stdout); }
@@ -61,15 +68,11 @@ ExitCode ReportUnreached(const Arguments& arguments, const Status& status) {
 }
 
 ExitCode RunPut(const Arguments& arguments) {
-  const std::optional<std::string> value =
-      arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
-  if (!value.has_value()) {
-    Complain("standard input cannot be read; nothing was written");
-    return kUsage;
-  }
+  std::string value;
+  if (const ExitCode wrong = TakeValue(arguments, value); wrong != kDone) return wrong;
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return ReportUnreached(arguments, client.status());
-  const Status status = client->Put(arguments.key, *value, CallOptionsOf(arguments));
+  const Status status = client->Put(arguments.key, value, CallOptionsOf(arguments));
   if (!status.ok()) return Report(status);
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
   if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"applied\"}\n");
@@ -158,16 +161,12 @@ ExitCode RunDel(const Arguments& arguments) {
 }
 
 ExitCode RunCas(const Arguments& arguments) {
-  const std::optional<std::string> value =
-      arguments.value_from_stdin ? ReadStandardInput() : arguments.value;
-  if (!value.has_value()) {
-    Complain("standard input cannot be read; nothing was written");
-    return kUsage;
-  }
+  std::string value;
+  if (const ExitCode wrong = TakeValue(arguments, value); wrong != kDone) return wrong;
   Result<Client> client = Client::Connect(ClientOptionsOf(arguments));
   if (!client.ok()) return ReportUnreached(arguments, client.status());
   const Result<CompareAndSetResult> result =
-      client->CompareAndSet(arguments.key, arguments.condition, *value, CallOptionsOf(arguments));
+      client->CompareAndSet(arguments.key, arguments.condition, value, CallOptionsOf(arguments));
   if (!result.ok()) return Report(result.status());
   if (arguments.output == OutputFormat::kJson) {
     Print(fmt::format("{{\"outcome\":\"{}\",\"version\":\"{}\"}}\n",

@@ -1,13 +1,16 @@
 // The value that comes on standard input.
 #pragma once
 
-#include <optional>
 #include <string>
+
+#include "client/kvctl/arguments.h"
+#include "client/kvctl/exit_code.h"
 
 namespace basalt::kvctl {
 
-// Reads little more than a value may have; the library or the server names the limit. Nothing: it
-// could not be read to its end, and what came before is not the value that was meant.
-std::optional<std::string> ReadStandardInput();
+// The value that a write is to have, from the command line or standard input, of which it reads
+// little more than a value may have. Other than kDone: it has complained. What came before standard
+// input could not be read on is not the value that was meant.
+ExitCode TakeValue(const Arguments& arguments, std::string& value);
 
 }  // namespace basalt::kvctl

@@ -327,6 +327,17 @@ TEST_F(KvctlProcessTest, RefusedIsFiveAndNamesTheLimit) {
   const Ended large = Run({"put", "k", "-"}, std::string((8 << 20) + 1, 'v'));
   EXPECT_EQ(large.code, 5);
   EXPECT_NE(large.err.find("8 MiB"), std::string::npos);
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"put", "k", "-"},
+                                                {"cas", "k", "-", "--absent"},
+                                                {"explain", "put", "k", "-"}}) {
+    const Ended larger = Run(words, std::string(9'000'000, 'v'));
+    EXPECT_EQ(larger.code, 5);
+    EXPECT_EQ(larger.out, "");
+    EXPECT_EQ(larger.err,
+              "kvctl: invalid argument (not applied): the value on standard input has more than 8 "
+              "MiB, the limit\n")
+        << "not how much of it was read";
+  }
   EXPECT_EQ(Run({"put", "k", "-"}, std::string(8 << 20, 'v')).code, 0);
   Refuse(v1::CODE_READ_ONLY);
   EXPECT_EQ(Run({"put", "k", "v"}).code, 5);
