@@ -92,6 +92,18 @@ std::string ParseLine(std::string_view rest, bool carriage_return, bool hex, Txn
   return rest.empty() ? "" : fmt::format("nothing may follow the key of {}", verb);
 }
 
+// The limit of a key or a value that the line breaks; empty: none. The library would refuse it as
+// well, but cannot tell which line it was.
+std::string BrokenLimit(const TxnLine& line) {
+  if (line.key.size() > kKeyBytesMax) {
+    return fmt::format("the key has {} bytes; the limit is 4 KiB", line.key.size());
+  }
+  if (line.value.size() > kValueBytesMax) {
+    return fmt::format("the value has {} bytes; the limit is 8 MiB", line.value.size());
+  }
+  return "";
+}
+
 }  // namespace
 
 TxnScript ParseTxnScript(std::string_view text, bool hex) {
@@ -103,7 +115,12 @@ TxnScript ParseTxnScript(std::string_view text, bool hex) {
     const bool carriage_return = rest.ends_with('\r');
     if (carriage_return) rest.remove_suffix(1);
     if (rest.empty() || rest.front() == '#') continue;
-    const std::string problem = ParseLine(rest, carriage_return, hex, script.lines.emplace_back());
+    TxnLine& line = script.lines.emplace_back();
+    std::string problem = ParseLine(rest, carriage_return, hex, line);
+    if (problem.empty()) {
+      problem = BrokenLimit(line);
+      script.breaks_limit = !problem.empty();
+    }
     if (problem.empty()) continue;
     script.problem = fmt::format("line {}: {}", number, problem);
     return script;

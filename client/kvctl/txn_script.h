@@ -31,7 +31,8 @@ struct TxnLine {
 
 struct TxnScript {
   std::vector<TxnLine> lines;
-  std::string problem;  // not empty: which line is malformed, and why
+  std::string problem;        // not empty: which line is malformed or breaks a limit, and why
+  bool breaks_limit = false;  // of a key or a value; nothing is malformed up to there
 };
 
 TxnScript ParseTxnScript(std::string_view text, bool hex);

@@ -72,6 +72,9 @@ ExitCode RunTxn(const Arguments& arguments) {
     return kUsage;
   }
   const TxnScript script = ParseTxnScript(text, arguments.hex);
+  if (script.breaks_limit) {
+    return Report(Status(Code::kInvalidArgument, Outcome::kNotApplied, script.problem));
+  }
   if (!script.problem.empty()) {
     Complain(script.problem + "; nothing was done");
     return kUsage;

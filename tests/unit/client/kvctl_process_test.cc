@@ -616,7 +616,11 @@ TEST_F(KvctlProcessTest, ACheckIsNotSaidToFailWhenNobodyKnows) {
 TEST_F(KvctlProcessTest, ATransactionsOtherEnds) {
   EXPECT_EQ(Run({"txn"}, "take bar\n").code, 2);
   EXPECT_EQ(Run({"txn"}, "").code, 2);
-  EXPECT_EQ(Run({"txn"}, "put " + std::string(5000, 'k') + " v\n").code, 5);
+  const Ended limit = Run({"txn"}, "get a\nput " + std::string(5000, 'k') + " v\n");
+  EXPECT_EQ(limit.code, 5);
+  EXPECT_EQ(limit.err,
+            "kvctl: invalid argument (not applied): line 2: the key has 5000 bytes; the limit is "
+            "4 KiB\n");
   server_.SetScript([](const v1::Request& request) -> FakeReaction {
     if (!request.has_one_shard()) return {};
     return {.kind = Kind::kAnswer, .response = Refusal(v1::CODE_UNAVAILABLE, v1::OUTCOME_UNKNOWN)};

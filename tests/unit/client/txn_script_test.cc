@@ -117,6 +117,19 @@ TEST(TxnScriptTest, WhatIsMalformedIsNamedByItsLine) {
   problem("check a value \\q");
 }
 
+TEST(TxnScriptTest, WhatBreaksALimitIsNamedByItsLine) {
+  const std::string key(4096, 'k');
+  const std::string value(8 << 20, 'v');
+  EXPECT_EQ(ParseTxnScript("get " + key + "\nput a " + value + "\n", false).problem, "");
+  for (const std::string& line :
+       {"get k" + key, "put k" + key + " v", "del k" + key, "check k" + key + " absent"}) {
+    EXPECT_EQ(ParseTxnScript("get a\n\n" + line + "\n", false).problem,
+              "line 3: the key has 4097 bytes; the limit is 4 KiB");
+  }
+  EXPECT_EQ(ParseTxnScript("get a\nput a v" + value + "\n", false).problem,
+            "line 2: the value has 8388609 bytes; the limit is 8 MiB");
+}
+
 TEST(TxnScriptTest, NothingToDoIsAProblem) {
   for (const char* text : {"", "\n\n", "# nothing\n"}) {
     EXPECT_NE(ParseTxnScript(text, false).problem, "") << text;
