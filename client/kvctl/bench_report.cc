@@ -68,6 +68,8 @@ std::string ToJson(const BenchPlan& plan, const BenchReport& report) {
                {"errors_by",
                 {{"put_not_applied", Failed(report, Outcome::kNotApplied)},
                  {"put_unknown", Failed(report, Outcome::kUnknown)},
+                 {"transfer_not_applied", FailedTransfers(report, Outcome::kNotApplied)},
+                 {"transfer_unknown", FailedTransfers(report, Outcome::kUnknown)},
                  {"get", report.failed_gets},
                  {"scan", report.failed_scans}}},
                {"latency_us",

@@ -565,6 +565,25 @@ TEST_F(KvctlProcessTest, BenchFindsAWriteThatWasAcknowledgedAndLost) {
   EXPECT_NE(ended.err.find("acknowledged writes are not there"), std::string::npos) << ended.err;
 }
 
+TEST_F(KvctlProcessTest, BenchSaysByWhatEachErrorWas) {
+  const std::pair<v1::Outcome, const char*> ends[] = {
+      {v1::OUTCOME_NOT_APPLIED, "transfer_not_applied"}, {v1::OUTCOME_UNKNOWN, "transfer_unknown"}};
+  for (const auto& [outcome, field] : ends) {
+    v1::Response refusal = Refusal(v1::CODE_UNAVAILABLE, outcome);
+    refusal.set_retry_after_ms(60'000);
+    server_.SetScript([refusal](const v1::Request& request) -> FakeReaction {
+      if (!request.has_one_shard() && !request.has_commit()) return {};
+      return {.kind = Kind::kAnswer, .response = refusal};
+    });
+    const Ended ended = Run({"--timeout", "300ms", "-o", "json", "bench", "--workload", "txn",
+                             "--no-load", "--no-verify", "--clients", "2", "--duration", "100ms"});
+    EXPECT_NE(ended.code, 0);
+    const auto json = nlohmann::json::parse(ended.out);
+    EXPECT_GT(json["errors"], 0);
+    EXPECT_EQ(json["errors_by"][field], json["errors"]) << ended.out;
+  }
+}
+
 // "bar" and "foo" lie in two shards.
 TEST_F(KvctlProcessTest, ATransactionPrintsWhatItReadAndSaysHowItEnded) {
   Run({"put", "bar", "old"});
