@@ -86,6 +86,7 @@ ExitCode RunTxn(const Arguments& arguments) {
       [&](Transaction& transaction) { return RunLines(script, transaction, seen); });
   // The library's word for what the script itself returned; else what was read may not stand.
   if (!status.ok() && status.message() == kCheckFailed) {
+    if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"not applied\"}\n");
     Complain(fmt::format("the check of {} does not hold; nothing was done",
                          Shown(arguments, seen.failed)));
     return kNotFound;
@@ -93,6 +94,7 @@ ExitCode RunTxn(const Arguments& arguments) {
   if (!status.ok()) return Report(status);
   PrintGets(arguments, seen);
   if (arguments.output == OutputFormat::kTable) Print("OK\n");
+  if (arguments.output == OutputFormat::kJson) Print("{\"outcome\":\"applied\"}\n");
   return kDone;
 }
 

@@ -397,8 +397,10 @@ class KvctlTest(unittest.TestCase):
             self.txn(f"put txn3 third\ncheck {check}\nput txn0 third\n", code=1)
         self.assertEqual(self.kvctl("mget", "txn0", "txn3"),
                          b"txn0\ttxn0 first\ntxn3\ttxn3 first\n", "nothing was done")
-        rows = self.txn("get txn0\nget txn1\n", "-o", "json").decode().splitlines()
-        self.assertEqual([json.loads(row)["value"] for row in rows], ["txn0 first", "second"])
+        lines = self.txn("get txn0\nget txn1\n", "-o", "json").decode().splitlines()
+        *rows, end = [json.loads(line) for line in lines]
+        self.assertEqual([row["value"] for row in rows], ["txn0 first", "second"])
+        self.assertEqual(end, {"outcome": "applied"})
 
     def test_m_transactions_in_any_bytes_and_none_that_are_malformed(self):
         self.txn("put 74786e20ff 00ff\nput 74786e21 7f\n", "--hex")

@@ -606,6 +606,11 @@ TEST_F(KvctlProcessTest, ATransactionPrintsWhatItReadAndSaysHowItEnded) {
   Run({"put", "bar", "a\tb"});
   EXPECT_EQ(Run({"txn"}, "get bar\nput foo 1\n").out, "bar\ta\\tb\nOK\n");
   EXPECT_EQ(Run({"txn", "-o", "raw"}, "get bar\nput foo 1\n").out, "bar\ta\tb\n");
+  const std::string applied = "{\"outcome\":\"applied\"}\n";
+  EXPECT_EQ(Run({"-o", "json", "txn"}, "put bar 1\nput foo 1\n").out, applied);
+  EXPECT_EQ(Run({"-o", "json", "txn"}, "get no\nput foo 1\n").out, applied);
+  EXPECT_EQ(Run({"-o", "json", "txn"}, "put bar 1\nget bar\nput foo 1\n").out,
+            "{\"key\":\"bar\",\"value\":\"1\",\"version\":\"0\"}\n" + applied);
 }
 
 TEST_F(KvctlProcessTest, ATransactionWhoseCheckDoesNotHoldIsOne) {
@@ -614,6 +619,8 @@ TEST_F(KvctlProcessTest, ATransactionWhoseCheckDoesNotHoldIsOne) {
   EXPECT_EQ(ended.code, 1);
   EXPECT_NE(ended.err.find("the check of bar does not hold; nothing was done"), std::string::npos);
   EXPECT_EQ(ended.out, "");
+  EXPECT_EQ(Run({"-o", "json", "txn"}, "check bar value other\nput foo 1\n").out,
+            "{\"outcome\":\"not applied\"}\n");
   for (const v1::Request& request : server_.Requests()) {
     EXPECT_FALSE(request.has_commit() || request.has_one_shard());
   }
