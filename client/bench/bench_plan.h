@@ -22,7 +22,7 @@ struct BenchPlan {
   uint64_t rate = 0;           // operations a second, all clients together; 0: as fast as it goes
   uint32_t read_percent = 50;  // mixed
   uint32_t keys_per_txn = 2;   // txn
-  bool zipf = false;           // txn: else uniform
+  bool zipf = false;           // keys, also where the workload says uniform
   bool unary = false;
   bool load = true;    // write all keys before a workload that reads
   bool verify = true;  // read back after a workload that writes
@@ -31,7 +31,8 @@ struct BenchPlan {
   Mix mix() const {
     Mix mix = MixOf(workload, read_percent);
     mix.keys_each = keys_per_txn;
-    if (workload == Workload::kTxn && zipf) mix.pattern = KeyPattern::kZipf;
+    const bool uniform = mix.pattern == KeyPattern::kOwn || mix.pattern == KeyPattern::kUniform;
+    if (zipf && uniform) mix.pattern = KeyPattern::kZipf;
     return mix;
   }
 };

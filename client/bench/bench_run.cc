@@ -317,9 +317,13 @@ void BenchRun::OnEnded(uint32_t index, const Ending& ending) {
   if (ending.of_write && own_keys()) NoteWrite(client, ending.status);
   {
     const MutexLock lock(mutex_);
-    if (client.operation.kind == OperationKind::kInsert) {
+    const OperationKind kind = client.operation.kind;
+    if (kind == OperationKind::kInsert) {
       chooser_.OnInsertEnded(client.operation.key);
       if (ending.status.ok()) inserted_.push_back(client.operation.key);
+    } else if (ending.of_write && ending.status.ok() && kind != OperationKind::kTransfer &&
+               !own_keys()) {
+      keys_[client.operation.key].acknowledged = 1;  // which one is the last nobody knows
     }
     Record(client, ending);
   }

@@ -8,10 +8,10 @@
 // for the few whose operations were under way ("coordinated omission").
 //
 // With KeyPattern::kOwn each client writes keys of its own, so that the last acknowledged value of
-// every key is known exactly and can be read back. Elsewhere clients race for keys: what was loaded
-// or inserted, and acknowledged, must be there. A workload of transfers has books instead: at the
-// end all accounts together have what they had at first, and were touched as often as was
-// acknowledged.
+// every key is known exactly and can be read back. Elsewhere clients race for keys: what was
+// loaded, written or inserted, and acknowledged, must be there. A workload of transfers has books
+// instead: at the end all accounts together have what they had at first, and were touched as often
+// as was acknowledged.
 #pragma once
 
 #include <atomic>
@@ -148,7 +148,7 @@ class BenchRun {
   const PlaceOfKey place_of_;
   const std::string end_of_keys_;
   std::vector<LogicalClient> clients_;  // each touched by one operation at a time
-  std::vector<KeyState> keys_;          // of kOwn each by its client, else by Load alone
+  std::vector<KeyState> keys_;          // of kOwn each by its client, else under mutex_ once loaded
   bool loaded_ = false;
   std::atomic<uint64_t> tickets_{0};
   std::atomic<uint64_t> transfer_runs_{0};

@@ -53,6 +53,7 @@ std::string ToJson(const BenchPlan& plan, const BenchReport& report) {
                {"clients", plan.clients},
                {"value_size", plan.value_size},
                {"keys", plan.keys},
+               {"zipf", plan.mix().pattern == bench::KeyPattern::kZipf},
                {"unary", plan.unary},
                {"rate", plan.rate},
                {"seconds", report.seconds},
@@ -100,11 +101,10 @@ std::string ToJson(const BenchPlan& plan, const BenchReport& report) {
 std::string TransfersForPeople(const BenchPlan& plan, const BenchReport& report) {
   if (plan.mix().transfers == 0) return "";
   std::string text = fmt::format(
-      "\ntransfers among {} keys{}: {:.0f} % with each in a shard of its own, {:.0f} % over "
+      "\ntransfers among {} keys: {:.0f} % with each in a shard of its own, {:.0f} % over "
       "several "
       "leaders; {:.2f} runs each\n",
-      plan.keys_per_txn, plan.zipf ? " by Zipf's law" : "",
-      Percent(report.transfers_over_shards, report.transfers),
+      plan.keys_per_txn, Percent(report.transfers_over_shards, report.transfers),
       Percent(report.transfers_over_leaders, report.transfers),
       Percent(report.transfer_runs, report.transfers) / 100);
   if (report.errors() > 0) {
@@ -126,8 +126,9 @@ std::string ToTable(const BenchPlan& plan, const BenchReport& report) {
     return fmt::format("{:.0f} us", Microseconds(latency.Percentile(share)));
   };
   std::string text = fmt::format(
-      "{} by {} clients{}, values of {}, {:.1f} s\n\n", bench::NameOf(plan.workload), plan.clients,
-      plan.unary ? " (unary)" : "", BytesForPeople(plan.value_size), report.seconds);
+      "{} by {} clients{}{}, values of {}, {:.1f} s\n\n", bench::NameOf(plan.workload),
+      plan.clients, plan.unary ? " (unary)" : "", plan.zipf ? ", keys by Zipf's law" : "",
+      BytesForPeople(plan.value_size), report.seconds);
   TextTable table({"OPS", "OPS/S", "ERRORS", "P50", "P90", "P99", "P99.9", "MAX", "CPU/OP"});
   table.Add({CountForPeople(report.operations()),
              CountForPeople(static_cast<uint64_t>(Rate(report))), CountForPeople(report.errors()),

@@ -364,7 +364,8 @@ void AddToolVerbs(CLI::App* app, Raw& raw) {
   bench->add_option("--keys-per-txn", plan.keys_per_txn, "Accounts that a transfer of txn touches")
       ->check(CLI::Range(2, 100))
       ->capture_default_str();
-  bench->add_flag("--zipf", plan.zipf, "Keys of txn by Zipf's law, not uniform");
+  bench->add_flag("--zipf", plan.zipf,
+                  "Keys of put, get, mixed and txn by Zipf's law, not uniform");
   bench->add_flag("--unary", plan.unary, "One RPC an operation instead of the shared stream");
   bench->add_flag("--no-load", raw.no_load, "Do not write all keys before a workload that reads");
   bench->add_flag("--no-verify", raw.no_verify, "Do not read keys back after one that writes");
@@ -470,7 +471,21 @@ std::string CompleteDel(const Raw& raw) {
   return {};
 }
 
+std::string CompleteBench(const Raw& raw) {
+  const bench::BenchPlan& plan = raw.arguments.bench;
+  const bench::Mix mix = plan.mix();
+  if (mix.transfers > 0 && plan.keys < 2 * uint64_t{plan.keys_per_txn}) {
+    return "--keys: transfers want twice as many as --keys-per-txn";
+  }
+  if (plan.zipf && mix.pattern != bench::KeyPattern::kZipf) {
+    return fmt::format("--zipf: {} has another distribution, its own",
+                       bench::NameOf(plan.workload));
+  }
+  return {};
+}
+
 std::string CompleteVerb(Raw& raw) {
+  if (raw.arguments.verb == Verb::kBench) return CompleteBench(raw);
   if (raw.arguments.verb == Verb::kDel) return CompleteDel(raw);
   if (raw.arguments.verb == Verb::kSettingsSet) return CompleteSetting(raw);
   return CompleteScan(raw);
@@ -535,11 +550,6 @@ std::string Complete(Raw& raw, const char* environment_endpoints) {
     return "--duration: '" + raw.duration + "' is not a time above 0 with a unit (10s, 1m)";
   }
   arguments.bench.duration = *duration;
-  const bool transfers = arguments.bench.workload == bench::Workload::kTxn;
-  if (arguments.verb == Verb::kBench && transfers &&
-      arguments.bench.keys < 2 * uint64_t{arguments.bench.keys_per_txn}) {
-    return "--keys: transfers want twice as many as --keys-per-txn";
-  }
   arguments.bench.load = !raw.no_load;
   arguments.bench.verify = !raw.no_verify;
   return {};

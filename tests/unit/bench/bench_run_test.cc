@@ -132,6 +132,28 @@ TEST(BenchRunTest, ALostWriteIsFound) {
   }
 }
 
+TEST(BenchRunTest, PutsByZipfsLawAreReadBack) {
+  for (const bool loses : {false, true}) {
+    MemoryTarget target;
+    BenchPlan plan = PlanOf(Workload::kPut);
+    plan.keys = 100'000;
+    plan.zipf = true;
+    BenchRun run(&target, plan, 4);
+    if (loses) target.LoseEvery(3);
+    BenchReport report = run.Run();
+    const std::map<std::string, std::string> contents = target.Contents();
+    ASSERT_FALSE(contents.empty());
+    EXPECT_EQ(contents.begin()->first.size(), KeyName("k:", KeyPattern::kZipf, 0).size());
+    EXPECT_TRUE(run.Verify(kSampleAll, &report).ok());
+    if (loses) {
+      EXPECT_GT(report.lost_keys, 0U);
+    } else {
+      EXPECT_EQ(report.verified_keys, contents.size());
+      EXPECT_EQ(report.lost_keys, 0U);
+    }
+  }
+}
+
 TEST(BenchRunTest, TransfersKeepTheSum) {
   for (const bool zipf : {false, true}) {
     for (const uint32_t keys_each : {2U, 5U}) {

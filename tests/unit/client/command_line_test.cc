@@ -284,6 +284,18 @@ TEST(CommandLineTest, HelpSaysWhatAScanPromises) {
   EXPECT_NE(help.text.find("Exit codes"), std::string::npos);
 }
 
+TEST(CommandLineTest, ZipfIsOfWorkloadsThatWouldBeUniform) {
+  for (const char* workload : {"put", "get", "mixed", "txn", "ycsb-a", "ycsb-e"}) {
+    const CommandLine parsed = ParseWords(std::string("bench --zipf --workload ") + workload);
+    ASSERT_TRUE(parsed.arguments.has_value()) << workload << ": " << parsed.text;
+    EXPECT_EQ(parsed.arguments->bench.mix().pattern, bench::KeyPattern::kZipf) << workload;
+  }
+  const CommandLine latest = ParseWords("bench --zipf --workload ycsb-d");
+  EXPECT_EQ(latest.code, kUsage);
+  EXPECT_NE(latest.text.find("--zipf"), std::string::npos) << latest.text;
+  EXPECT_EQ(ParseWords("bench").arguments->bench.mix().pattern, bench::KeyPattern::kOwn);
+}
+
 // Account of each is kept in memory.
 TEST(CommandLineTest, ABenchHasABoundOfKeysThatItsHelpNames) {
   EXPECT_EQ(ParseWords("bench --keys 20000000").arguments->bench.keys, 20'000'000U);
