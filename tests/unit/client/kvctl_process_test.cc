@@ -384,7 +384,10 @@ TEST_F(KvctlProcessTest, AnOutcomeThatCouldNotBeToldIsUnknown) {
   server_.SetScript([=](const v1::Request&) -> FakeReaction {
     return {.kind = Kind::kAnswer, .response = applied};
   });
-  EXPECT_EQ(Run({"outcome", token}).code, 0);
+  const Ended told = Run({"-o", "json", "outcome", token});
+  EXPECT_EQ(told.code, 0) << told.err;
+  EXPECT_EQ(told.out,
+            "{\"outcome\":\"applied\",\"version\":\"7\",\"existed\":false,\"value\":0}\n");
   const Ended untold = RunWith({"outcome", token}, "/dev/null", "/dev/full");
   EXPECT_EQ(untold.code, 4) << untold.err;
   EXPECT_NE(untold.err.find("ask for the outcome again"), std::string::npos) << untold.err;
