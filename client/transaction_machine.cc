@@ -103,7 +103,7 @@ void TransactionMachine::Put(std::string_view key, std::optional<std::string> va
 
 TransactionStep TransactionMachine::EndRun(const Status& by_body, const Shards& shards, Time now) {
   BASALT_CHECK(phase_ == Phase::kBody && open_reads_.empty());
-  if (!broken_.ok()) return End(broken_);
+  if (!broken_.ok()) return EndByCall(broken_, now);
   by_body_ = by_body;
   if (by_body.ok() && !writes_.empty()) return Commit(shards, now);
   // So many could not be read under locks, if it came to that.
@@ -117,13 +117,15 @@ milliseconds TransactionMachine::Left(Time now) const {
   return std::chrono::duration_cast<milliseconds>(until_ - now);
 }
 
-TransactionStep TransactionMachine::Begin() {
+TransactionStep TransactionMachine::Begin(Time now) {
   BASALT_CHECK(phase_ == Phase::kNew);
-  return Run();
+  began_ = now;
+  return Run(now);
 }
 
-TransactionStep TransactionMachine::Run() {
+TransactionStep TransactionMachine::Run(Time now) {
   phase_ = Phase::kBody;
+  run_began_ = now;
   ++runs_;
   reads_.clear();
   writes_.clear();
@@ -135,11 +137,22 @@ TransactionStep TransactionMachine::Run() {
 
 TransactionStep TransactionMachine::End(Status status) {
   phase_ = Phase::kEnd;
-  // In the midst of a run, but what took the time was that others were in its way.
-  const bool in_vain = status.code() == Code::kDeadlineExceeded &&
-                       status.outcome() == Outcome::kNotApplied && !last_.ok();
-  if (in_vain) status = TimeIsUp();
   return {.kind = TransactionStep::Kind::kEnd, .status = std::move(status)};
+}
+
+// Where the time ran out in the midst of a run, but went on earlier ones, which others were in the
+// way of, that is why.
+TransactionStep TransactionMachine::EndByCall(Status status, Time now) {
+  const bool ran_out =
+      status.outcome() == Outcome::kNotApplied &&
+      (status.code() == Code::kDeadlineExceeded || status.code() == Code::kUnavailable);
+  const bool in_vain = !last_.ok() && run_began_ - began_ >= now - run_began_;
+  if (!ran_out || !in_vain) return End(std::move(status));
+  return End(OthersInTheWay(last_.message() + "; then: " + status.message()));
+}
+
+Status TransactionMachine::OthersInTheWay(const std::string& last) {
+  return Aborted("others were in the transaction's way until its time was up; last: " + last);
 }
 
 TransactionStep TransactionMachine::Again(Time now) {
@@ -154,12 +167,7 @@ TransactionStep TransactionMachine::Again(Time now) {
 
 TransactionStep TransactionMachine::Resume(Time now) {
   BASALT_CHECK(phase_ == Phase::kPause);
-  return Left(now) > milliseconds(0) ? Run() : End(TimeIsUp());
-}
-
-Status TransactionMachine::TimeIsUp() const {
-  return Aborted("others were in the transaction's way until its time was up; last: " +
-                 last_.message());
+  return Left(now) > milliseconds(0) ? Run(now) : End(OthersInTheWay(last_.message()));
 }
 
 TransactionCall TransactionMachine::Call(OperationKind kind, std::string key, TxnOperation txn,
@@ -222,7 +230,7 @@ TransactionStep TransactionMachine::TakeCommit(CallResult result, Time now) {
   } else if (status.code() == Code::kAborted && status.outcome() == Outcome::kNotApplied) {
     last_ = std::move(result.status);
   } else {
-    return End(std::move(result.status));
+    return EndByCall(std::move(result.status), now);
   }
   together_.clear();
   return Again(now);
@@ -262,7 +270,7 @@ TransactionStep TransactionMachine::TakeValidation(const CallResult& result, Tim
   if (!result.status.ok() && failure_.ok()) failure_ = result.status;
   valid_ = valid_ && result.payload.valid;
   if (!open_calls_.empty()) return {.kind = TransactionStep::Kind::kWait};
-  if (!failure_.ok()) return End(std::move(failure_));
+  if (!failure_.ok()) return EndByCall(std::move(failure_), now);
   if (valid_) return End(by_body_);
   last_ = Aborted("what was read did not stand together");
   together_.clear();
@@ -285,7 +293,9 @@ TransactionStep TransactionMachine::TakeLocked(CallResult result, Time now) {
     last_ = std::move(result.status);
     return Again(now);
   }
-  if (!status.ok() && status.outcome() != Outcome::kUnknown) return End(std::move(result.status));
+  if (!status.ok() && status.outcome() != Outcome::kUnknown) {
+    return EndByCall(std::move(result.status), now);
+  }
   // Nothing was written, whatever became of it; and a leader that did not drive it itself knows
   // that it committed, but not what it read.
   if (!status.ok() || !result.payload.valid) return Again(now);

@@ -69,7 +69,7 @@ class TransactionMachine {
       : age_(age), read_mode_(read_mode), until_(until), random_(random) {}
 
   // Once, before all else.
-  TransactionStep Begin();
+  TransactionStep Begin(Time now);
 
   // ---- within a run ----
 
@@ -98,9 +98,11 @@ class TransactionMachine {
   enum class Phase : uint8_t { kNew, kBody, kCommit, kValidate, kLock, kPause, kEnd };
 
   std::chrono::milliseconds Left(Time now) const;
-  TransactionStep Run();
+  TransactionStep Run(Time now);
   TransactionStep End(Status status);
-  Status TimeIsUp() const;
+  // A call ended it.
+  TransactionStep EndByCall(Status status, Time now);
+  static Status OthersInTheWay(const std::string& last);
   // The run came to nothing, for this reason.
   TransactionStep Again(Time now);
   TransactionCall Call(OperationKind kind, std::string key, TxnOperation txn, Time now);
@@ -121,6 +123,8 @@ class TransactionMachine {
   const Time until_;
   base::Random random_;
   Phase phase_ = Phase::kNew;
+  Time began_{0};
+  Time run_began_{0};
   uint32_t runs_ = 0;
   uint32_t failed_validations_ = 0;
   uint64_t next_call_ = 1;

@@ -55,7 +55,7 @@ TransactionState::TransactionState(CallDriver* driver, const CallOptions& option
 
 Status TransactionState::Run(const std::function<Status(Transaction&)>& body) {
   using Kind = TransactionStep::Kind;
-  TransactionStep step = machine_.Begin();
+  TransactionStep step = machine_.Begin(Now());
   while (step.kind != Kind::kEnd) {
     if (step.kind == Kind::kRun) {
       step = RunBody(body);

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 
 #include "base/mutex.h"
+#include "base/status.h"
 #include "storage/engine.h"
 #include "storage/file_system.h"
 
@@ -105,6 +106,8 @@ class MemoryEngineFactory : public EngineFactory {
   }
   absl::Status VerifyCheckpoint(const std::string& directory,
                                 const std::function<bool()>& /*stop*/) override {
+    BASALT_ASSIGN_OR_RETURN(const bool exists, files_.Exists(directory));
+    if (!exists) return base::NotFound(directory);
     return Open(directory).status();  // which reads all of it
   }
 

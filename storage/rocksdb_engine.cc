@@ -408,8 +408,10 @@ absl::Status RocksDbEngineFactory::VerifyCheckpoint(const std::string& directory
     rocksdb::SstFileReader table(options);
     rocksdb::Status read = table.Open(path);
     if (read.ok()) read = table.VerifyChecksum(rocksdb::ReadOptions());
-    // Bad arguments and the like are how RocksDB reports damage of a head or foot.
-    if (!read.ok() && !read.IsIOError()) {
+    // A sector that cannot be read is the commonest rot; the others are how RocksDB reports damage
+    // of a head or foot.
+    const bool unreadable = read.IsIOError() && !read.IsNoSpace() && !read.IsPathNotFound();
+    if (unreadable || read.IsCorruption() || read.IsInvalidArgument() || read.IsNotSupported()) {
       return base::DataLoss(fmt::format("{}: {}", path, read.ToString()));
     }
     BASALT_RETURN_IF_ERROR(Translate(path, read));

@@ -103,9 +103,11 @@ bool FollowerFeed::Leads(const CheckpointForFollower& work) const {
 }
 
 std::chrono::seconds FollowerFeed::PauseAfter(const absl::Status& failure, uint32_t& refusals) {
-  if (absl::IsDataLoss(failure)) return kPauseMost;  // damage does not mend itself
-  // A stream that broke is no refusal.
-  if (!absl::IsFailedPrecondition(failure)) return kPauseAfterFailure;
+  if (!absl::IsFailedPrecondition(failure)) {
+    refusals = 0;
+    // Damage does not mend itself; a stream that broke may be made anew at once.
+    return absl::IsDataLoss(failure) ? kPauseMost : kPauseAfterFailure;
+  }
   const std::chrono::seconds pause = kPauseAfterFailure * (1u << std::min(refusals, 5u));
   ++refusals;
   return std::min(pause, kPauseMost);
@@ -137,16 +139,16 @@ void FollowerFeed::Send(const CheckpointForFollower& work, Waits& waits) {
       ports_.logger.Info(context, "checkpoint given up: this replica leads no more");
     }
   }
-  ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, installed});
+  ports_.groups.Put(CheckpointSent{work.group, work.send.follower, work.term, installed,
+                                   absl::IsDataLoss(status)});
 }
 
-// Another replica may be sound: it shall lead, and send.
+// Another replica may be sound: it shall lead, and send, once CheckpointSent tells.
 void FollowerFeed::OnDamage(const CheckpointForFollower& work, const absl::Status& damage) {
   ports_.metrics.damaged->Increment();
   ports_.logger.Error({.shard = work.group.value(), .term = work.term.value()},
                       "this replica is damaged on disk, and no other gets its rows: {}",
                       base::Message(damage));
-  ports_.groups.Put(TransferAsked{work.group, raft::ReplicaId(0), [](raft::TransferAnswer) {}});
 }
 
 absl::Status FollowerFeed::MakeAndSend(const CheckpointForFollower& work, raft::LogBase& base) {

@@ -103,9 +103,9 @@ void GroupLoop::FollowClocks() {
 }
 
 // Shards are stamped by their leaders' clocks: one that is far off leads only where nobody else
-// can.
+// can. So does one whose rows are damaged, for it has none to give to who lags.
 void GroupLoop::SetPriority(Hosted& hosted) {
-  hosted.group.core().SetPriority(clock_is_off_ ? 0 : hosted.priority);
+  hosted.group.core().SetPriority(clock_is_off_ || hosted.is_damaged ? 0 : hosted.priority);
 }
 
 void GroupLoop::NoteTotals(Hosted& hosted, const StateTotals& totals) {
@@ -196,6 +196,11 @@ void GroupLoop::On(CheckpointMade& event) {
 void GroupLoop::On(CheckpointSent& event) {
   Hosted* hosted = Find(event.group);
   if (hosted == nullptr) return;  // removed meanwhile
+  if (event.damaged && !std::exchange(hosted->is_damaged, true)) {
+    SetPriority(*hosted);
+    hosted->group.core().TransferLeadership(raft::ReplicaId(0));
+    MarkDirty(*hosted);
+  }
   // Of a term that is over: by now another one may be on its way to the follower.
   if (!event.installed && event.term != hosted->leader_term) return;
   hosted->retention.CheckpointSent(event.follower, event.installed.has_value());
@@ -225,6 +230,8 @@ void GroupLoop::On(CheckpointInstalled& event) {
   hosted->applied_term = event.term;
   hosted->flushed = event.index;
   hosted->installing = false;
+  hosted->is_damaged = false;  // these are others'
+  SetPriority(*hosted);
   NoteTotals(*hosted, event.totals);
   hosted->group.core().OnCheckpointInstalled(event.index);
   MarkDirty(*hosted);

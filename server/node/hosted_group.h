@@ -55,7 +55,8 @@ struct GroupLoop::Hosted {
   SessionRetention sessions;
   SnapshotGate snapshots;
   raft::Group group;
-  uint32_t priority = 1;  // while the node's clock is well
+  uint32_t priority = 1;  // while the node's clock is well, and its rows are
+  bool is_damaged = false;
   bool campaign = false;
   bool leads = false;  // as the last effect said
   bool dirty = false;

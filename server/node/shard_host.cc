@@ -513,9 +513,11 @@ void ShardHost::AddSessionSamples(std::vector<PulledSample>& samples) const {
   const std::vector<PulledSample> added = {
       CounterSample("basalt_session_replays_total",
                     "Writes answered with the result of an earlier run.", apply.repeated),
-      CounterSample("basalt_session_refusals_total",
-                    "Writes turned away: their client has too many that it has not heard of.",
-                    apply.turned_away),
+      CounterSample(
+          "basalt_session_refusals_total",
+          "Writes turned away: their client has too many that it has not heard of, or gave "
+          "their number to another one before.",
+          apply.turned_away),
       CounterSample("basalt_session_forgotten_total",
                     "Writes refused: the shard no longer remembers whether it ran them.",
                     apply.forgotten),

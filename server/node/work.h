@@ -98,6 +98,7 @@ struct CheckpointSent {
   raft::ReplicaId follower;
   raft::Term term;  // in which it was asked for
   std::optional<raft::LogIndex> installed;
+  bool damaged = false;  // nothing was sent: what this replica has on disk is damaged
 };
 
 // A checkpoint lies in `directory`, each file as its sender listed it. `done` is called once, with

@@ -52,8 +52,10 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     }
     BASALT_RETURN_IF_ERROR(
         staging_->Write(chunk_.file(), chunk_.offset(), chunk_.bytes(), chunk_.crc32c()));
-    expected_ -= std::min<uint64_t>(expected_, chunk_.bytes().size());
-    return receiver_.Expect(number_, expected_);
+    const uint64_t more = std::min<uint64_t>(to_come_, chunk_.bytes().size());
+    to_come_ -= more;
+    staged_ += more;
+    return receiver_.MakeRoom(number_, staged_, to_come_);
   }
 
   absl::Status TakeHeader(const v1::CheckpointHeader& header) {
@@ -69,11 +71,11 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
     std::vector<storage::CheckpointFile> list;
     for (const v1::CheckpointFile& file : header.files()) {
       list.push_back({file.name(), file.size(), file.crc32c()});
-      if (__builtin_add_overflow(expected_, file.size(), &expected_)) {
+      if (__builtin_add_overflow(to_come_, file.size(), &to_come_)) {
         return base::InvalidArgument("a checkpoint of more bytes than there are");
       }
     }
-    BASALT_RETURN_IF_ERROR(receiver_.Expect(number_, expected_));
+    BASALT_RETURN_IF_ERROR(receiver_.MakeRoom(number_, 0, to_come_));
     const std::string directory =
         receiver_.directory_ + "/" + std::to_string(group_.value()) + "-" + std::to_string(number_);
     BASALT_ASSIGN_OR_RETURN(
@@ -111,6 +113,7 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
 
   void RemoveStaged() {
     if (staging_ != nullptr) (void)receiver_.files_.RemoveTree(staging_->directory()).ok();
+    receiver_.Removed(number_);
   }
 
   // The first one is what the sender gets.
@@ -134,7 +137,8 @@ class CheckpointReceiver::Reception final : public grpc::ServerReadReactor<v1::C
   v1::CheckpointChunk chunk_;
   raft::GroupId group_;
   uint64_t number_ = 0;       // 0: not taken
-  uint64_t expected_ = 0;     // bytes that are yet to come
+  uint64_t staged_ = 0;       // bytes
+  uint64_t to_come_ = 0;      // likewise
   bool handed_over_ = false;  // no more reads
   raft::Message arrived_;
   std::unique_ptr<storage::CheckpointStaging> staging_;
@@ -177,7 +181,7 @@ absl::StatusOr<uint64_t> CheckpointReceiver::Admit(const CheckpointOffer& offer,
     number = admission.number;
     by_number_[number] = reception;
     if (auto old = by_number_.extract(admission.replaced)) replaced = old.mapped().lock();
-    expected_.erase(admission.replaced);
+    if (auto old = bytes_.extract(admission.replaced)) leaving_[old.key()] = old.mapped().staged;
   }
   if (replaced != nullptr) replaced->GiveWay();
   return number;
@@ -192,26 +196,36 @@ void CheckpointReceiver::Release(raft::GroupId group, uint64_t number) {
   base::MutexLock lock(mutex_);
   receptions_.End(group, number);
   by_number_.erase(number);
-  expected_.erase(number);
+  bytes_.erase(number);
 }
 
-absl::Status CheckpointReceiver::Expect(uint64_t number, uint64_t bytes) {
-  const absl::StatusOr<uint64_t> free = files_.FreeBytes(directory_);
+absl::Status CheckpointReceiver::MakeRoom(uint64_t number, uint64_t staged, uint64_t to_come) {
+  const absl::StatusOr<uint64_t> on_disk = files_.FreeBytes(directory_);
   base::MutexLock lock(mutex_);
-  if (!by_number_.contains(number)) return absl::OkStatus();  // replaced: its read ends it
-  expected_[number] = bytes;
-  if (!free.ok()) return absl::OkStatus();
-  bool fits = *free >= kept_free_;
-  uint64_t left = fits ? *free - kept_free_ : 0;
-  for (const auto& [of_number, expected] : expected_) {
-    fits = fits && expected <= left;
-    left -= std::min(left, expected);
+  // Replaced: its read ends it. All of it is there: to refuse it would free nothing for long.
+  if (!by_number_.contains(number)) return absl::OkStatus();
+  bytes_[number] = {staged, to_come};
+  if (!on_disk.ok() || to_come == 0) return absl::OkStatus();
+  uint64_t free = *on_disk;
+  for (const auto& [other, bytes] : leaving_) free += bytes;
+  bool fits = free >= kept_free_;
+  uint64_t left = fits ? free - kept_free_ : 0;
+  for (const auto& [other, bytes] : bytes_) {
+    fits = fits && bytes.to_come <= left;
+    left -= std::min(left, bytes.to_come);
   }
   if (fits) return absl::OkStatus();
+  bytes_.erase(number);
+  leaving_[number] = staged;
   return base::ResourceExhausted(fmt::format(
       "no room: {} bytes are free, of which {} are kept free, and {} are yet to come of this "
       "checkpoint",
-      *free, kept_free_, bytes));
+      free, kept_free_, to_come));
+}
+
+void CheckpointReceiver::Removed(uint64_t number) {
+  base::MutexLock lock(mutex_);
+  leaving_.erase(number);
 }
 
 size_t CheckpointReceiver::under_way() const {

@@ -52,9 +52,11 @@ class CheckpointReceiver {
   // False: it was replaced.
   bool BeginInstall(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
   void Release(raft::GroupId group, uint64_t number) BASALT_EXCLUDES(mutex_);
-  // From here on `bytes` are yet to come of it. ResourceExhausted: there is no room for that, and
-  // for what is yet to come of others.
-  absl::Status Expect(uint64_t number, uint64_t bytes) BASALT_EXCLUDES(mutex_);
+  // Of one that was taken: so much of it is staged, and so much is yet to come. ResourceExhausted:
+  // there is no room for that, beside what is yet to come of others; it is given up.
+  absl::Status MakeRoom(uint64_t number, uint64_t staged, uint64_t to_come) BASALT_EXCLUDES(mutex_);
+  // What it had staged is gone.
+  void Removed(uint64_t number) BASALT_EXCLUDES(mutex_);
   void Discard(std::string directory) BASALT_EXCLUDES(mutex_);
 
   storage::FileSystem& files_;
@@ -66,7 +68,13 @@ class CheckpointReceiver {
   mutable base::Mutex mutex_;
   CheckpointReceptions receptions_ BASALT_GUARDED_BY(mutex_);
   std::map<uint64_t, std::weak_ptr<Reception>> by_number_ BASALT_GUARDED_BY(mutex_);
-  std::map<uint64_t, uint64_t> expected_ BASALT_GUARDED_BY(mutex_);  // bytes, likewise
+  struct Bytes {
+    uint64_t staged = 0;
+    uint64_t to_come = 0;
+  };
+  std::map<uint64_t, Bytes> bytes_ BASALT_GUARDED_BY(mutex_);
+  // Staged by those that were replaced or given up, and not removed yet: as good as free.
+  std::map<uint64_t, uint64_t> leaving_ BASALT_GUARDED_BY(mutex_);
   std::vector<std::string> discarded_ BASALT_GUARDED_BY(mutex_);
 };
 

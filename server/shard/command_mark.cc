@@ -32,6 +32,7 @@ class Mark {
 void TakeCondition(const v1::Condition& condition, Mark& mark) {
   mark.Take(static_cast<uint64_t>(condition.what_case()));
   if (condition.has_value()) mark.Take(condition.value());
+  if (condition.has_absent()) mark.Take(uint64_t{condition.absent()});
   if (condition.has_version()) mark.Take(condition.version());
 }
 

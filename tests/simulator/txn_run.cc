@@ -41,7 +41,7 @@ client::Time TxnRun::Now() const {
   return std::chrono::duration_cast<client::Time>(ports_.time.Now());
 }
 
-void TxnRun::Begin() { Follow(machine_.Begin()); }
+void TxnRun::Begin() { Follow(machine_.Begin(Now())); }
 
 void TxnRun::Follow(Step step) {
   const auto self = shared_from_this();  // a call may end at once, and this with it

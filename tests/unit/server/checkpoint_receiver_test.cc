@@ -125,6 +125,15 @@ class Stream {
     file.set_crc32c(storage::Crc32c(kContents));
     return writer_->Write(chunk);
   }
+  // Of the file's bytes.
+  bool SendPiece(size_t offset, size_t size) {
+    const std::string piece = std::string(kContents).substr(offset, size);
+    v1::CheckpointChunk chunk;
+    chunk.set_offset(offset);
+    chunk.set_bytes(piece);
+    chunk.set_crc32c(storage::Crc32c(piece));
+    return writer_->Write(chunk);
+  }
   bool SendRest() {
     v1::CheckpointChunk chunk;
     chunk.set_bytes(kContents);
@@ -298,9 +307,31 @@ TEST_F(CheckpointReceiverTest, WhatDoesNotFitIsRefusedBeforeItIsStaged) {
 
 TEST_F(CheckpointReceiverTest, WhatOutgrowsTheDiskMeanwhileIsGivenUp) {
   const auto stream = Begin(11, 5);
-  disk_.SetFreeBytes(kKeptFree - 1);
-  (void)stream->SendRest();
+  disk_.SetFreeBytes(kKeptFree + 1);
+  EXPECT_TRUE(stream->SendPiece(0, 1));
   EXPECT_THAT(stream->Refusal(), ::testing::HasSubstr("no room"));
+  EXPECT_TRUE(NothingIsLeft());
+  EXPECT_EQ(receiver_.under_way(), 0u);
+}
+
+// Else it would be sent anew for nothing.
+TEST_F(CheckpointReceiverTest, WhatHasComeWholeIsTakenHoweverLittleIsFree) {
+  const auto stream = Begin(11, 5);
+  disk_.SetFreeBytes(kKeptFree - 1);
+  Install(*stream, 11);
+}
+
+// What the replaced one has staged is about to go.
+TEST_F(CheckpointReceiverTest, RoomIsWhatTheReplacedOneLeaves) {
+  const auto old = Begin(11, 5);
+  EXPECT_TRUE(old->SendPiece(0, 2));
+  EXPECT_TRUE(Within(std::chrono::seconds(30), [&] {
+    const auto file = disk_.Open(Staged(1) + "/a", storage::FileSystem::OpenMode::kRead);
+    return file.ok() && (*file)->ReadAt(0, 10)->size() == 2;
+  }));
+  disk_.SetFreeBytes(kKeptFree + 1);
+  const auto next = Begin(12, 6);
+  Install(*next, 12);
   EXPECT_TRUE(NothingIsLeft());
 }
 

@@ -49,11 +49,11 @@ class CountingInbox final : public GroupInbox {
   void Put(GroupEvent event) override {
     base::MutexLock lock(mutex_);
     if (std::holds_alternative<EntriesFetched>(event)) ++fetched_;
-    if (std::holds_alternative<TransferAsked>(event)) ++transfers_asked_;
     const auto* sent = std::get_if<CheckpointSent>(&event);
     if (sent == nullptr) return;
     ++sent_;
     if (sent->installed) ++installed_;
+    if (sent->damaged) ++damaged_;
     sent_changed_.NotifyAll();
   }
   // False: there were not so many within half a minute.
@@ -85,9 +85,9 @@ class CountingInbox final : public GroupInbox {
     base::MutexLock lock(mutex_);
     return installed_;
   }
-  uint64_t transfers_asked() {
+  uint64_t damaged() {
     base::MutexLock lock(mutex_);
-    return transfers_asked_;
+    return damaged_;
   }
 
  private:
@@ -96,7 +96,7 @@ class CountingInbox final : public GroupInbox {
   uint64_t installed_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t fetched_ BASALT_GUARDED_BY(mutex_) = 0;
   uint64_t sent_ BASALT_GUARDED_BY(mutex_) = 0;
-  uint64_t transfers_asked_ BASALT_GUARDED_BY(mutex_) = 0;
+  uint64_t damaged_ BASALT_GUARDED_BY(mutex_) = 0;
 };
 
 class ApplyThread final : public ApplyInbox {
@@ -236,7 +236,7 @@ TEST_F(FollowerFeedTest, WhatHasRottedIsNotSent) {
   feed_.Put(CheckpointForFollower{kGroup, kSelf, raft::Term(1), {kFollower, kQuickNode}});
   EXPECT_TRUE(groups_.AwaitSent(2));
   EXPECT_EQ(groups_.installed(), 0u);
-  EXPECT_EQ(groups_.transfers_asked(), 1u);
+  EXPECT_EQ(groups_.damaged(), 1u);
   feed_.Stop();
   EXPECT_EQ(metrics_.checkpoints().damaged->Value(), 1);
 }

@@ -86,5 +86,32 @@ TEST_F(GroupLoopTest, WhoseClockIsFarOffRatherDoesNotLead) {
   EXPECT_EQ(priority(), 1u);
 }
 
+// It has no sound rows to give to who lags; and where others' priorities are lower it would be
+// given the leadership back.
+TEST_F(GroupLoopTest, WhoseRowsAreDamagedRatherDoesNotLead) {
+  MakeLeaderOfThree({.ticks_per_compaction_check = 1});
+  const auto priority = [&] {
+    std::vector<GroupState> states;
+    Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
+    return states.at(0).core.priority;
+  };
+  const auto told_to_campaign = [&] {
+    return std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+      return std::holds_alternative<raft::TimeoutNow>(message.body);
+    });
+  };
+  const raft::GroupId group(1);
+  Handle(CheckpointSent{group, raft::ReplicaId(3), raft::Term(1), std::nullopt});
+  EXPECT_EQ(priority(), 1u);
+  Handle(CheckpointSent{group, raft::ReplicaId(3), raft::Term(1), std::nullopt, true});
+  EXPECT_EQ(priority(), 0u);
+  for (int i = 0; i < 40; ++i) {
+    clock_.now += std::chrono::milliseconds(50);
+    Handle(TickPassed{});
+    FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
+  }
+  EXPECT_TRUE(told_to_campaign());
+}
+
 }  // namespace
 }  // namespace basalt::server

@@ -132,6 +132,12 @@ TEST(CommandMarks, AreThoseOfEveryRelease) {
   set.mutable_compare_and_set()->set_key("a");
   set.mutable_compare_and_set()->set_value("7");
   set.mutable_compare_and_set()->mutable_condition()->set_version(10);
+  v1::Command set_value = set;
+  set_value.mutable_compare_and_set()->mutable_condition()->set_value("");
+  v1::Command set_absent = set;
+  set_absent.mutable_compare_and_set()->mutable_condition()->set_absent(true);
+  v1::Command set_present = set;
+  set_present.mutable_compare_and_set()->mutable_condition()->set_absent(false);
   v1::Command increment;
   increment.mutable_increment()->set_key("a");
   increment.mutable_increment()->set_by(-1);
@@ -142,6 +148,9 @@ TEST(CommandMarks, AreThoseOfEveryRelease) {
   EXPECT_EQ(MarkOf(put), 0x47a5433au);
   EXPECT_EQ(MarkOf(remove), 0xa451e74cu);
   EXPECT_EQ(MarkOf(set), 0x61b4d196u);
+  EXPECT_EQ(MarkOf(set_value), 0x33852d1eu);
+  EXPECT_EQ(MarkOf(set_absent), 0x6a931202u);
+  EXPECT_EQ(MarkOf(set_present), 0x78c4f57du);
   EXPECT_EQ(MarkOf(increment), 0x40b4e408u);
   EXPECT_EQ(MarkOf(batch), 0xd3482da2u);
   // What a transaction read may be told anew; what it writes not.
