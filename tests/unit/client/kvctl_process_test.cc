@@ -330,7 +330,9 @@ TEST_F(KvctlProcessTest, RefusedIsFiveAndNamesTheLimit) {
   for (const std::vector<std::string>& words : {std::vector<std::string>{"put", "k", "-"},
                                                 {"cas", "k", "-", "--absent"},
                                                 {"explain", "put", "k", "-"}}) {
-    const Ended larger = Run(words, std::string(9'000'000, 'v'));
+    std::string value;
+    value.resize(9'000'000, 'v');
+    const Ended larger = Run(words, value);
     EXPECT_EQ(larger.code, 5);
     EXPECT_EQ(larger.out, "");
     EXPECT_EQ(larger.err,
