@@ -8,6 +8,20 @@
 namespace basalt::server {
 namespace {
 
+class HandOverTest : public GroupLoopTest {
+ protected:
+  uint32_t Priority() {
+    std::vector<GroupState> states;
+    Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
+    return states.at(0).core.priority;
+  }
+  bool ToldToCampaign() const {
+    return std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
+      return std::holds_alternative<raft::TimeoutNow>(message.body);
+    });
+  }
+};
+
 // The log is busy with another group, so that what arrives for this one gathers.
 TEST_F(GroupLoopTest, ALogThatStandsStillIsSeenByGroupsThatHaveNothingInIt) {
   MakeLeaderOfThree({.log_appends_max = 1, .ticks_per_compaction_check = 1});
@@ -50,13 +64,8 @@ TEST_F(GroupLoopTest, ALogThatStandsStillIsSeenByGroupsThatHaveNothingInIt) {
 }
 
 // Its shard would be stamped by a clock that no other node shares.
-TEST_F(GroupLoopTest, WhoseClockIsFarOffRatherDoesNotLead) {
+TEST_F(HandOverTest, WhoseClockIsFarOffRatherDoesNotLead) {
   MakeLeaderOfThree({.ticks_per_compaction_check = 1});
-  const auto priority = [&] {
-    std::vector<GroupState> states;
-    Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
-    return states.at(0).core.priority;
-  };
   const auto tick = [&](uint64_t others_ahead_ms) {
     for (const uint64_t node : {2, 3}) {
       time_.HearClock(node, time_.OwnMilliseconds() + others_ahead_ms);
@@ -67,50 +76,35 @@ TEST_F(GroupLoopTest, WhoseClockIsFarOffRatherDoesNotLead) {
       FromPeer(replica, 1, raft::HeartbeatReply{.round = NewestRound()});
     }
   };
-  const auto told_to_campaign = [&] {
-    return std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
-      return std::holds_alternative<raft::TimeoutNow>(message.body);
-    });
-  };
   for (int i = 0; i < 40; ++i) tick(4'900);
-  EXPECT_EQ(priority(), 1u);
-  EXPECT_FALSE(told_to_campaign());
+  EXPECT_EQ(Priority(), 1u);
+  EXPECT_FALSE(ToldToCampaign());
   EXPECT_NEAR(static_cast<double>(loop_->counters().clock_ahead_ms), -4'900, 10);
   tick(5'200);
-  EXPECT_EQ(priority(), 0u);
+  EXPECT_EQ(Priority(), 0u);
   for (int i = 0; i < 40; ++i) tick(5'200);
-  EXPECT_TRUE(told_to_campaign());
+  EXPECT_TRUE(ToldToCampaign());
   tick(4'900);
-  EXPECT_EQ(priority(), 0u) << "not to and fro";
+  EXPECT_EQ(Priority(), 0u) << "not to and fro";
   tick(3'900);
-  EXPECT_EQ(priority(), 1u);
+  EXPECT_EQ(Priority(), 1u);
 }
 
 // It has no sound rows to give to who lags; and where others' priorities are lower it would be
 // given the leadership back.
-TEST_F(GroupLoopTest, WhoseRowsAreDamagedRatherDoesNotLead) {
+TEST_F(HandOverTest, WhoseRowsAreDamagedRatherDoesNotLead) {
   MakeLeaderOfThree({.ticks_per_compaction_check = 1});
-  const auto priority = [&] {
-    std::vector<GroupState> states;
-    Handle(StatesAsked{[&](std::vector<GroupState> all) { states = std::move(all); }});
-    return states.at(0).core.priority;
-  };
-  const auto told_to_campaign = [&] {
-    return std::any_of(around_.sent.begin(), around_.sent.end(), [](const auto& message) {
-      return std::holds_alternative<raft::TimeoutNow>(message.body);
-    });
-  };
   const raft::GroupId group(1);
   Handle(CheckpointSent{group, raft::ReplicaId(3), raft::Term(1), std::nullopt});
-  EXPECT_EQ(priority(), 1u);
+  EXPECT_EQ(Priority(), 1u);
   Handle(CheckpointSent{group, raft::ReplicaId(3), raft::Term(1), std::nullopt, true});
-  EXPECT_EQ(priority(), 0u);
+  EXPECT_EQ(Priority(), 0u);
   for (int i = 0; i < 40; ++i) {
     clock_.now += std::chrono::milliseconds(50);
     Handle(TickPassed{});
     FromPeer(2, 1, raft::HeartbeatReply{.round = NewestRound()});
   }
-  EXPECT_TRUE(told_to_campaign());
+  EXPECT_TRUE(ToldToCampaign());
 }
 
 }  // namespace
