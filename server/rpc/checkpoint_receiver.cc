@@ -200,14 +200,15 @@ void CheckpointReceiver::Release(raft::GroupId group, uint64_t number) {
 }
 
 absl::Status CheckpointReceiver::MakeRoom(uint64_t number, uint64_t staged, uint64_t to_come) {
+  // Before the disk is asked: what is removed meanwhile counts twice then, but never not at all.
+  const uint64_t leaving = Leaving();
   const absl::StatusOr<uint64_t> on_disk = files_.FreeBytes(directory_);
   base::MutexLock lock(mutex_);
   // Replaced: its read ends it. All of it is there: to refuse it would free nothing for long.
   if (!by_number_.contains(number)) return absl::OkStatus();
   bytes_[number] = {staged, to_come};
   if (!on_disk.ok() || to_come == 0) return absl::OkStatus();
-  uint64_t free = *on_disk;
-  for (const auto& [other, bytes] : leaving_) free += bytes;
+  const uint64_t free = *on_disk + leaving;
   bool fits = free >= kept_free_;
   uint64_t left = fits ? free - kept_free_ : 0;
   for (const auto& [other, bytes] : bytes_) {
@@ -221,6 +222,13 @@ absl::Status CheckpointReceiver::MakeRoom(uint64_t number, uint64_t staged, uint
       "no room: {} bytes are free, of which {} are kept free, and {} are yet to come of this "
       "checkpoint",
       free, kept_free_, to_come));
+}
+
+uint64_t CheckpointReceiver::Leaving() const {
+  base::MutexLock lock(mutex_);
+  uint64_t sum = 0;
+  for (const auto& [number, bytes] : leaving_) sum += bytes;
+  return sum;
 }
 
 void CheckpointReceiver::Removed(uint64_t number) {

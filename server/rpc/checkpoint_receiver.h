@@ -55,6 +55,8 @@ class CheckpointReceiver {
   // Of one that was taken: so much of it is staged, and so much is yet to come. ResourceExhausted:
   // there is no room for that, beside what is yet to come of others; it is given up.
   absl::Status MakeRoom(uint64_t number, uint64_t staged, uint64_t to_come) BASALT_EXCLUDES(mutex_);
+  // Bytes that are about to be removed.
+  uint64_t Leaving() const BASALT_EXCLUDES(mutex_);
   // What it had staged is gone.
   void Removed(uint64_t number) BASALT_EXCLUDES(mutex_);
   void Discard(std::string directory) BASALT_EXCLUDES(mutex_);

@@ -25,7 +25,8 @@ namespace {
 
 using testing::Within;
 
-// Calls what it is told to at the end of each SyncDirectory, and tells of removals.
+// Calls what it is told to at the end of each SyncDirectory; tells of removals, and holds them back
+// when it is told to.
 class WatchedFileSystem final : public testing::ForwardingFileSystem {
  public:
   explicit WatchedFileSystem(storage::FileSystem& disk) : ForwardingFileSystem(disk) {}
@@ -42,7 +43,17 @@ class WatchedFileSystem final : public testing::ForwardingFileSystem {
     return removed_;
   }
 
+  void HoldRemovals(bool held) {
+    base::MutexLock lock(mutex_);
+    held_ = held;
+    held_changed_.NotifyAll();
+  }
+
   absl::Status RemoveTree(const std::string& path) override {
+    {
+      base::MutexLock lock(mutex_);
+      while (held_) held_changed_.Wait(mutex_);
+    }
     absl::Status removed = ForwardingFileSystem::RemoveTree(path);
     base::MutexLock lock(mutex_);
     removed_ = true;
@@ -63,8 +74,10 @@ class WatchedFileSystem final : public testing::ForwardingFileSystem {
  private:
   base::Mutex mutex_;
   base::CondVar removed_changed_;
+  base::CondVar held_changed_;
   std::function<void()> on_sync_ BASALT_GUARDED_BY(mutex_);
   bool removed_ BASALT_GUARDED_BY(mutex_) = false;
+  bool held_ BASALT_GUARDED_BY(mutex_) = false;
 };
 
 class StagedInbox final : public GroupInbox {
@@ -321,16 +334,20 @@ TEST_F(CheckpointReceiverTest, WhatHasComeWholeIsTakenHoweverLittleIsFree) {
   Install(*stream, 11);
 }
 
-// What the replaced one has staged is about to go.
+// What the replaced one has staged is about to go; gigabytes take their time for that.
 TEST_F(CheckpointReceiverTest, RoomIsWhatTheReplacedOneLeaves) {
   const auto old = Begin(11, 5);
-  EXPECT_TRUE(old->SendPiece(0, 2));
+  EXPECT_TRUE(old->SendPiece(0, 1));
+  EXPECT_TRUE(old->SendPiece(1, 1));
+  // By then the first one is counted, if not the second.
   EXPECT_TRUE(Within(std::chrono::seconds(30), [&] {
     const auto file = disk_.Open(Staged(1) + "/a", storage::FileSystem::OpenMode::kRead);
     return file.ok() && (*file)->ReadAt(0, 10)->size() == 2;
   }));
-  disk_.SetFreeBytes(kKeptFree + 1);
+  disk_.SetFreeBytes(kKeptFree + 2);
+  files_.HoldRemovals(true);  // this disk gives no bytes back for what is removed
   const auto next = Begin(12, 6);
+  files_.HoldRemovals(false);
   Install(*next, 12);
   EXPECT_TRUE(NothingIsLeft());
 }
