@@ -14,6 +14,9 @@
 
 namespace basalt::server {
 
+// See scheduling.h.
+enum class Scheduling : uint8_t { kBatch, kNormal };
+
 // How a linearizable read is confirmed when the request does not say.
 enum class ReadConfirmation : uint8_t { kLease, kReadIndex };
 
@@ -27,6 +30,7 @@ struct NodeConfig {
   // Empty exactly when `dev` is set: the process makes a temporary directory and removes it.
   std::string data_dir;
   std::string zone;  // failure domain, not used for placement yet; up to 64 of [A-Za-z0-9._/-]
+  Scheduling scheduling = Scheduling::kBatch;
   bool dev = false;  // one throw-away node; then node_id is 1 unless given, bootstrap_expect is 1
 
   // --- Network ---

@@ -142,6 +142,21 @@ absl::Status ReadZone(std::string_view text, NodeConfig& config) {
   return absl::OkStatus();
 }
 
+absl::Status ReadScheduling(std::string_view text, NodeConfig& config) {
+  if (text == "batch") {
+    config.scheduling = Scheduling::kBatch;
+  } else if (text == "normal") {
+    config.scheduling = Scheduling::kNormal;
+  } else {
+    return base::InvalidArgument(fmt::format("{} is not batch or normal", Quoted(text)));
+  }
+  return absl::OkStatus();
+}
+
+std::string PrintScheduling(const NodeConfig& config) {
+  return config.scheduling == Scheduling::kBatch ? "batch" : "normal";
+}
+
 absl::Status ReadReadMode(std::string_view text, NodeConfig& config) {
   if (text == "lease") {
     config.read_mode = ReadConfirmation::kLease;
@@ -197,6 +212,10 @@ constexpr std::array kSettings = {
     Setting{G::kNode, "zone", "ZONE",
             "failure domain; the cluster knows it, this release does not place replicas by it yet",
             "none", ReadZone, [](const C& c) { return c.zone; }},
+    Setting{G::kNode, "scheduling", "POLICY",
+            "of the node's threads where processors are short: batch (one that wakes lets the one "
+            "that runs go on, so that more is done at each turn) or normal (it takes its place)",
+            "", ReadScheduling, PrintScheduling},
     Setting{G::kNode, "dev", "",
             "one node that is a throw-away cluster, in a temporary directory; needs nothing else",
             "", ReadDev, [](const C& c) { return std::string(c.dev ? "true" : "false"); }},

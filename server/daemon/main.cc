@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "server/config/load_config.h"
 #include "server/daemon/node.h"
+#include "server/daemon/scheduling.h"
 #include "server/daemon/termination.h"
 #include "server/observe/logger.h"
 #include "server/rpc/polling_threads.h"
@@ -32,12 +33,20 @@ int Fail(const std::string& line, int code) {
 
 int Serve(const basalt::server::NodeConfig& config) {
   ::signal(SIGPIPE, SIG_IGN);
+  absl::Status scheduled;  // before any thread is started
+  if (config.scheduling == basalt::server::Scheduling::kBatch) {
+    scheduled = basalt::server::UseBatchScheduling();
+  }
   basalt::server::Termination termination(kStopMax);
   basalt::server::LoggerOptions log_options;
   log_options.node_id = config.node_id;
   log_options.level = config.log_level;
   log_options.format = config.log_format;
   basalt::server::Logger logger(log_options);
+  if (!scheduled.ok()) {
+    logger.Warn({}, "no batch scheduling, so more CPU time an operation under load: {}",
+                basalt::base::Message(scheduled));
+  }
   const basalt::server::PollingThreads polling(
       config.rpc_threads, static_cast<uint32_t>(::sysconf(_SC_NPROCESSORS_CONF)));
   auto started = basalt::server::Node::Start(config, logger);

@@ -65,6 +65,18 @@ class StartAndStopTest(ProcessTest):
         for line in ("data_dir: /c", "log_level: debug", "zone: f"):
             self.assertRegex(done.stdout, f"(?m)^{line}( |$)")
 
+    def test_scheduling_holds_for_every_thread(self):
+        for more, policy in (([], os.SCHED_BATCH), (["--scheduling", "normal"], os.SCHED_OTHER)):
+            with self.subTest(more):
+                port, flags = self.node_flags()
+                process = self.spawn_basaltd(*flags, "--bootstrap-expect", "1", *more)
+                self.wait_healthy(process, port, "/readyz")
+                threads = [int(name) for name in os.listdir(f"/proc/{process.pid}/task")]
+                self.assertGreater(len(threads), 5)
+                self.assertEqual({os.sched_getscheduler(thread) for thread in threads}, {policy})
+                process.terminate()
+                process.wait(timeout=20)
+
     def test_sigterm_ends_with_0_within_10_s(self):
         process, port = self.one_node()
         self.assertEqual(self.kvctl(port, "put", "k", "v").returncode, 0)
