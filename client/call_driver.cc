@@ -23,10 +23,6 @@ constexpr milliseconds kMapRetry{100};
 // asked.
 constexpr milliseconds kNextEndpointAfter{100};
 
-Time Now() {
-  return std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
-}
-
 uint64_t RandomWord() {
   std::random_device device;
   return (uint64_t{device()} << 32) | device();
@@ -64,6 +60,10 @@ ReadSpread SpreadOf(const ClientOptions& options) {
 // process.
 Outcome OutcomeOfUnsent(bool named) { return named ? Outcome::kUnknown : Outcome::kNotApplied; }
 
+Continuation Continued(std::function<void()> run) {
+  return [run = std::move(run)](const CallResult&) { run(); };
+}
+
 Status Overloaded(const ClientOptions& options, bool named) {
   return Status(Code::kOverloaded, OutcomeOfUnsent(named),
                 "this client has its limit of calls or bytes open (" +
@@ -73,6 +73,10 @@ Status Overloaded(const ClientOptions& options, bool named) {
 }
 
 }  // namespace
+
+Time SteadyNow() {
+  return std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 // Marks a library thread for as long as it carries out one event. What continuations send
 // meanwhile is gathered and written at the end.
@@ -92,12 +96,22 @@ class CallDriver::LibraryScope {
     }
   }
 
+  void Later(std::function<void()> run) { later_.push_back(std::move(run)); }
+  void RunLater() {
+    while (!later_.empty()) {
+      const std::function<void()> run = std::move(later_.front());
+      later_.pop_front();
+      run();
+    }
+  }
+
   static thread_local LibraryScope* current;
   bool in_continuation = false;
 
  private:
   LibraryScope* const outer_;
   std::vector<Connection*> dirty_;
+  std::deque<std::function<void()>> later_;
 };
 
 thread_local CallDriver::LibraryScope* CallDriver::LibraryScope::current = nullptr;
@@ -120,8 +134,8 @@ class CallDriver::MapAnswers {
     while (answers_.empty()) {
       if (until == kNever) {
         put_.Wait(mutex_);
-      } else if (Now() < until) {
-        put_.WaitFor(mutex_, until - Now());
+      } else if (SteadyNow() < until) {
+        put_.WaitFor(mutex_, until - SteadyNow());
       } else {
         return std::nullopt;
       }
@@ -156,6 +170,8 @@ CallDriver::~CallDriver() {
     for (Finished& finished : dispatcher_.TakeEffects().finished) {
       posted_.push_back(std::move(finished));
     }
+    for (auto& [end, run] : pauses_) Enqueue(Continued(std::move(run)), Status());
+    pauses_.clear();
     for (const auto& endpoint : endpoints_) all.push_back(endpoint.get());
     for (const auto& [node_id, link] : links_) all.push_back(link.get());
     for (const auto& link : retired_) all.push_back(link.get());
@@ -188,7 +204,7 @@ void CallDriver::Drive(Event event) {
   Work work;
   {
     const MutexLock lock(mutex_);
-    event(Now());
+    event(SteadyNow());
     work = TakeWork();
   }
   CarryOut(std::move(work));
@@ -216,16 +232,22 @@ CallDriver::Work CallDriver::TakeWork() {
   if (LibraryScope::current == nullptr && !work.finished.empty()) {
     for (Finished& finished : work.finished) posted_.push_back(std::move(finished));
     work.finished.clear();
-    planned_wake_ = Time(0);
-    timer_wakeup_.NotifyOne();
+    WakeBy(Time(0));
   }
   if (waiting_for_room_ > 0) room_.NotifyAll();
-  const Time wake = dispatcher_.NextWake();
-  if (wake < planned_wake_) {
-    planned_wake_ = wake;
-    timer_wakeup_.NotifyOne();
-  }
+  WakeBy(dispatcher_.NextWake());
   return work;
+}
+
+Time CallDriver::NextWake() {
+  const Time next = dispatcher_.NextWake();
+  return pauses_.empty() ? next : std::min(next, pauses_.begin()->first);
+}
+
+void CallDriver::WakeBy(Time wake) {
+  if (wake >= planned_wake_) return;
+  planned_wake_ = wake;
+  timer_wakeup_.NotifyOne();
 }
 
 void CallDriver::CarryOut(Work work) {
@@ -273,6 +295,7 @@ void CallDriver::RunFinished(std::vector<Finished> finished) {
   const bool nested = scope != nullptr && scope->in_continuation;
   if (scope != nullptr) scope->in_continuation = true;
   for (Finished& call : finished) call.done(std::move(call.result));
+  if (scope != nullptr && !nested) scope->RunLater();
   if (scope != nullptr) scope->in_continuation = nested;
 }
 
@@ -314,7 +337,7 @@ bool CallDriver::IsOutOfReach(const std::string& address) const {
 
 void CallDriver::AskForMap(size_t endpoint, Time deadline,
                            const std::shared_ptr<MapAnswers>& answers) {
-  const Span left = std::max<Span>(deadline - Now(), milliseconds(20));
+  const Span left = std::max<Span>(deadline - SteadyNow(), milliseconds(20));
   const auto timeout = std::min(kMapTimeout, std::chrono::duration_cast<milliseconds>(left));
   endpoints_[endpoint]->FetchMap(timeout, [endpoint, answers](Result<ClusterView> view) {
     answers->Put({endpoint, std::move(view)});
@@ -330,7 +353,7 @@ Status CallDriver::AskEndpoints(Time deadline) {
   for (size_t answered = 0; answered < endpoints_.size();) {
     if (asked < endpoints_.size()) AskForMap(asked++, deadline, answers);
     std::optional<MapAnswers::Answer> answer =
-        answers->TakeUntil(asked < endpoints_.size() ? Now() + kNextEndpointAfter : kNever);
+        answers->TakeUntil(asked < endpoints_.size() ? SteadyNow() + kNextEndpointAfter : kNever);
     if (!answer.has_value()) continue;
     ++answered;
     const Result<ClusterView>& view = answer->view;
@@ -349,10 +372,10 @@ Status CallDriver::AskEndpoints(Time deadline) {
 }
 
 Status CallDriver::WaitForMap() {
-  const Time deadline = Now() + options_.timeout;
+  const Time deadline = SteadyNow() + options_.timeout;
   while (true) {
     Status status = AskEndpoints(deadline);
-    if (status.code() != Code::kUnavailable || Now() + kMapRetry >= deadline) return status;
+    if (status.code() != Code::kUnavailable || SteadyNow() + kMapRetry >= deadline) return status;
     std::this_thread::sleep_for(kMapRetry);
   }
 }
@@ -385,8 +408,20 @@ void CallDriver::Post(Continuation done, Status status) {
 
 void CallDriver::Enqueue(Continuation done, Status status) {
   posted_.push_back({std::move(done), {std::move(status), {}}});
-  planned_wake_ = Time(0);
-  timer_wakeup_.NotifyOne();
+  WakeBy(Time(0));
+}
+
+void CallDriver::Soon(std::function<void()> run) {
+  if (InsideContinuation()) return LibraryScope::current->Later(std::move(run));
+  Post(Continued(std::move(run)), Status());
+}
+
+void CallDriver::After(Span pause, std::function<void()> run) {
+  const MutexLock lock(mutex_);
+  if (closing_) return Enqueue(Continued(std::move(run)), Status());
+  const Time end = SteadyNow() + pause;
+  pauses_.emplace(end, std::move(run));
+  WakeBy(end);
 }
 
 CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
@@ -397,16 +432,16 @@ CallResult CallDriver::Run(Operation operation, milliseconds timeout) {
             {}};
   }
   const milliseconds allowed = timeout > milliseconds(0) ? timeout : options_.timeout;
-  const Time deadline = Now() + allowed;
+  const Time deadline = SteadyNow() + allowed;
   {
     const MutexLock lock(mutex_);
     ++waiting_for_room_;
-    while (!closing_ && !HasRoom(operation.bytes()) && Now() < deadline) {
-      room_.WaitFor(mutex_, deadline - Now());
+    while (!closing_ && !HasRoom(operation.bytes()) && SteadyNow() < deadline) {
+      room_.WaitFor(mutex_, deadline - SteadyNow());
     }
     --waiting_for_room_;
   }
-  const Span left = deadline - Now();
+  const Span left = deadline - SteadyNow();
   if (left <= Span(0)) return {Overloaded(options_, named), {}};
   Handover<CallResult> handover;
   Start(std::move(operation), std::chrono::ceil<milliseconds>(left),
@@ -500,17 +535,22 @@ void CallDriver::KeepTime() {
     Work work;
     {
       const MutexLock lock(mutex_);
-      planned_wake_ = dispatcher_.NextWake();
-      while (!closing_ && posted_.empty() && Now() < planned_wake_) {
+      planned_wake_ = NextWake();
+      while (!closing_ && posted_.empty() && SteadyNow() < planned_wake_) {
         if (planned_wake_ == kNever) {
           timer_wakeup_.Wait(mutex_);
         } else {
-          timer_wakeup_.WaitFor(mutex_, planned_wake_ - Now());
+          timer_wakeup_.WaitFor(mutex_, planned_wake_ - SteadyNow());
         }
       }
       if (closing_ && posted_.empty()) return;
+      const Time now = SteadyNow();
+      for (auto due = pauses_.begin(); due != pauses_.end() && due->first <= now;) {
+        posted_.push_back({Continued(std::move(due->second)), {}});
+        due = pauses_.erase(due);
+      }
       posted.swap(posted_);
-      dispatcher_.OnTime(Now());
+      dispatcher_.OnTime(now);
       work = TakeWork();
     }
     RunFinished(std::move(posted));

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,6 +23,8 @@
 
 namespace basalt::client {
 
+Time SteadyNow();
+
 class CallDriver final : public ConnectionObserver {
  public:
   explicit CallDriver(ClientOptions options);
@@ -36,6 +39,10 @@ class CallDriver final : public ConnectionObserver {
   void Start(Operation operation, std::chrono::milliseconds timeout, Continuation done);
   // Runs `done` with `status` on a library thread.
   void Post(Continuation done, Status status);
+  // Runs it on a library thread: inside a continuation on this one, once that has returned.
+  void Soon(std::function<void()> run);
+  // Runs it on a library thread once the pause is over, or when the driver is closed before that.
+  void After(Span pause, std::function<void()> run);
   // Waits for room and for the result. Refused inside a continuation.
   CallResult Run(Operation operation, std::chrono::milliseconds timeout);
 
@@ -79,6 +86,8 @@ class CallDriver final : public ConnectionObserver {
   void Withdraw(Connection* connection, const std::vector<uint64_t>& send_ids);
   void RunFinished(std::vector<Finished> finished);
   void Enqueue(Continuation done, Status status) BASALT_REQUIRES(mutex_);
+  Time NextWake() BASALT_REQUIRES(mutex_);
+  void WakeBy(Time wake) BASALT_REQUIRES(mutex_);
   bool HasRoom(size_t bytes) BASALT_REQUIRES(mutex_);
   Connection* LinkTo(uint64_t node_id) BASALT_REQUIRES(mutex_);
   Connection* NextMapSource() BASALT_REQUIRES(mutex_);
@@ -99,6 +108,7 @@ class CallDriver final : public ConnectionObserver {
   Dispatcher dispatcher_ BASALT_GUARDED_BY(mutex_);
   Time planned_wake_ BASALT_GUARDED_BY(mutex_) = kNever;
   std::vector<Finished> posted_ BASALT_GUARDED_BY(mutex_);
+  std::multimap<Time, std::function<void()>> pauses_ BASALT_GUARDED_BY(mutex_);  // by their end
   bool closing_ BASALT_GUARDED_BY(mutex_) = false;
   std::map<uint64_t, std::unique_ptr<Connection>> links_ BASALT_GUARDED_BY(mutex_);
   // Links to addresses that a node has left; kept, as threads may be inside them.

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/slot.h"
+#include "client/async_transaction.h"
 #include "client/call_driver.h"
 #include "client/replica_choice.h"
 #include "client/scan_reader.h"
@@ -16,6 +17,8 @@ using client::CallResult;
 using client::Operation;
 using client::OperationKind;
 
+constexpr const char* kNamedTransaction =
+    "a request names one write; a transaction can write a key that tells of it";
 constexpr size_t kPageBytes = size_t{16} << 20;
 constexpr size_t kOpenCallsMost = 1'000'000;  // as many as the dispatcher can number
 
@@ -101,6 +104,10 @@ Result<std::optional<Value>> ToValue(CallResult result) {
   if (!result.status.ok()) return std::move(result.status);
   if (!result.payload.found) return std::optional<Value>();
   return std::optional<Value>(Value{std::move(result.payload.value), result.payload.version});
+}
+
+client::Span TimeOf(const CallOptions& options, const client::CallDriver& driver) {
+  return options.timeout > std::chrono::milliseconds(0) ? options.timeout : driver.timeout();
 }
 
 Result<int64_t> ToNumber(CallResult result) {
@@ -273,12 +280,18 @@ Status Client::Transact(const std::function<Status(Transaction&)>& body,
   if (client::CallDriver::InsideContinuation()) {
     return Refused("a transaction inside a callback would wait for itself");
   }
+  if (options.request) return Refused(kNamedTransaction);
+  return client::TransactionState(driver_.get(), options, TimeOf(options, *driver_)).Run(body);
+}
+
+void Client::TransactAsync(std::function<Status(Transaction&)> body, StatusCallback done,
+                           const CallOptions& options) {
   if (options.request) {
-    return Refused("a request names one write; a transaction can write a key that tells of it");
+    driver_->Soon([done = std::move(done)] { done(Refused(kNamedTransaction)); });
+    return;
   }
-  const std::chrono::milliseconds timeout =
-      options.timeout > std::chrono::milliseconds(0) ? options.timeout : driver_->timeout();
-  return client::TransactionState(driver_.get(), options, timeout).Run(body);
+  client::AsyncTransaction::Start(driver_.get(), std::move(body), options,
+                                  TimeOf(options, *driver_), std::move(done));
 }
 
 Result<basalt::Snapshot> Client::SnapshotOf(const ScanOptions& scan, const CallOptions& options) {

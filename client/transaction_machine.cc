@@ -101,6 +101,11 @@ void TransactionMachine::Put(std::string_view key, std::optional<std::string> va
   }
 }
 
+void TransactionMachine::Rewind() {
+  BASALT_CHECK(phase_ == Phase::kBody && open_reads_.empty() && broken_.ok());
+  writes_.clear();
+}
+
 TransactionStep TransactionMachine::EndRun(const Status& by_body, const Shards& shards, Time now) {
   BASALT_CHECK(phase_ == Phase::kBody && open_reads_.empty());
   if (!broken_.ok()) return EndByCall(broken_, now);

@@ -1,18 +1,20 @@
 // TransactionMachine: one transaction, from the first run of its body to its end: what a run has
 // read and put, which way it commits, whether it is run again. Pure and single-threaded: results,
 // the map and the time go in, calls and pauses come out; it never sends or waits. The library
-// drives it with a thread that waits (transaction_state.h), the simulator with events.
+// drives it with a thread that waits (transaction_state.h) or with continuations
+// (async_transaction.h), the simulator with events.
 //
 // Its driver begins it and then does as each step says:
 //
-//   kRun    run the body (Find, Read and TakeRead, Put), then EndRun
+//   kRun    run the body (Find, Read and TakeRead, Put), then EndRun; a driver that cannot stop it
+//           for its reads lets it return, makes them, calls Rewind and runs it from its start
 //   kCall   make the calls, and Take the result of each
 //   kWait   there are results to come
 //   kPause  let it go by, then Resume
 //   kEnd    the transaction is over
 //
 // Invariants:
-//  T1 a run has one value of each key, its own put before all;
+//  T1 a run has one value of each key, its own put before all, also when its body begins anew;
 //  T2 a run is committed with exactly the versions that it read, or not at all; one that commits
 //     nothing, for it put nothing or ended with an error, is shown to the caller only if what it
 //     read stood together: it was one read, or was read under the same locks, or was validated
@@ -81,6 +83,11 @@ class TransactionMachine {
   Result<std::optional<Value>> TakeRead(uint64_t id, CallResult result);
   // No value: a delete. A limit that is broken ends the run.
   void Put(std::string_view key, std::optional<std::string> value);
+  // A read failed or a limit was broken: the run can only end.
+  bool is_broken() const { return !broken_.ok(); }
+  // The body begins anew, in the same run, which is not broken: what it has put is forgotten, what
+  // was read is not.
+  void Rewind();
   // The body has returned, and all its reads have. Asks for the shards once at most.
   TransactionStep EndRun(const Status& by_body, const Shards& shards, Time now);
 
@@ -89,6 +96,8 @@ class TransactionMachine {
   TransactionStep Take(uint64_t id, CallResult result, Time now);
   TransactionStep Resume(Time now);
 
+  // A run is under way: what comes are reads.
+  bool in_body() const { return phase_ == Phase::kBody; }
   // Of the last run.
   const Reads& reads() const { return reads_; }
   // Whether the next run finds something that was read under locks.

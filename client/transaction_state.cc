@@ -1,7 +1,6 @@
 #include "client/transaction_state.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <set>
 #include <thread>
@@ -12,17 +11,6 @@
 namespace basalt::client {
 namespace {
 
-constexpr size_t kReadsAtOnce = 64;
-
-Time Now() {
-  return std::chrono::duration_cast<Time>(std::chrono::steady_clock::now().time_since_epoch());
-}
-
-TransactionMachine MachineOf(TxnAge age, const CallOptions& options, Span timeout) {
-  return TransactionMachine(age, options.read_mode, Now() + timeout,
-                            base::Random(age.client_low + age.number));
-}
-
 // Results of several calls, in the order in which they come.
 class Arrivals {
  public:
@@ -31,31 +19,34 @@ class Arrivals {
     CallResult result;
   };
 
+  explicit Arrivals(size_t count) : count_(count) {}
+
   void Put(Arrival arrival) {
     const base::MutexLock lock(mutex_);
     arrived_.push_back(std::move(arrival));
-    come_.NotifyAll();
+    if (arrived_.size() == count_) all_have_.NotifyOne();
   }
-  std::vector<Arrival> WaitFor(size_t count) {
+  std::vector<Arrival> WaitForAll() {
     const base::MutexLock lock(mutex_);
-    while (arrived_.size() < count) come_.Wait(mutex_);
+    while (arrived_.size() < count_) all_have_.Wait(mutex_);
     return std::move(arrived_);
   }
 
  private:
+  const size_t count_;
   base::Mutex mutex_;
-  base::CondVar come_;
+  base::CondVar all_have_;
   std::vector<Arrival> arrived_ BASALT_GUARDED_BY(mutex_);
 };
 
 }  // namespace
 
 TransactionState::TransactionState(CallDriver* driver, const CallOptions& options, Span timeout)
-    : driver_(driver), machine_(MachineOf(driver->NewAge(options.token), options, timeout)) {}
+    : driver_(driver), machine_(NewMachine(driver, options, timeout)) {}
 
 Status TransactionState::Run(const std::function<Status(Transaction&)>& body) {
   using Kind = TransactionStep::Kind;
-  TransactionStep step = machine_.Begin(Now());
+  TransactionStep step = machine_.Begin(SteadyNow());
   while (step.kind != Kind::kEnd) {
     if (step.kind == Kind::kRun) {
       step = RunBody(body);
@@ -63,7 +54,7 @@ Status TransactionState::Run(const std::function<Status(Transaction&)>& body) {
       step = MakeCalls(std::move(step.calls));
     } else {
       std::this_thread::sleep_for(step.pause);
-      step = machine_.Resume(Now());
+      step = machine_.Resume(SteadyNow());
     }
   }
   return std::move(step.status);
@@ -73,15 +64,15 @@ TransactionStep TransactionState::RunBody(const std::function<Status(Transaction
   Transaction transaction(this);
   const Status by_body = body(transaction);
   return machine_.EndRun(
-      by_body, [this] { return driver_->DataShards(); }, Now());
+      by_body, [this] { return driver_->DataShards(); }, SteadyNow());
 }
 
 TransactionStep TransactionState::MakeCalls(std::vector<TransactionCall> calls) {
   if (calls.size() == 1) {
     CallResult result = driver_->Run(std::move(calls[0].operation), calls[0].timeout);
-    return machine_.Take(calls[0].id, std::move(result), Now());
+    return machine_.Take(calls[0].id, std::move(result), SteadyNow());
   }
-  Arrivals arrivals;
+  Arrivals arrivals(calls.size());
   for (TransactionCall& call : calls) {
     driver_->Start(std::move(call.operation), call.timeout,
                    [&arrivals, id = call.id](CallResult result) {
@@ -89,27 +80,26 @@ TransactionStep TransactionState::MakeCalls(std::vector<TransactionCall> calls) 
                    });
   }
   TransactionStep step;
-  for (Arrivals::Arrival& arrival : arrivals.WaitFor(calls.size())) {
-    step = machine_.Take(arrival.id, std::move(arrival.result), Now());
+  for (Arrivals::Arrival& arrival : arrivals.WaitForAll()) {
+    step = machine_.Take(arrival.id, std::move(arrival.result), SteadyNow());
   }
   return step;
 }
 
 Result<std::optional<Value>> TransactionState::Get(std::string_view key) {
   if (auto known = machine_.Find(key)) return *std::move(known);
-  TransactionCall call = machine_.Read(key, Now());
+  TransactionCall call = machine_.Read(key, SteadyNow());
   CallResult result = driver_->Run(std::move(call.operation), call.timeout);
   return machine_.TakeRead(call.id, std::move(result));
 }
 
-Result<std::vector<std::optional<Value>>> TransactionState::MultiGet(
-    const std::vector<std::string>& keys) {
+Result<Values> TransactionState::MultiGet(const std::vector<std::string>& keys) {
   for (std::span<const std::string> rest(keys); !rest.empty();) {
     const size_t count = std::min(rest.size(), kReadsAtOnce);
     if (Status failure = ReadAhead(rest.first(count)); !failure.ok()) return failure;
     rest = rest.subspan(count);
   }
-  std::vector<std::optional<Value>> values;
+  Values values;
   values.reserve(keys.size());
   for (const std::string& key : keys) {
     Result<std::optional<Value>> value = Get(key);
@@ -128,8 +118,8 @@ Status TransactionState::ReadAhead(std::span<const std::string> keys) {
   }
   std::vector<TransactionCall> calls;
   calls.reserve(missing.size());
-  for (const std::string& key : missing) calls.push_back(machine_.Read(key, Now()));
-  Arrivals arrivals;
+  for (const std::string& key : missing) calls.push_back(machine_.Read(key, SteadyNow()));
+  Arrivals arrivals(calls.size());
   for (TransactionCall& call : calls) {
     driver_->Start(std::move(call.operation), call.timeout,
                    [&arrivals, id = call.id](CallResult result) {
@@ -137,7 +127,7 @@ Status TransactionState::ReadAhead(std::span<const std::string> keys) {
                    });
   }
   Status failure;
-  for (Arrivals::Arrival& arrival : arrivals.WaitFor(calls.size())) {
+  for (Arrivals::Arrival& arrival : arrivals.WaitForAll()) {
     const Result<std::optional<Value>> read =
         machine_.TakeRead(arrival.id, std::move(arrival.result));
     if (!read.ok() && failure.ok()) failure = read.status();
@@ -150,23 +140,3 @@ void TransactionState::Put(std::string_view key, std::optional<std::string> valu
 }
 
 }  // namespace basalt::client
-
-namespace basalt {
-
-Result<std::optional<Value>> Transaction::Get(std::string_view key) { return state_->Get(key); }
-Result<std::vector<std::optional<Value>>> Transaction::MultiGet(
-    const std::vector<std::string>& keys) {
-  return state_->MultiGet(keys);
-}
-void Transaction::Put(std::string_view key, std::string_view value) {
-  state_->Put(key, std::string(value));
-}
-void Transaction::Delete(std::string_view key) { state_->Put(key, std::nullopt); }
-Status Transaction::Scan(const ScanOptions& /*scan*/) {
-  return Status(
-      Code::kInvalidArgument, Outcome::kNotApplied,
-      "a transaction cannot scan: it locks the keys that it reads, and can lock no range; "
-      "read a snapshot, or keep the keys in a key of their own");
-}
-
-}  // namespace basalt

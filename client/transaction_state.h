@@ -11,19 +11,20 @@
 #include "basalt/client.h"
 #include "client/call_driver.h"
 #include "client/transaction_machine.h"
+#include "client/transaction_run.h"
 
 namespace basalt::client {
 
-class TransactionState {
+class TransactionState final : public TransactionRun {
  public:
   TransactionState(CallDriver* driver, const CallOptions& options, Span timeout);
 
   Status Run(const std::function<Status(Transaction&)>& body);
 
   // For Transaction.
-  Result<std::optional<Value>> Get(std::string_view key);
-  Result<std::vector<std::optional<Value>>> MultiGet(const std::vector<std::string>& keys);
-  void Put(std::string_view key, std::optional<std::string> value);
+  Result<std::optional<Value>> Get(std::string_view key) override;
+  Result<Values> MultiGet(const std::vector<std::string>& keys) override;
+  void Put(std::string_view key, std::optional<std::string> value) override;
 
  private:
   TransactionStep RunBody(const std::function<Status(Transaction&)>& body);

@@ -47,9 +47,20 @@ void ClientTarget::Scan(const std::string& from, const std::string& to, uint64_t
 }
 
 void ClientTarget::Transact(const std::vector<std::string>& keys, Change change, PutDone done) {
-  Enqueue([this, keys, change = std::move(change), done = std::move(done)] {
-    done(RunTransaction(keys, change));
-  });
+  client_->TransactAsync(
+      [keys, change = std::move(change)](Transaction& transaction) -> Status {
+        Result<Values> read = transaction.MultiGet(keys);
+        if (!read.ok()) return read.status();
+        std::vector<std::optional<std::string>> values;
+        for (std::optional<Value>& value : *read) {
+          values.emplace_back();
+          if (value) values.back() = std::move(value->bytes);
+        }
+        const std::vector<std::string> changed = change(values);
+        for (size_t i = 0; i < keys.size(); ++i) transaction.Put(keys[i], changed[i]);
+        return Status();
+      },
+      std::move(done), options_);
 }
 
 void ClientTarget::Enqueue(std::function<void()> call) {
@@ -70,23 +81,6 @@ void ClientTarget::RunCalls() {
     }
     call();
   }
-}
-
-Status ClientTarget::RunTransaction(const std::vector<std::string>& keys, const Change& change) {
-  return client_->Transact(
-      [&](Transaction& transaction) -> Status {
-        Result<Values> read = transaction.MultiGet(keys);
-        if (!read.ok()) return read.status();
-        std::vector<std::optional<std::string>> values;
-        for (std::optional<Value>& value : *read) {
-          values.emplace_back();
-          if (value) values.back() = std::move(value->bytes);
-        }
-        const std::vector<std::string> changed = change(values);
-        for (size_t i = 0; i < keys.size(); ++i) transaction.Put(keys[i], changed[i]);
-        return Status();
-      },
-      options_);
 }
 
 Result<uint64_t> ClientTarget::CountRows(const ScanOptions& scan) {

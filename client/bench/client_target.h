@@ -17,8 +17,8 @@ namespace basalt::bench {
 
 class ClientTarget : public Target {
  public:
-  // `client` outlives it. The library's scans and transactions block, so `threads` of them run at
-  // once and the others wait, which their latency includes.
+  // `client` outlives it. The library's scans block, so `threads` of them run at once and the
+  // others wait, which their latency includes.
   ClientTarget(Client* client, const CallOptions& options, uint32_t threads);
   ~ClientTarget() override;
 
@@ -31,7 +31,6 @@ class ClientTarget : public Target {
   void Enqueue(std::function<void()> call);
   void RunCalls();
   Result<uint64_t> CountRows(const ScanOptions& scan);
-  Status RunTransaction(const std::vector<std::string>& keys, const Change& change);
 
   Client* const client_;
   const CallOptions options_;

@@ -35,9 +35,8 @@ ExitCode RunBench(const Arguments& arguments) {
   Result<Client> client = Client::Connect(std::move(client_options));
   if (!client.ok()) return Report(client.status());
   const bench::Mix mix = plan.mix();
-  const bool blocks = mix.scans + mix.transfers > 0;
   bench::ClientTarget target(&*client, CallOptionsOf(arguments),
-                             blocks ? std::min(plan.clients, kBlockingCallsMax) : 0);
+                             mix.scans > 0 ? std::min(plan.clients, kBlockingCallsMax) : 0);
   if (mix.transfers == 0) return RunBenchAgainst(&target, arguments);
   const Result<client::ClusterView> map = FetchFormedMap(arguments);
   if (!map.ok()) return Report(map.status());

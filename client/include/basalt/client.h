@@ -252,6 +252,15 @@ class Client {
   // not run again. The read mode is that of its gets; `at` does not count.
   Status Transact(const std::function<Status(Transaction&)>& body, const CallOptions& options = {});
 
+  // The same without a thread that waits: `body` and then, once, `done` run on the library's
+  // threads, so the body must not block, nor use what TransactAsync's caller holds beyond that
+  // call. A body cannot be stopped in its midst: a get of what this run has not read yet is an
+  // error (kUnavailable) on which the body returns, whatever with; the key is read, and the body
+  // begins anew. So it asks for all its keys at once, by MultiGet, where it can. There is no limit
+  // on the transactions under way: each holds memory, and its calls count against `calls_max`.
+  void TransactAsync(std::function<Status(Transaction&)> body, StatusCallback done,
+                     const CallOptions& options = {});
+
   // Deletes all keys that begin with `prefix` and have a value at a snapshot of now, by name:
   // whatever value one of them has by then, and each once. A key that is first written after the
   // snapshot stays: no range is locked. Up to 10,000 keys of 15 MiB together it is one

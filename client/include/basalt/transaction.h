@@ -10,10 +10,11 @@
 //     return {};
 //   });
 //
-// The body may run any number of times, at least once, always on the thread that called Transact:
-// it should do nothing that cannot be done again, and hand out nothing before Transact has
-// returned. What it reads in one run may not fit together; such a run is not committed, and if it
-// ends with an error, that is shown only if what it had read stood together.
+// The body may run any number of times, at least once, always on the thread that called Transact
+// (of TransactAsync on the library's threads, one after the other): it should do nothing that
+// cannot be done again, and hand out nothing before Transact has returned. What it reads in one run
+// may not fit together; such a run is not committed, and if it ends with an error, that is shown
+// only if what it had read stood together.
 //
 // Nothing is locked while a body runs. What it read must still be there when it commits; else it
 // runs again. Transactions that are in each other's way for locks wait or give up by their age,
@@ -47,7 +48,7 @@ inline constexpr size_t kTransactionBytesMax = size_t{15} << 20;
 struct Value;
 
 namespace client {
-class TransactionState;
+class TransactionRun;
 }
 
 // One run of a body; used by it alone, on its thread, and not beyond it. What it is given it
@@ -55,7 +56,7 @@ class TransactionState;
 class Transaction {
  public:
   // The library's: Transact makes them.
-  explicit Transaction(client::TransactionState* state) : state_(state) {}
+  explicit Transaction(client::TransactionRun* run) : run_(run) {}
 
   // What this run has put (then with version 0) or deleted; else the newest value, which is then
   // the same for the whole run. Waits for locks of other transactions. An error, by deadline or
@@ -72,7 +73,7 @@ class Transaction {
   Status Scan(const ScanOptions& scan);
 
  private:
-  client::TransactionState* state_;
+  client::TransactionRun* run_;
 };
 
 }  // namespace basalt

@@ -145,6 +145,24 @@ TEST_F(TransactionMachineTest, OfTwoReadsAtOnceTheFirstAnswerCounts) {
   EXPECT_EQ(Sent().txn->reads[0].version, 9U);
 }
 
+// Of a driver that cannot stop the body for its reads.
+TEST_F(TransactionMachineTest, ABodyThatBeginsAnewHasReadWhatItReadAndPutNothing) {
+  Read("bar", Found("1", 5, 50));
+  machine_->Put("bar", "2");
+  machine_->Put("foo", "2");
+  machine_->Rewind();
+  EXPECT_EQ((**machine_->Find("bar"))->bytes, "1");
+  EXPECT_FALSE(machine_->Find("foo").has_value());
+  machine_->Put("{bar}2", "3");
+  End();
+  ASSERT_EQ(step_.kind, Kind::kCall);
+  const TxnOperation& txn = *step_.calls.at(0).operation.txn;
+  ASSERT_EQ(txn.writes.size(), 1u);
+  EXPECT_EQ(txn.writes[0].key, "{bar}2");
+  ASSERT_EQ(txn.reads.size(), 1u);
+  EXPECT_EQ(txn.reads[0].version, 5u);
+}
+
 TEST_F(TransactionMachineTest, AReadThatFailsEndsItWithTheReasonWhateverTheBodySays) {
   for (const Code code : {Code::kUnavailable, Code::kDeadlineExceeded, Code::kTooOld}) {
     Renew();

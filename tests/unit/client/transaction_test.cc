@@ -1,5 +1,5 @@
-// Client::Transact over real gRPC against a scripted server: what it sends, when it runs the body
-// again, and what it says of the outcome.
+// Client::Transact and TransactAsync over real gRPC against a scripted server: what they send, when
+// they run the body again, and what they say of the outcome.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,8 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <functional>
+#include <future>
+#include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -57,7 +61,8 @@ FakeReaction Valid(bool valid) {
 
 // Two shards: "bar" and "{bar}2" lie in the first, "foo" in the second. Gets and puts are served;
 // what concerns transactions is answered as the test lines it up, in that order.
-class TransactTest : public ::testing::Test {
+// By continuations if the parameter says so, else by a thread that waits.
+class TransactTest : public ::testing::TestWithParam<bool> {
  protected:
   TransactTest() : server_(1) {
     server_.SetMap(MapOf({&server_}, 2));
@@ -89,13 +94,21 @@ class TransactTest : public ::testing::Test {
     std::erase_if(arrived, [&](const v1::Request& r) { return r.operation_case() != kind; });
     return arrived;
   }
+  using Body = std::function<Status(Transaction&)>;
+  Status Transact(const Body& body, const CallOptions& options = {}) {
+    if (!GetParam()) return client_->Transact(body, options);
+    std::promise<Status> ended;
+    client_->TransactAsync(
+        body, [&](Status status) { ended.set_value(std::move(status)); }, options);
+    return ended.get_future().get();
+  }
   // Reads the first, writes both.
   Status MoveBetween(const std::string& from, const std::string& to, CallOptions options = {}) {
-    return client_->Transact(
+    return Transact(
         [&](Transaction& t) -> Status {
-          ++runs_;
           Result<std::optional<Value>> value = t.Get(from);
           if (!value.ok()) return value.status();
+          ++runs_;
           t.Put(from, "less");
           t.Put(to, "more");
           return Status();
@@ -104,13 +117,15 @@ class TransactTest : public ::testing::Test {
   }
   // Reads two, and ends so.
   Status ReadBoth(const Status& end) {
-    return client_->Transact([&](Transaction& t) -> Status {
-      ++runs_;
+    return Transact([&](Transaction& t) -> Status {
+      std::vector<std::string> seen;
       for (const char* key : {"bar", "foo"}) {
         Result<std::optional<Value>> value = t.Get(key);
         if (!value.ok()) return value.status();
-        seen_.push_back(*value ? (*value)->bytes : "-");
+        seen.push_back(*value ? (*value)->bytes : "-");
       }
+      ++runs_;
+      seen_.insert(seen_.end(), seen.begin(), seen.end());
       return end;
     });
   }
@@ -125,10 +140,10 @@ class TransactTest : public ::testing::Test {
   std::vector<std::string> seen_;
 };
 
-TEST_F(TransactTest, ItReadsSeveralKeysAtOnce) {
+TEST_P(TransactTest, ItReadsSeveralKeysAtOnce) {
   ASSERT_TRUE(client_->Put("bar", "old").ok());
   LineUp({Committed()});
-  const Status status = client_->Transact([&](Transaction& t) -> Status {
+  const Status status = Transact([&](Transaction& t) -> Status {
     t.Put("{bar}2", "own");
     const auto values = t.MultiGet({"foo", "bar", "{bar}2", "bar"});
     if (!values.ok()) return values.status();
@@ -145,25 +160,25 @@ TEST_F(TransactTest, ItReadsSeveralKeysAtOnce) {
   EXPECT_EQ(reads, 2) << "what it read is compared";
 }
 
-TEST_F(TransactTest, OneOfSeveralReadsThatFailsEndsTheRun) {
+TEST_P(TransactTest, OneOfSeveralReadsThatFailsEndsTheRun) {
   refuse_gets_.store(true);
-  const Status status = client_->Transact(
+  const Status status = Transact(
       [&](Transaction& t) {
         return t.MultiGet({"foo", "bar"}).status();
       },
       {.timeout = milliseconds(200)});
   EXPECT_FALSE(status.ok());
-  const Status wrong = client_->Transact([&](Transaction& t) {
-    return t.MultiGet({"foo", ""}).status();
-  });
+  const Status wrong = Transact([&](Transaction& t) { return t.MultiGet({"foo", ""}).status(); });
   EXPECT_EQ(wrong.code(), Code::kInvalidArgument);
 }
 
-TEST_F(TransactTest, ItReadsWhatItHasWritten) {
+TEST_P(TransactTest, ItReadsWhatItHasWritten) {
   ASSERT_TRUE(client_->Put("bar", "old").ok());
   LineUp({Applied()});
-  const Status status = client_->Transact([&](Transaction& t) -> Status {
-    EXPECT_EQ((*t.Get("bar"))->bytes, "old");
+  const Status status = Transact([&](Transaction& t) -> Status {
+    const Result<std::optional<Value>> old = t.Get("bar");
+    if (!old.ok()) return old.status();
+    EXPECT_EQ((*old)->bytes, "old");
     EXPECT_EQ((*t.Get("bar"))->bytes, "old");
     t.Put("bar", "new");
     EXPECT_EQ((*t.Get("bar"))->bytes, "new");
@@ -186,7 +201,7 @@ TEST_F(TransactTest, ItReadsWhatItHasWritten) {
   EXPECT_EQ(one.writes(1).value(), "blind");
 }
 
-TEST_F(TransactTest, KeysOfTwoShardsAreCommittedBySlots) {
+TEST_P(TransactTest, KeysOfTwoShardsAreCommittedBySlots) {
   LineUp({Committed()});
   EXPECT_TRUE(MoveBetween("bar", "foo").ok());
   const auto sent = Arrived(v1::Request::kCommit);
@@ -198,7 +213,7 @@ TEST_F(TransactTest, KeysOfTwoShardsAreCommittedBySlots) {
   EXPECT_TRUE(sent[0].has_command_id());
 }
 
-TEST_F(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
+TEST_P(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
   LineUp({Aborted(), Aborted(), Committed()});
   EXPECT_TRUE(MoveBetween("bar", "foo").ok());
   EXPECT_EQ(runs_, 3);
@@ -223,7 +238,7 @@ TEST_F(TransactTest, EveryAttemptHasItsNumberAndTheAgeOfTheFirst) {
 }
 
 // Of this call alone, and of whatever this client begins.
-TEST_F(TransactTest, ItComesBehindTheToken) {
+TEST_P(TransactTest, ItComesBehindTheToken) {
   constexpr uint64_t kAhead = uint64_t{1} << 50;  // of all that the server's clock will show
   LineUp({Applied(), Committed(), Applied(), Valid(true), Valid(true)});
   ASSERT_TRUE(MoveBetween("bar", "{bar}2", {.token = kAhead}).ok());
@@ -247,19 +262,19 @@ TEST_F(TransactTest, ItComesBehindTheToken) {
   }
 }
 
-TEST_F(TransactTest, ATransactionIsNoNamedWrite) {
+TEST_P(TransactTest, ATransactionIsNoNamedWrite) {
   const Status status = MoveBetween("bar", "foo", {.request = RequestToken{.sequence = 1}});
   EXPECT_EQ(status.code(), Code::kInvalidArgument);
   EXPECT_EQ(runs_, 0);
 }
 
-TEST_F(TransactTest, WhatHasChangedIsReadAgain) {
+TEST_P(TransactTest, WhatHasChangedIsReadAgain) {
   LineUp({Changed(), Applied()});
   EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());
   EXPECT_EQ(runs_, 2);
 }
 
-TEST_F(TransactTest, InTheWayUntilItsTimeIsUpIsNotApplied) {
+TEST_P(TransactTest, InTheWayUntilItsTimeIsUpIsNotApplied) {
   Always(Aborted());
   const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
   EXPECT_EQ(status.code(), Code::kAborted);
@@ -268,7 +283,7 @@ TEST_F(TransactTest, InTheWayUntilItsTimeIsUpIsNotApplied) {
   EXPECT_GT(runs_, 2);
 }
 
-TEST_F(TransactTest, ACommitWithoutAnAnswerIsUnknownAndNotRunAgain) {
+TEST_P(TransactTest, ACommitWithoutAnAnswerIsUnknownAndNotRunAgain) {
   const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
   EXPECT_EQ(status.outcome(), Outcome::kUnknown);
   EXPECT_EQ(runs_, 1);
@@ -276,7 +291,7 @@ TEST_F(TransactTest, ACommitWithoutAnAnswerIsUnknownAndNotRunAgain) {
 
 // The first send may wait for a lock at the leader and be applied yet: a refusal of the second says
 // nothing of it.
-TEST_F(TransactTest, ARefusalAfterASendInDoubtIsNoEnd) {
+TEST_P(TransactTest, ARefusalAfterASendInDoubtIsNoEnd) {
   LineUp({{.kind = Kind::kDrop}, Locked(), Applied()});
   EXPECT_TRUE(MoveBetween("bar", "{bar}2").ok());
   EXPECT_EQ(runs_, 1) << "a second run might have done it twice";
@@ -285,7 +300,7 @@ TEST_F(TransactTest, ARefusalAfterASendInDoubtIsNoEnd) {
   EXPECT_EQ(sent[2].command_id().sequence(), sent[0].command_id().sequence());
 }
 
-TEST_F(TransactTest, ARefusalAfterASendInDoubtIsUnknownWhenTimeIsUp) {
+TEST_P(TransactTest, ARefusalAfterASendInDoubtIsUnknownWhenTimeIsUp) {
   LineUp({{.kind = Kind::kDrop}});
   Always(Locked());
   const Status status = MoveBetween("bar", "{bar}2", {.timeout = milliseconds(300)});
@@ -294,7 +309,7 @@ TEST_F(TransactTest, ARefusalAfterASendInDoubtIsUnknownWhenTimeIsUp) {
 }
 
 // Of a commit all sends are one transaction, and have one outcome.
-TEST_F(TransactTest, AnAbortedCommitIsAbortedWhateverWasInDoubt) {
+TEST_P(TransactTest, AnAbortedCommitIsAbortedWhateverWasInDoubt) {
   LineUp({{.kind = Kind::kDrop}, Aborted(), Committed()});
   EXPECT_TRUE(MoveBetween("bar", "foo").ok());
   EXPECT_EQ(runs_, 2);
@@ -304,7 +319,7 @@ TEST_F(TransactTest, AnAbortedCommitIsAbortedWhateverWasInDoubt) {
   EXPECT_NE(sent[2].command_id().sequence(), sent[0].command_id().sequence());
 }
 
-TEST_F(TransactTest, AReadThatFailsEndsIt) {
+TEST_P(TransactTest, AReadThatFailsEndsIt) {
   refuse_gets_.store(true);
   const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
   EXPECT_FALSE(status.ok());
@@ -312,9 +327,9 @@ TEST_F(TransactTest, AReadThatFailsEndsIt) {
   EXPECT_THAT(Arrived(v1::Request::kCommit), IsEmpty());
 }
 
-TEST_F(TransactTest, ALimitThatIsBrokenIsToldAndNothingIsSent) {
+TEST_P(TransactTest, ALimitThatIsBrokenIsToldAndNothingIsSent) {
   const auto tell = [&](const std::string& key, const std::string& value) {
-    return client_->Transact([&](Transaction& t) -> Status {
+    return Transact([&](Transaction& t) -> Status {
       t.Put(key, value);
       t.Put("bar", "v");
       return Status();
@@ -325,20 +340,20 @@ TEST_F(TransactTest, ALimitThatIsBrokenIsToldAndNothingIsSent) {
     EXPECT_EQ(status.code(), Code::kInvalidArgument);
     EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
   }
-  const Status large = client_->Transact([&](Transaction& t) -> Status {
+  const Status large = Transact([&](Transaction& t) -> Status {
     t.Put("a", std::string(kValueBytesMax, 'v'));
     t.Put("b", std::string(kValueBytesMax, 'v'));
     return Status();
   });
   EXPECT_EQ(large.code(), Code::kInvalidArgument);
-  const Status scan = client_->Transact([&](Transaction& t) { return t.Scan({}); });
+  const Status scan = Transact([&](Transaction& t) { return t.Scan({}); });
   EXPECT_EQ(scan.code(), Code::kInvalidArgument);
   EXPECT_THAT(server_.Requests(), IsEmpty());
 }
 
 // ---- what only reads, or is given up ----
 
-TEST_F(TransactTest, WhatItReadIsValidatedAtEachShard) {
+TEST_P(TransactTest, WhatItReadIsValidatedAtEachShard) {
   LineUp({Valid(true), Valid(true)});
   EXPECT_TRUE(ReadBoth(Status()).ok());
   EXPECT_EQ(runs_, 1);
@@ -353,10 +368,10 @@ TEST_F(TransactTest, WhatItReadIsValidatedAtEachShard) {
 }
 
 // By calls beside it, or when its runs before were refused.
-TEST_F(TransactTest, WhatTheClientIsToldMeanwhileLiesBeforeItsReads) {
+TEST_P(TransactTest, WhatTheClientIsToldMeanwhileLiesBeforeItsReads) {
   LineUp({Valid(true), Valid(true)});
   constexpr uint64_t kTold = uint64_t{1} << 50;  // above all that the server's clock will show
-  const Status status = client_->Transact([&](Transaction& t) -> Status {
+  const Status status = Transact([&](Transaction& t) -> Status {
     for (const char* key : {"bar", "foo"}) {
       if (Status read = t.Get(key).status(); !read.ok()) return read;
     }
@@ -369,13 +384,13 @@ TEST_F(TransactTest, WhatTheClientIsToldMeanwhileLiesBeforeItsReads) {
   for (const v1::Request& request : sent) EXPECT_GE(request.validate().pass(), kTold);
 }
 
-TEST_F(TransactTest, OneReadNeedsNoValidation) {
-  const Status status = client_->Transact([&](Transaction& t) { return t.Get("bar").status(); });
+TEST_P(TransactTest, OneReadNeedsNoValidation) {
+  const Status status = Transact([&](Transaction& t) { return t.Get("bar").status(); });
   EXPECT_TRUE(status.ok());
   EXPECT_THAT(Arrived(v1::Request::kValidate), IsEmpty());
 }
 
-TEST_F(TransactTest, ACallersOwnEndIsShownOnlyWhenWhatItReadStoodTogether) {
+TEST_P(TransactTest, ACallersOwnEndIsShownOnlyWhenWhatItReadStoodTogether) {
   const Status own(Code::kInvalidArgument, Outcome::kNotApplied, "not enough money");
   LineUp({Valid(true), Valid(false), Valid(true), Valid(true)});
   const Status status = ReadBoth(own);
@@ -384,10 +399,10 @@ TEST_F(TransactTest, ACallersOwnEndIsShownOnlyWhenWhatItReadStoodTogether) {
   EXPECT_THAT(Arrived(v1::Request::kOneShard), IsEmpty());
 }
 
-TEST_F(TransactTest, AValidationThatFailsIsNotTheCallersEnd) {
+TEST_P(TransactTest, AValidationThatFailsIsNotTheCallersEnd) {
   Always(Answer(Refusal(v1::CODE_UNAVAILABLE)));
   const Status own(Code::kInvalidArgument, Outcome::kNotApplied, "not enough money");
-  const Status status = client_->Transact(
+  const Status status = Transact(
       [&](Transaction& t) -> Status {
         (void)t.Get("bar").ok();
         (void)t.Get("foo").ok();
@@ -398,7 +413,7 @@ TEST_F(TransactTest, AValidationThatFailsIsNotTheCallersEnd) {
   EXPECT_FALSE(status.ok());
 }
 
-TEST_F(TransactTest, AfterThreeFailuresItReadsUnderLocks) {
+TEST_P(TransactTest, AfterThreeFailuresItReadsUnderLocks) {
   ASSERT_TRUE(client_->Put("bar", "1").ok());
   FakeReaction locked = Committed();
   locked.response.mutable_commit()->set_values_known(true);
@@ -416,6 +431,10 @@ TEST_F(TransactTest, AfterThreeFailuresItReadsUnderLocks) {
   EXPECT_TRUE(sent[0].commit().reads_under_locks());
   for (const v1::TxnPart& part : sent[0].commit().parts()) EXPECT_EQ(part.writes_size(), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Ways, TransactTest, ::testing::Bool(), [](const auto& way) {
+  return std::string(way.param ? "Continued" : "Waiting");
+});
 
 }  // namespace
 }  // namespace basalt::client
