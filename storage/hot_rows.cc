@@ -104,7 +104,7 @@ std::optional<HotRows::Source::Missed> HotRows::Source::Visit(std::string_view s
   shard.sketch.Note(missed.hash);
   const auto place = shard.by_hash.find(missed.hash);
   // Hashes of different keys may be equal; then the first one that came in stays.
-  if (place == shard.by_hash.end() || place->second->source != id_ ||
+  if (place == shard.by_hash.end() || place->second->is_hidden || place->second->source != id_ ||
       StemOf(place->second->key()) != stem) {
     ++shard.missed;
     return missed;
@@ -137,18 +137,60 @@ void HotRows::Source::Keep(const Missed& missed, std::string_view row_key, std::
 HotRows::Source::Writing::Writing(Source& source, const Batch& batch) : source_(source) {
   source.epoch_.fetch_add(1);
   if (!source.is_read_.load()) return;
-  batch.ForEach([&](Family family, bool, std::string_view key, std::string_view) {
-    if (family != Family::kData) return;
-    const uint64_t hash = source.HashOf(StemOf(key));
-    Shard& shard = source.rows_.ShardOf(hash);
-    base::MutexLock lock(shard.mutex);
-    // Another key's row of the same hash may go with it.
-    if (const auto place = shard.by_hash.find(hash); place != shard.by_hash.end()) {
-      Remove(shard, place->second);
-    }
-  });
+  batch.ForEach(
+      [&](Family family, bool is_delete, std::string_view row_key, std::string_view value) {
+        if (family != Family::kData) return;
+        const Put put{source.HashOf(StemOf(row_key)), row_key, value};
+        Hide(put, !is_delete && row_key.size() + value.size() <= kRowBytesMax);
+      });
 }
 
-HotRows::Source::Writing::~Writing() { source_.epoch_.fetch_add(1); }
+void HotRows::Source::Writing::Hide(const Put& put, bool stays) {
+  Shard& shard = source_.rows_.ShardOf(put.hash);
+  base::MutexLock lock(shard.mutex);
+  const auto place = shard.by_hash.find(put.hash);
+  if (place == shard.by_hash.end()) return;
+  Row& row = *place->second;
+  // Another key's row of the same hash goes with it.
+  if (!stays || row.source != source_.id_ || StemOf(row.key()) != StemOf(put.row_key)) {
+    Remove(shard, place->second);
+    return;
+  }
+  row.is_hidden = true;
+  hidden_.push_back(put);
+}
+
+bool HotRows::Source::Writing::IsHidden(const Row& row) const {
+  return row.is_hidden && row.source == source_.id_;
+}
+
+// A row that the batch deletes, or of which it makes a large one, is gone by then.
+void HotRows::Source::Writing::Renew(const Put& put) {
+  Shard& shard = source_.rows_.ShardOf(put.hash);
+  base::MutexLock lock(shard.mutex);
+  const auto place = shard.by_hash.find(put.hash);
+  if (place == shard.by_hash.end() || !IsHidden(*place->second)) return;
+  Row& row = *place->second;
+  if (put.row_key >= row.key()) return;  // newer rows of a stem come first
+  shard.bytes -= BytesOf(row.key_size, row.bytes.size() - row.key_size);
+  row.bytes.assign(put.row_key).append(put.value);
+  row.key_size = put.row_key.size();
+  shard.bytes += BytesOf(row.key_size, put.value.size());
+  while (shard.bytes > shard.room) Remove(shard, std::prev(shard.rows.end()));
+}
+
+void HotRows::Source::Writing::Show(const Put& put) {
+  Shard& shard = source_.rows_.ShardOf(put.hash);
+  base::MutexLock lock(shard.mutex);
+  const auto place = shard.by_hash.find(put.hash);
+  if (place == shard.by_hash.end() || !IsHidden(*place->second)) return;
+  place->second->is_hidden = false;
+}
+
+HotRows::Source::Writing::~Writing() {
+  for (const Put& put : hidden_) Renew(put);
+  for (const Put& put : hidden_) Show(put);
+  source_.epoch_.fetch_add(1);
+}
 
 }  // namespace basalt::storage

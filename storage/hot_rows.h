@@ -6,10 +6,13 @@
 // Einziger, Friedman and Manes, ACM TOS 2017). So neither a walk over all keys nor keys that are
 // read once push out what is hot.
 //
-// Why no reader finds less than was there when it began: an engine takes the rows of a batch out
-// before it writes the batch, and lets none in until the batch is written. So what is here is what
-// the engine would show, and nobody finds an old row here after somebody has read the new one
-// there. Who looked into the store before the batch comes too late with its row: the epoch tells.
+// Why no reader finds less than was there when it began: an engine hides the rows of a batch's keys
+// before it writes the batch, and lets none in until the batch is written; then each that was
+// hidden is the batch's row, if that is newer. So what is here is what the engine would show, and
+// nobody finds an old row here after somebody has read the new one there. Who looked into the store
+// before the batch comes too late with its row: the epoch tells.
+//
+// A row that is written keeps its place among those that were read: what is only written goes.
 //
 // Thread-safe; one thread writes an engine.
 #pragma once
@@ -46,6 +49,19 @@ class HotRows {
   };
   Counts counts() const;
 
+ private:
+  struct Row {
+    uint64_t hash = 0;
+    uint64_t source = 0;
+    std::string bytes;  // the row's key, then its value
+    size_t key_size = 0;
+    bool is_hidden = false;
+
+    std::string_view key() const { return std::string_view(bytes).substr(0, key_size); }
+    std::string_view value() const { return std::string_view(bytes).substr(key_size); }
+  };
+
+ public:
   // One engine's rows. What it leaves here makes room for others in time.
   class Source {
    public:
@@ -65,7 +81,7 @@ class HotRows {
     // The newest row of the stem that was missed, as the store shows it.
     void Keep(const Missed& missed, std::string_view row_key, std::string_view value);
 
-    // Lives for as long as the batch is being written.
+    // Lives for as long as the batch is being written, which outlives it.
     class Writing {
      public:
       Writing(Source& source, const Batch& batch);
@@ -74,7 +90,19 @@ class HotRows {
       Writing& operator=(const Writing&) = delete;
 
      private:
+      struct Put {
+        uint64_t hash = 0;
+        std::string_view row_key;
+        std::string_view value;
+      };
+      void Hide(const Put& put, bool stays);
+      // By this batch: each source writes one at a time.
+      bool IsHidden(const Row& row) const;
+      void Renew(const Put& put);
+      void Show(const Put& put);
+
       Source& source_;
+      std::vector<Put> hidden_;  // of the batch, to keys whose rows are hidden
     };
 
    private:
@@ -87,16 +115,6 @@ class HotRows {
   };
 
  private:
-  struct Row {
-    uint64_t hash = 0;
-    uint64_t source = 0;
-    std::string bytes;  // the row's key, then its value
-    size_t key_size = 0;
-
-    std::string_view key() const { return std::string_view(bytes).substr(0, key_size); }
-    std::string_view value() const { return std::string_view(bytes).substr(key_size); }
-  };
-
   // How often keys were asked for lately, about: never less, but for what was forgotten to make
   // room for what is newer.
   class Sketch {

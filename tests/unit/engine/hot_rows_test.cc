@@ -71,15 +71,21 @@ TEST_F(HotRowsTest, EnginesSeeTheirOwnRowsOnly) {
   EXPECT_EQ(Read(other, "a", "-"), "its own");
 }
 
-TEST_F(HotRowsTest, ABatchTakesItsRowsOut) {
+TEST_F(HotRowsTest, ABatchHidesItsRowsAndShowsThemAsTheyAreThen) {
   Read(source_, "a", "old");
   Read(source_, "b", "old");
+  const Batch put = PutOf("a");
   {
-    const HotRows::Source::Writing writing(source_, PutOf("a"));
+    const HotRows::Source::Writing writing(source_, put);
     EXPECT_FALSE(Holds(source_, "a"));
     EXPECT_TRUE(Holds(source_, "b"));
   }
-  EXPECT_EQ(Read(source_, "a", "new"), "new");
+  EXPECT_EQ(Read(source_, "a", "-"), "new");
+  std::string row_key;
+  source_.Visit(EncodeStem("a"), [&](std::string_view key, std::string_view) { row_key = key; });
+  EXPECT_EQ(row_key, EncodeRowKey("a", 8));
+  EXPECT_EQ(Read(source_, "b", "-"), "old");
+  EXPECT_FALSE(Holds(source_, "c")) << "what is only written does not come in";
   Batch removal;
   removal.Delete(Family::kData, EncodeRowKey("a", 7));
   removal.Put(Family::kState, EncodeRowKey("b", 7), "another family's");
@@ -88,11 +94,64 @@ TEST_F(HotRowsTest, ABatchTakesItsRowsOut) {
   EXPECT_TRUE(Holds(source_, "b"));
 }
 
+TEST_F(HotRowsTest, OfSeveralRowsOfAKeyTheNewestIsShown) {
+  Read(source_, "a", "old");
+  Batch batch;
+  batch.Put(Family::kData, EncodeRowKey("a", 9), "nine");
+  batch.Put(Family::kData, EncodeRowKey("a", 8), "eight");
+  { const HotRows::Source::Writing writing(source_, batch); }
+  EXPECT_EQ(Read(source_, "a", "-"), "nine");
+  Batch older;
+  older.Put(Family::kData, EncodeRowKey("a", 6), "six");
+  { const HotRows::Source::Writing writing(source_, older); }
+  EXPECT_EQ(Read(source_, "a", "-"), "nine");
+  Batch and_gone;
+  and_gone.Put(Family::kData, EncodeRowKey("a", 10), "ten");
+  and_gone.Delete(Family::kData, EncodeRowKey("a", 10));
+  { const HotRows::Source::Writing writing(source_, and_gone); }
+  EXPECT_FALSE(Holds(source_, "a"));
+  Read(source_, "a", "nine");
+  Batch large;
+  large.Put(Family::kData, EncodeRowKey("a", 11), std::string(5'000, 'x'));
+  { const HotRows::Source::Writing writing(source_, large); }
+  EXPECT_FALSE(Holds(source_, "a"));
+  EXPECT_EQ(rows_.counts().bytes, 0u);
+}
+
+TEST_F(HotRowsTest, WhatGrowsByWritesPushesOthersOut) {
+  for (int i = 0; i < 20'000; ++i) Read(source_, fmt::format("{}", i), "small");
+  const uint64_t before = rows_.counts().bytes;
+  for (int i = 0; i < 20'000; ++i) {
+    Batch batch;
+    batch.Put(Family::kData, EncodeRowKey(fmt::format("{}", i), 8), std::string(3'000, 'x'));
+    const HotRows::Source::Writing writing(source_, batch);
+  }
+  EXPECT_LE(rows_.counts().bytes, kMiB);
+  EXPECT_GT(rows_.counts().bytes, before / 2);
+}
+
+// By its place among those that were read.
+TEST_F(HotRowsTest, WhatIsOnlyWrittenGoesFirst) {
+  const std::string value(100, 'x');
+  Read(source_, "written", value);
+  const auto asked_for = [&](const std::string& key) {
+    for (int turn = 0; turn < 3; ++turn) Read(source_, key, value);
+  };
+  for (int i = 0; i < 20'000; ++i) {
+    asked_for(fmt::format("{}", i));
+    Batch batch;
+    batch.Put(Family::kData, EncodeRowKey("written", static_cast<uint64_t>(8 + i)), value);
+    const HotRows::Source::Writing writing(source_, batch);
+  }
+  EXPECT_FALSE(Holds(source_, "written"));
+}
+
 TEST_F(HotRowsTest, NothingComesInWhileABatchIsWritten) {
   Read(source_, "b", "old");  // rows were kept before
   std::optional<HotRows::Source::Missed> missed;
   {
-    const HotRows::Source::Writing writing(source_, PutOf("a"));
+    const Batch put = PutOf("a");
+    const HotRows::Source::Writing writing(source_, put);
     missed = source_.Visit(EncodeStem("a"), [](std::string_view, std::string_view) {});
     source_.Keep(*missed, EncodeRowKey("a", 7), "old");
     EXPECT_FALSE(Holds(source_, "a"));
@@ -103,13 +162,14 @@ TEST_F(HotRowsTest, NothingComesInWhileABatchIsWritten) {
 
 TEST_F(HotRowsTest, WhoMissedBeforeABatchComesTooLate) {
   const auto missed = source_.Visit(EncodeStem("a"), [](std::string_view, std::string_view) {});
-  { const HotRows::Source::Writing writing(source_, PutOf("a")); }
+  const Batch put = PutOf("a");
+  { const HotRows::Source::Writing writing(source_, put); }
   source_.Keep(*missed, EncodeRowKey("a", 7), "old");
   EXPECT_FALSE(Holds(source_, "a"));
   // Another engine's batch is no reason.
   HotRows::Source other(rows_);
   const auto now = source_.Visit(EncodeStem("a"), [](std::string_view, std::string_view) {});
-  { const HotRows::Source::Writing writing(other, PutOf("a")); }
+  { const HotRows::Source::Writing writing(other, put); }
   source_.Keep(*now, EncodeRowKey("a", 8), "new");
   EXPECT_TRUE(Holds(source_, "a"));
 }
@@ -171,7 +231,8 @@ TEST(HotRowsOfNoBytes, HoldNothing) {
   const auto missed = source.Visit(EncodeStem("a"), [](std::string_view, std::string_view) {});
   ASSERT_TRUE(missed.has_value());
   source.Keep(*missed, EncodeRowKey("a", 7), "value");
-  const HotRows::Source::Writing writing(source, Batch());
+  const Batch nothing;
+  const HotRows::Source::Writing writing(source, nothing);
   EXPECT_TRUE(source.Visit(EncodeStem("a"), [](std::string_view, std::string_view) {}).has_value());
 }
 
