@@ -14,6 +14,7 @@ using Step = client::TransactionStep;
 const Status kGivesUp(Code::kInvalidArgument, Outcome::kNotApplied, "the body gives up");
 // What it had put until then. Of no workload's values: nobody may ever read it.
 constexpr std::string_view kGivenUp = "-1";
+constexpr size_t kBeginsAnewOnceIn = 4;
 
 }  // namespace
 
@@ -140,6 +141,7 @@ void TxnRun::NoteRead(const std::string& key) {
 
 void TxnRun::EndBody() {
   in_body_ = false;
+  if (by_body_.ok() && attempt_ % kBeginsAnewOnceIn == 0) BeginAnew();
   if (by_body_.ok() && body_.writes) {
     writes_ = body_.writes(machine_.reads());
     PutAll();
@@ -154,6 +156,14 @@ void TxnRun::EndBody() {
     ports_.findings.Mark("a transaction read under locks");
   }
   Follow(std::move(step));
+}
+
+// As Client::TransactAsync does once what a body asked for is read: what it had put is gone.
+void TxnRun::BeginAnew() {
+  if (body_.reads.empty()) return;
+  ports_.findings.Mark("a body began anew within its run");
+  machine_.Put(body_.reads.back(), std::string(kGivenUp));
+  machine_.Rewind();
 }
 
 void TxnRun::PutAll() {

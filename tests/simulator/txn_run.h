@@ -1,7 +1,7 @@
 // TxnRun: one transaction of a virtual client: carries out with events what the library's
 // TransactionMachine says, as client/transaction_state.* does with a thread that waits, and gives
-// its body. Each run of the body is written down as a transaction of its own, as the machine says
-// it ended.
+// its body; now and then as client/async_transaction.* does, whose body begins anew. Each run of
+// the body is written down as a transaction of its own, as the machine says it ended.
 #pragma once
 
 #include <cstdint>
@@ -65,6 +65,7 @@ class TxnRun : public std::enable_shared_from_this<TxnRun> {
   void Read();
   void NoteRead(const std::string& key);
   void EndBody();
+  void BeginAnew();
   void PutAll();
   void MakeCall(client::TransactionCall call);
   void MarkCommit(bool one_shard, const client::CallResult& result);
