@@ -117,8 +117,8 @@ TEST_F(TransactAsyncTest, ABodyThatTakesNoNoticeBeginsAnewAllTheSame) {
 
 // More than are open at once.
 TEST_F(TransactAsyncTest, ItReadsManyKeys) {
-  std::vector<std::string> keys;
-  for (int i = 0; i < 200; ++i) keys.push_back("key" + std::to_string(i));
+  std::vector<std::string> keys(200);
+  for (size_t i = 0; i < keys.size(); ++i) keys[i] = "key" + std::to_string(i);
   for (const std::string& key : keys) ASSERT_TRUE(client_->Put(key, key).ok());
   Values seen;
   const Status status = Await([&](Transaction& t) -> Status {

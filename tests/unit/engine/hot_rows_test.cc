@@ -137,10 +137,10 @@ TEST_F(HotRowsTest, WhatIsOnlyWrittenGoesFirst) {
   const auto asked_for = [&](const std::string& key) {
     for (int turn = 0; turn < 3; ++turn) Read(source_, key, value);
   };
-  for (int i = 0; i < 20'000; ++i) {
+  for (uint64_t i = 0; i < 20'000; ++i) {
     asked_for(fmt::format("{}", i));
     Batch batch;
-    batch.Put(Family::kData, EncodeRowKey("written", static_cast<uint64_t>(8 + i)), value);
+    batch.Put(Family::kData, EncodeRowKey("written", 8 + i), value);
     const HotRows::Source::Writing writing(source_, batch);
   }
   EXPECT_FALSE(Holds(source_, "written"));
