@@ -49,7 +49,10 @@ std::optional<TransactionStep> AsyncTransaction::RunBody() {
     missing_.clear();
     return EndRun(by_body);
   }
-  machine_.Rewind();
+  if (auto end = machine_.Rewind(SteadyNow())) {
+    missing_.clear();
+    return end;
+  }
   ReadMissing();
   return std::nullopt;
 }

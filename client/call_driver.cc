@@ -82,7 +82,9 @@ Time SteadyNow() {
 // meanwhile is gathered and written at the end.
 class CallDriver::LibraryScope {
  public:
-  LibraryScope() : outer_(current) { current = this; }
+  explicit LibraryScope(const CallDriver* driver) : driver_(driver), outer_(current) {
+    current = this;
+  }
   ~LibraryScope() {
     current = outer_;
     for (Connection* connection : dirty_) connection->Flush();
@@ -96,22 +98,21 @@ class CallDriver::LibraryScope {
     }
   }
 
-  void Later(std::function<void()> run) { later_.push_back(std::move(run)); }
-  void RunLater() {
-    while (!later_.empty()) {
-      const std::function<void()> run = std::move(later_.front());
-      later_.pop_front();
-      run();
-    }
+  // Of this driver: a callback of one client may call another, which may be gone before this ends.
+  static bool IsOf(const CallDriver* driver) {
+    return current != nullptr && current->driver_ == driver;
   }
+  void Later(std::function<void()> run) { later_.push_back(std::move(run)); }
+  std::vector<std::function<void()>> TakeLater() { return std::exchange(later_, {}); }
 
   static thread_local LibraryScope* current;
   bool in_continuation = false;
 
  private:
+  const CallDriver* const driver_;
   LibraryScope* const outer_;
   std::vector<Connection*> dirty_;
-  std::deque<std::function<void()>> later_;
+  std::vector<std::function<void()>> later_;
 };
 
 thread_local CallDriver::LibraryScope* CallDriver::LibraryScope::current = nullptr;
@@ -184,6 +185,7 @@ CallDriver::~CallDriver() {
   for (int round = 0; round < 2; ++round) {
     for (Connection* connection : all) connection->Close();
   }
+  const LibraryScope scope(this);  // a synchronous call would wait for this thread
   while (true) {
     std::vector<Finished> rest;
     {
@@ -258,7 +260,7 @@ void CallDriver::CarryOut(Work work) {
       Drive([&](Time now)
                 BASALT_REQUIRES(mutex_) { dispatcher_.OnUnsent(node_id, turned_back, now); });
     }
-    if (LibraryScope::current != nullptr) {
+    if (LibraryScope::IsOf(this)) {
       LibraryScope::current->Mark(connection);
     } else {
       connection->Flush();
@@ -269,7 +271,7 @@ void CallDriver::CarryOut(Work work) {
   for (Connection* connection : work.trials) connection->Try();
   if (work.map_source != nullptr) {
     work.map_source->FetchMap(kMapTimeout, [this](Result<ClusterView> view) {
-      const LibraryScope scope;
+      const LibraryScope scope(this);
       Drive([&](Time) BASALT_REQUIRES(mutex_) {
         if (!view.ok() || !dispatcher_.OnMap(*view)) dispatcher_.OnMapUnavailable();
       });
@@ -295,7 +297,11 @@ void CallDriver::RunFinished(std::vector<Finished> finished) {
   const bool nested = scope != nullptr && scope->in_continuation;
   if (scope != nullptr) scope->in_continuation = true;
   for (Finished& call : finished) call.done(std::move(call.result));
-  if (scope != nullptr && !nested) scope->RunLater();
+  if (scope != nullptr && !nested) {
+    for (const std::function<void()>& run : scope->TakeLater()) run();
+    // What these have put off in turn waits, or deadlines and answers might wait for ever.
+    for (std::function<void()>& run : scope->TakeLater()) Post(Continued(std::move(run)), Status());
+  }
   if (scope != nullptr) scope->in_continuation = nested;
 }
 
@@ -412,7 +418,9 @@ void CallDriver::Enqueue(Continuation done, Status status) {
 }
 
 void CallDriver::Soon(std::function<void()> run) {
-  if (InsideContinuation()) return LibraryScope::current->Later(std::move(run));
+  if (InsideContinuation() && LibraryScope::IsOf(this)) {
+    return LibraryScope::current->Later(std::move(run));
+  }
   Post(Continued(std::move(run)), Status());
 }
 
@@ -499,39 +507,39 @@ uint32_t CallDriver::cluster_mark() {
 }
 
 void CallDriver::OnAnswers(uint64_t node_id, std::vector<Answer>& answers) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAnswers(node_id, answers, now); });
 }
 
 void CallDriver::OnAlive(uint64_t node_id) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnAlive(node_id, now); });
 }
 
 void CallDriver::OnUnsent(uint64_t node_id, const std::vector<uint64_t>& send_ids) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnUnsent(node_id, send_ids, now); });
 }
 
 void CallDriver::OnSendsLost(uint64_t node_id, const std::vector<uint64_t>& send_ids) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnSendsLost(node_id, send_ids, now); });
 }
 
 void CallDriver::OnLinkBroken(uint64_t node_id, const std::vector<uint64_t>& unsent) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time now) BASALT_REQUIRES(mutex_) { dispatcher_.OnLinkBroken(node_id, unsent, now); });
 }
 
 void CallDriver::OnMap(const ClusterView& view) {
-  const LibraryScope scope;
+  const LibraryScope scope(this);
   Drive([&](Time) BASALT_REQUIRES(mutex_) { dispatcher_.OnMap(view); });
 }
 
 void CallDriver::KeepTime() {
   while (true) {
     std::vector<Finished> posted;
-    const LibraryScope scope;
+    const LibraryScope scope(this);
     Work work;
     {
       const MutexLock lock(mutex_);

@@ -101,9 +101,14 @@ void TransactionMachine::Put(std::string_view key, std::optional<std::string> va
   }
 }
 
-void TransactionMachine::Rewind() {
+std::optional<TransactionStep> TransactionMachine::Rewind(Time now) {
   BASALT_CHECK(phase_ == Phase::kBody && open_reads_.empty() && broken_.ok());
   writes_.clear();
+  if (reads_.size() > kTransactionKeysMax) return End(Refused(kTooManyKeys));
+  if (Left(now) > milliseconds(0)) return std::nullopt;
+  return EndByCall(Status(Code::kDeadlineExceeded, Outcome::kNotApplied,
+                          "its time was up before the body had what it reads"),
+                   now);
 }
 
 TransactionStep TransactionMachine::EndRun(const Status& by_body, const Shards& shards, Time now) {

@@ -87,7 +87,9 @@ class TransactionMachine {
   bool is_broken() const { return !broken_.ok(); }
   // The body begins anew, in the same run, which is not broken: what it has put is forgotten, what
   // was read is not.
-  void Rewind();
+  // A step: it ends instead, for its time is up or it reads too much; a body that asks for other
+  // keys each time would go on for ever.
+  std::optional<TransactionStep> Rewind(Time now);
   // The body has returned, and all its reads have. Asks for the shards once at most.
   TransactionStep EndRun(const Status& by_body, const Shards& shards, Time now);
 

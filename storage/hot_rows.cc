@@ -23,6 +23,14 @@ constexpr size_t kNotesPerKey = 10;
 constexpr int kCountersPerKey = 4;     // that are raised for it
 constexpr size_t kCountersPerRow = 8;  // that there are
 
+// Of no more memory than it takes: the capacity of one that was larger would count nowhere.
+std::string BytesOfRow(std::string_view row_key, std::string_view value) {
+  std::string bytes;
+  bytes.reserve(row_key.size() + value.size());
+  bytes.append(row_key).append(value);
+  return bytes;
+}
+
 }  // namespace
 
 HotRows::Sketch::Sketch(size_t keys) {
@@ -126,10 +134,7 @@ void HotRows::Source::Keep(const Missed& missed, std::string_view row_key, std::
   if (shard.by_hash.contains(missed.hash)) return;
   const size_t bytes = BytesOf(row_key.size(), value.size());
   if (!MakeRoom(shard, missed.hash, bytes)) return;
-  Row row{missed.hash, id_, {}, row_key.size()};
-  row.bytes.reserve(row_key.size() + value.size());
-  row.bytes.append(row_key).append(value);
-  shard.rows.push_front(std::move(row));
+  shard.rows.push_front({missed.hash, id_, BytesOfRow(row_key, value), row_key.size()});
   shard.by_hash.emplace(missed.hash, shard.rows.begin());
   shard.bytes += bytes;
 }
@@ -171,9 +176,9 @@ void HotRows::Source::Writing::Renew(const Put& put) {
   const auto place = shard.by_hash.find(put.hash);
   if (place == shard.by_hash.end() || !IsHidden(*place->second)) return;
   Row& row = *place->second;
-  if (put.row_key >= row.key()) return;  // newer rows of a stem come first
+  if (put.row_key > row.key()) return;  // newer rows of a stem come first
   shard.bytes -= BytesOf(row.key_size, row.bytes.size() - row.key_size);
-  row.bytes.assign(put.row_key).append(put.value);
+  row.bytes = BytesOfRow(put.row_key, put.value);
   row.key_size = put.row_key.size();
   shard.bytes += BytesOf(row.key_size, put.value.size());
   while (shard.bytes > shard.room) Remove(shard, std::prev(shard.rows.end()));

@@ -214,7 +214,7 @@ constexpr std::array kSettings = {
             "none", ReadZone, [](const C& c) { return c.zone; }},
     Setting{G::kNode, "scheduling", "POLICY",
             "of the node's threads where processors are short: batch (one that wakes lets the one "
-            "that runs go on, so that more is done at each turn) or normal (it takes its place)",
+            "that runs go on, so that more is done at each turn) or normal (as it was started)",
             "", ReadScheduling, PrintScheduling},
     Setting{G::kNode, "dev", "",
             "one node that is a throw-away cluster, in a temporary directory; needs nothing else",

@@ -197,10 +197,12 @@ void CheckpointReceiver::Release(raft::GroupId group, uint64_t number) {
   receptions_.End(group, number);
   by_number_.erase(number);
   bytes_.erase(number);
+  leaving_.erase(number);  // it may have been replaced when what it had staged was gone already
 }
 
 absl::Status CheckpointReceiver::MakeRoom(uint64_t number, uint64_t staged, uint64_t to_come) {
-  // Before the disk is asked: what is removed meanwhile counts twice then, but never not at all.
+  // Before the disk is asked: what this one replaced and is removed meanwhile counts twice then,
+  // and not never.
   const uint64_t leaving = Leaving();
   const absl::StatusOr<uint64_t> on_disk = files_.FreeBytes(directory_);
   base::MutexLock lock(mutex_);

@@ -141,7 +141,9 @@ void TxnRun::NoteRead(const std::string& key) {
 
 void TxnRun::EndBody() {
   in_body_ = false;
-  if (by_body_.ok() && attempt_ % kBeginsAnewOnceIn == 0) BeginAnew();
+  if (by_body_.ok() && attempt_ % kBeginsAnewOnceIn == 0) {
+    if (auto end = BeginAnew()) return Follow(*std::move(end));
+  }
   if (by_body_.ok() && body_.writes) {
     writes_ = body_.writes(machine_.reads());
     PutAll();
@@ -159,11 +161,11 @@ void TxnRun::EndBody() {
 }
 
 // As Client::TransactAsync does once what a body asked for is read: what it had put is gone.
-void TxnRun::BeginAnew() {
-  if (body_.reads.empty()) return;
+std::optional<Step> TxnRun::BeginAnew() {
+  if (body_.reads.empty()) return std::nullopt;
   ports_.findings.Mark("a body began anew within its run");
   machine_.Put(body_.reads.back(), std::string(kGivenUp));
-  machine_.Rewind();
+  return machine_.Rewind(Now());
 }
 
 void TxnRun::PutAll() {

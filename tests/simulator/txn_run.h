@@ -65,7 +65,8 @@ class TxnRun : public std::enable_shared_from_this<TxnRun> {
   void Read();
   void NoteRead(const std::string& key);
   void EndBody();
-  void BeginAnew();
+  // A step: it has ended.
+  std::optional<client::TransactionStep> BeginAnew();
   void PutAll();
   void MakeCall(client::TransactionCall call);
   void MarkCommit(bool one_shard, const client::CallResult& result);

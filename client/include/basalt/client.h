@@ -256,8 +256,10 @@ class Client {
   // threads, so the body must not block, nor use what TransactAsync's caller holds beyond that
   // call. A body cannot be stopped in its midst: a get of what this run has not read yet is an
   // error (kUnavailable) on which the body returns, whatever with; the key is read, and the body
-  // begins anew. So it asks for all its keys at once, by MultiGet, where it can. There is no limit
-  // on the transactions under way: each holds memory, and its calls count against `calls_max`.
+  // begins anew. So it asks for all its keys at once, by MultiGet, where it can, and for the same
+  // ones each time; what breaks a limit ends it even where the body would begin anew. What the body
+  // holds is let go after `done` has run. There is no limit on the transactions under way: each
+  // holds memory, and its calls count against `calls_max`.
   void TransactAsync(std::function<Status(Transaction&)> body, StatusCallback done,
                      const CallOptions& options = {});
 

@@ -12,9 +12,9 @@
 //
 // The body may run any number of times, at least once, always on the thread that called Transact
 // (of TransactAsync on the library's threads, one after the other): it should do nothing that
-// cannot be done again, and hand out nothing before Transact has returned. What it reads in one run
-// may not fit together; such a run is not committed, and if it ends with an error, that is shown
-// only if what it had read stood together.
+// cannot be done again, and hand out nothing before Transact has returned (`done` runs). What it
+// reads in one run may not fit together; such a run is not committed, and if it ends with an error,
+// that is shown only if what it had read stood together.
 //
 // Nothing is locked while a body runs. What it read must still be there when it commits; else it
 // runs again. Transactions that are in each other's way for locks wait or give up by their age,
@@ -60,7 +60,8 @@ class Transaction {
 
   // What this run has put (then with version 0) or deleted; else the newest value, which is then
   // the same for the whole run. Waits for locks of other transactions. An error, by deadline or
-  // limit, ends the run and is what Transact returns: the body should return as well.
+  // limit, ends the run and is what Transact returns: the body should return as well (TransactAsync
+  // has one more, on which the body begins anew).
   Result<std::optional<Value>> Get(std::string_view key);
   // As Get of each, in the order of the keys, but asked for at once: the wait is that of the
   // slowest.

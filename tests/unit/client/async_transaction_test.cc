@@ -155,7 +155,43 @@ TEST_F(TransactAsyncTest, NothingRunsOnTheCallersThreadNorInsideACallThatStartsI
   EXPECT_THAT(Arrived(v1::Request::kOneShard), SizeIs(2));
 }
 
-TEST_F(TransactAsyncTest, ManyRunAtOnceWithoutAThreadEach) {
+// A callback of one client calls another, which is gone before the callback's thread is done.
+TEST_F(TransactAsyncTest, AnotherClientsCallbackMayStartOneThatEndsBeforeIt) {
+  auto other = Client::Connect({.endpoints = {server_.address()}, .timeout = seconds(10)});
+  ASSERT_TRUE(other.ok());
+  auto second = std::make_optional<Client>(std::move(other).value());
+  std::promise<void> started;
+  std::promise<void> gone;
+  std::promise<void> returned;
+  std::atomic<int> ended{0};
+  client_->PutAsync("bar", "v", [&](const Status&) {
+    second->TransactAsync(
+        [](Transaction& t) {
+          t.Put("bar", "new");
+          return Status();
+        },
+        [&](const Status&) { ++ended; });
+    started.set_value();
+    gone.get_future().wait();
+    returned.set_value();
+  });
+  started.get_future().wait();
+  second.reset();
+  EXPECT_EQ(ended, 1) << "whatever became of it";
+  gone.set_value();
+  returned.get_future().wait();
+}
+
+TEST_F(TransactAsyncTest, ABodyThatAsksForOtherKeysEachTimeEnds) {
+  std::atomic<int> asked{0};
+  const Status status =
+      Await([&](Transaction& t) { return t.Get("key" + std::to_string(++asked)).status(); },
+            {.timeout = milliseconds(200)});
+  EXPECT_EQ(status.code(), Code::kDeadlineExceeded) << status.ToString();
+  EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
+}
+
+TEST_F(TransactAsyncTest, ManyRunAtOnce) {
   constexpr int kTransactions = 500;
   std::atomic<int> ended{0};
   std::atomic<int> good{0};
@@ -218,8 +254,9 @@ TEST_F(TransactAsyncTest, ItsTimeEndsItAmidItsPauses) {
         return Status();
       },
       {.timeout = milliseconds(300)});
-  EXPECT_EQ(status.code(), Code::kAborted) << status.ToString();
-  EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
+  // Of a commit that left in the last millisecond there may be no answer in time.
+  EXPECT_TRUE(status.code() == Code::kAborted || status.outcome() == Outcome::kUnknown)
+      << status.ToString();
   EXPECT_GT(aborted_, 2);
 }
 

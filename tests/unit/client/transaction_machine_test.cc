@@ -150,7 +150,7 @@ TEST_F(TransactionMachineTest, ABodyThatBeginsAnewHasReadWhatItReadAndPutNothing
   Read("bar", Found("1", 5, 50));
   machine_->Put("bar", "2");
   machine_->Put("foo", "2");
-  machine_->Rewind();
+  EXPECT_FALSE(machine_->Rewind(now_).has_value());
   EXPECT_EQ((**machine_->Find("bar"))->bytes, "1");
   EXPECT_FALSE(machine_->Find("foo").has_value());
   machine_->Put("{bar}2", "3");
@@ -161,6 +161,21 @@ TEST_F(TransactionMachineTest, ABodyThatBeginsAnewHasReadWhatItReadAndPutNothing
   EXPECT_EQ(txn.writes[0].key, "{bar}2");
   ASSERT_EQ(txn.reads.size(), 1u);
   EXPECT_EQ(txn.reads[0].version, 5u);
+}
+
+TEST_F(TransactionMachineTest, ABodyDoesNotBeginAnewForEver) {
+  Read("bar", Found("1", 5, 50));
+  now_ += kTimeout;
+  const auto late = machine_->Rewind(now_);
+  ASSERT_TRUE(late.has_value());
+  EXPECT_EQ(late->kind, Kind::kEnd);
+  EXPECT_EQ(late->status.code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(late->status.outcome(), Outcome::kNotApplied);
+  Renew();
+  for (size_t i = 0; i <= kTransactionKeysMax; ++i) Read(std::to_string(i), Found("1", 5, 50));
+  const auto large = machine_->Rewind(now_);
+  ASSERT_TRUE(large.has_value());
+  EXPECT_EQ(large->status.code(), Code::kInvalidArgument);
 }
 
 TEST_F(TransactionMachineTest, AReadThatFailsEndsItWithTheReasonWhateverTheBodySays) {

@@ -277,10 +277,12 @@ TEST_P(TransactTest, WhatHasChangedIsReadAgain) {
 TEST_P(TransactTest, InTheWayUntilItsTimeIsUpIsNotApplied) {
   Always(Aborted());
   const Status status = MoveBetween("bar", "foo", {.timeout = milliseconds(200)});
+  EXPECT_GT(runs_, 2);
+  // Of a commit that left in the last millisecond there may be no answer in time.
+  if (status.outcome() == Outcome::kUnknown) return;
   EXPECT_EQ(status.code(), Code::kAborted);
   EXPECT_EQ(status.outcome(), Outcome::kNotApplied);
   EXPECT_THAT(status.message(), HasSubstr("scripted"));
-  EXPECT_GT(runs_, 2);
 }
 
 TEST_P(TransactTest, ACommitWithoutAnAnswerIsUnknownAndNotRunAgain) {

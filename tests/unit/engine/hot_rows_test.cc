@@ -101,18 +101,23 @@ TEST_F(HotRowsTest, OfSeveralRowsOfAKeyTheNewestIsShown) {
   batch.Put(Family::kData, EncodeRowKey("a", 8), "eight");
   { const HotRows::Source::Writing writing(source_, batch); }
   EXPECT_EQ(Read(source_, "a", "-"), "nine");
+  Batch ascending;
+  ascending.Put(Family::kData, EncodeRowKey("a", 10), "ten");
+  ascending.Put(Family::kData, EncodeRowKey("a", 11), "eleven");
+  { const HotRows::Source::Writing writing(source_, ascending); }
+  EXPECT_EQ(Read(source_, "a", "-"), "eleven");
   Batch older;
   older.Put(Family::kData, EncodeRowKey("a", 6), "six");
   { const HotRows::Source::Writing writing(source_, older); }
-  EXPECT_EQ(Read(source_, "a", "-"), "nine");
+  EXPECT_EQ(Read(source_, "a", "-"), "eleven");
   Batch and_gone;
-  and_gone.Put(Family::kData, EncodeRowKey("a", 10), "ten");
-  and_gone.Delete(Family::kData, EncodeRowKey("a", 10));
+  and_gone.Put(Family::kData, EncodeRowKey("a", 12), "twelve");
+  and_gone.Delete(Family::kData, EncodeRowKey("a", 12));
   { const HotRows::Source::Writing writing(source_, and_gone); }
   EXPECT_FALSE(Holds(source_, "a"));
   Read(source_, "a", "nine");
   Batch large;
-  large.Put(Family::kData, EncodeRowKey("a", 11), std::string(5'000, 'x'));
+  large.Put(Family::kData, EncodeRowKey("a", 13), std::string(5'000, 'x'));
   { const HotRows::Source::Writing writing(source_, large); }
   EXPECT_FALSE(Holds(source_, "a"));
   EXPECT_EQ(rows_.counts().bytes, 0u);
